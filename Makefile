@@ -1,0 +1,71 @@
+# Two commands matter: `make demo` and `make test`. The rest are their parts.
+#
+#   make            builds build/cpu/spate
+#   make demo       installs packages, builds, brings the model, answers examples/prompts.jsonl
+#   make test       builds and runs every test
+#   make model      brings models/SmolLM2-135M-Instruct.Q4_1.gguf
+#   make test-data  brings the vocabularies and templates that the tests compare with
+#   make gpu        builds build/gpu/spate (needs the CUDA toolkit)
+#   make format     formats the sources
+
+MODEL := models/SmolLM2-135M-Instruct.Q4_1.gguf
+FUZZ_SECONDS ?= 8
+GENERATOR := $(shell command -v ninja >/dev/null 2>&1 && echo "-G Ninja")
+JOBS ?= $(shell nproc)
+
+.PHONY: all setup model test-data demo test test-cpu test-dev fuzz gpu check format clean
+
+all: build-cpu
+
+build-%:
+	cmake --preset $* $(GENERATOR) >/dev/null
+	cmake --build --preset $* --parallel $(JOBS)
+
+setup:
+	tools/setup.sh
+
+model: $(MODEL)
+
+$(MODEL):
+	tools/get_model.sh $@
+
+test-data: $(MODEL)
+	tools/get_test_data.sh
+
+demo:
+	$(MAKE) setup
+	$(MAKE) build-cpu
+	$(MAKE) model
+	mkdir -p build/demo
+	build/cpu/spate run $(MODEL) -i examples/prompts.jsonl -o build/demo/answers.jsonl --overwrite
+	@echo "The answers are in build/demo/answers.jsonl"
+
+test:
+	$(MAKE) setup
+	$(MAKE) test-data
+	$(MAKE) check
+	$(MAKE) test-cpu
+	$(MAKE) test-dev
+	$(MAKE) fuzz
+
+# The release build runs everything, the real model included; the sanitized build runs what
+# finishes quickly under sanitizers.
+test-cpu: build-cpu
+	ctest --preset cpu
+
+test-dev: build-dev
+	ctest --preset dev -LE slow
+
+fuzz: build-fuzz
+	tools/run_fuzzers.sh build/fuzz $(FUZZ_SECONDS)
+
+gpu: build-gpu
+
+check:
+	python3 tools/check_rooms.py
+
+format:
+	git ls-files '*.cc' '*.h' '*.cu' '*.cuh' | xargs clang-format -i
+
+clean:
+	rm -rf build

@@ -1,0 +1,260 @@
+#include "apps/cli.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <numeric>
+
+namespace spate {
+namespace {
+
+bool is_positional(const Flag& flag) { return flag.names.front() != '-'; }
+bool is_switch(const Flag& flag) { return flag.value.empty() && !is_positional(flag); }
+bool has_optional_value(const Flag& flag) { return flag.value.substr(0, 1) == "["; }
+
+// Calls flag.set, and names the flag in what it complains about.
+void set_named(const Flag& flag, const std::string& value) {
+  try {
+    flag.set(value);
+  } catch (const Error& error) {
+    usage_error(cat(flag.names.substr(flag.names.find(',') + 1), ": ", error.what()));
+  }
+}
+
+// "-o,--output FILE"
+std::string left_column(const Flag& flag) {
+  std::string text = flag.names;
+  const size_t comma = text.find(',');
+  if (comma != std::string::npos) {
+    text.replace(comma, 1, ", ");
+  } else if (!is_positional(flag)) {
+    text.insert(0, "    ");  // long names line up below "-o, "
+  }
+  if (flag.value.empty()) {
+    return text;
+  }
+  return has_optional_value(flag) ? text + "[=" + flag.value.substr(1) : text + " " + flag.value;
+}
+
+std::vector<std::string> long_names(const CommandLine& command) {
+  std::vector<std::string> names;
+  for (const FlagGroup& group : command.groups) {
+    for (const Flag& flag : group.flags) {
+      const size_t at = flag.names.find("--");
+      if (at != std::string::npos) {
+        names.push_back(flag.names.substr(at));
+      }
+    }
+  }
+  names.emplace_back("--help");
+  return names;
+}
+
+// Appends `text` in lines of at most `width` columns, each after the first indented.
+void append_wrapped(std::string& out, std::string_view text, size_t indent, size_t width) {
+  size_t column = indent;
+  bool first = true;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, end);
+    if (!first && column + 1 + word.size() > width) {
+      out.append("\n").append(indent, ' ');
+      column = indent;
+    } else if (!first) {
+      out.append(" ");
+      ++column;
+    }
+    out.append(word);
+    column += word.size();
+    first = false;
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
+std::string unknown_argument(const CommandLine& command, const std::string& argument) {
+  if (argument.front() != '-') {
+    return cat("'", argument, "' is one argument too many; ", command.name, " takes: ",
+               command.usage);
+  }
+  const std::string name = argument.substr(0, argument.find('='));
+  const std::string near = nearest_word(name, long_names(command));
+  return cat("unknown flag ", name, near.empty() ? "" : "; did you mean " + near + "?");
+}
+
+}  // namespace
+
+void usage_error(const std::string& text) { throw Error(text, ExitCode::usage); }
+
+std::string join_words(const std::vector<std::string>& words, std::string_view between) {
+  std::string text;
+  for (const std::string& word : words) {
+    text.append(text.empty() ? "" : between).append(word);
+  }
+  return text;
+}
+
+std::string nearest_word(std::string_view word, const std::vector<std::string>& known) {
+  // Edit distance by rows; a word is near when at most a third of it must change.
+  std::string best;
+  size_t best_distance = word.size() / 3 + 1;
+  for (const std::string& candidate : known) {
+    std::vector<size_t> row(candidate.size() + 1);
+    std::iota(row.begin(), row.end(), size_t{0});
+    for (size_t i = 0; i < word.size(); ++i) {
+      size_t diagonal = row[0];
+      row[0] = i + 1;
+      for (size_t j = 0; j < candidate.size(); ++j) {
+        const size_t replaced = diagonal + (word[i] == candidate[j] ? 0 : 1);
+        diagonal = row[j + 1];
+        row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+std::string help_text(const CommandLine& command, int width) {
+  constexpr size_t kColumn = 34;  // where the explanations start
+  std::string text = cat("usage: ", command.name, " ", command.usage, "\n\n", command.about, "\n");
+  for (const FlagGroup& group : command.groups) {
+    text.append("\n").append(group.title).append("\n");
+    for (const Flag& flag : group.flags) {
+      std::string line = "  " + left_column(flag);
+      if (line.size() + 2 > kColumn) {
+        line.append("\n").append(kColumn, ' ');
+      } else {
+        line.resize(kColumn, ' ');
+      }
+      const std::string note = flag.fallback.empty() ? "" : " [" + flag.fallback + "]";
+      append_wrapped(line, flag.help + note, kColumn, static_cast<size_t>(width));
+      text.append(line).append("\n");
+    }
+  }
+  return text;
+}
+
+bool parse_command_line(const CommandLine& command, const std::vector<std::string>& arguments) {
+  CLI::App app;
+  app.set_help_flag();
+  app.allow_extras();
+  bool help = false;
+  app.add_flag("-h,--help", help);
+  std::deque<std::string> optional_values;  // CLI11 stores into them: they must not move
+  for (const FlagGroup& group : command.groups) {
+    for (const Flag& flag : group.flags) {
+      if (is_switch(flag)) {
+        app.add_flag_callback(flag.names, [&flag] { set_named(flag, ""); });
+      } else if (has_optional_value(flag)) {
+        app.add_flag(flag.names, optional_values.emplace_back());
+      } else {
+        // One value for each time the flag is given, any number of times.
+        app.add_option(flag.names,
+                       [&flag](const CLI::results_t& values) {
+                         for (const std::string& value : values) {
+                           set_named(flag, value);
+                         }
+                         return true;
+                       })
+            ->type_size(1)
+            ->expected(1, is_positional(flag) ? 1 : CLI::detail::expected_max_vector_size)
+            ->allow_extra_args(false);
+      }
+    }
+  }
+  // CLI11 takes the arguments last first.
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  if (std::find_if(arguments.begin(), arguments.end(), [](const std::string& argument) {
+        return argument == "--help" || argument == "-h";
+      }) != arguments.end()) {
+    std::fputs(help_text(command).c_str(), stdout);
+    return false;
+  }
+  try {
+    app.parse(reversed);
+  } catch (const CLI::Error& error) {
+    usage_error(cat(error.what(), "; see ", command.name, " --help"));
+  }
+  const std::vector<std::string> rest = app.remaining();
+  if (!rest.empty()) {
+    usage_error(cat(unknown_argument(command, rest.front()), "; see ", command.name, " --help"));
+  }
+  for (const FlagGroup& group : command.groups) {
+    for (const Flag& flag : group.flags) {
+      const std::string name = flag.names.substr(flag.names.find(',') + 1);
+      if (flag.required && app.count(name) == 0) {
+        usage_error(cat(name, " is missing; usage: ", command.name, " ", command.usage));
+      }
+      if (has_optional_value(flag)) {
+        const std::string value = app.count(name) > 0 ? optional_values.front() : "";
+        optional_values.pop_front();
+        if (app.count(name) > 0) {
+          set_named(flag, value == "true" ? "" : value);  // CLI11's word for a bare flag
+        }
+      }
+    }
+  }
+  return true;
+}
+
+int64_t parse_integer(const std::string& text) {
+  int64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end) {
+    usage_error(cat("expected a whole number, found '", text, "'"));
+  }
+  return value;
+}
+
+double parse_number(const std::string& text) {
+  char* stop = nullptr;
+  const double value = std::strtod(text.c_str(), &stop);
+  if (text.empty() || *stop != '\0' || !std::isfinite(value)) {
+    usage_error(cat("expected a number, found '", text, "'"));
+  }
+  return value;
+}
+
+SetFlag into(std::string& target) {
+  return [&target](const std::string& value) { target = value; };
+}
+
+SetFlag into(std::vector<std::string>& target) {
+  return [&target](const std::string& value) { target.push_back(value); };
+}
+
+SetFlag into(int64_t& target, int64_t least, int64_t most) {
+  return [&target, least, most](const std::string& value) {
+    const int64_t number = parse_integer(value);
+    if (number < least || number > most) {
+      usage_error(most == INT64_MAX
+                      ? cat("expected at least ", least, ", found ", number)
+                      : cat("expected ", least, " to ", most, ", found ", number));
+    }
+    target = number;
+  };
+}
+
+SetFlag into(double& target, double least, double most) {
+  return [&target, least, most](const std::string& value) {
+    const double number = parse_number(value);
+    if (number < least || number > most) {
+      usage_error(cat("expected ", least, " to ", most, ", found ", number));
+    }
+    target = number;
+  };
+}
+
+SetFlag set_true(bool& target) {
+  return [&target](const std::string&) { target = true; };
+}
+
+}  // namespace spate

@@ -1,0 +1,149 @@
+#include "apps/engine_flags.h"
+
+#include <climits>
+#include <cstdlib>
+
+#include "base/files.h"
+
+namespace spate {
+namespace {
+
+// A flag of other engines whose other values this build does not offer.
+SetFlag only(std::string_view word, std::string_view reason) {
+  return [word, reason](const std::string& value) {
+    if (value != word) {
+      usage_error(cat("'", value, "' is not offered: ", reason, "; give ", word));
+    }
+  };
+}
+
+SetFlag set_kv_type(std::optional<DType>& target) {
+  return [&target](const std::string& value) {
+    DType type = DType::f16;
+    if (value == "auto") {
+      target.reset();
+      return;
+    }
+    choose(type, {{"f32", DType::f32}, {"f16", DType::f16}, {"bf16", DType::bf16}})(value);
+    target = type;
+  };
+}
+
+SetFlag set_max_length(EngineFlags& flags) {
+  return [&flags](const std::string& value) {
+    flags.longest_row = value == "auto";
+    if (!flags.longest_row) {
+      into(flags.options.max_model_len, 1)(value);
+    }
+  };
+}
+
+SetFlag set_threads(int& target) {
+  return [&target](const std::string& value) {
+    int64_t threads = 0;
+    into(threads, 0, 1024)(value);
+    target = static_cast<int>(threads);
+  };
+}
+
+SetFlag set_random_weights(std::optional<RandomWeights>& target) {
+  return [&target](const std::string& value) {
+    int64_t seed = 0;
+    if (!value.empty()) {
+      into(seed, 0)(value);
+    }
+    target = RandomWeights{static_cast<uint64_t>(seed)};
+  };
+}
+
+}  // namespace
+
+Choices<Schedule> schedules() {
+  return {{"mix", Schedule::mix}, {"pingpong", Schedule::pingpong}, {"timely", Schedule::timely}};
+}
+
+Choices<Order> orders() {
+  return {{"arrival", Order::arrival}, {"longest-first", Order::longest_first}};
+}
+
+Flag model_flag(EngineFlags& flags) {
+  return {"MODEL", "", "a .gguf file or a folder with Hugging Face files", "", into(flags.model),
+          true};
+}
+
+Flag random_weights_flag(EngineFlags& flags) {
+  return {"--random-weights", "[SEED]",
+          "make the weights up from the model's config; its tensors are not read", "SEED 0",
+          set_random_weights(flags.random_weights)};
+}
+
+Flag chat_template_flag(EngineFlags& flags) {
+  return {"--chat-template", "FILE", "a Jinja file instead of the model's own chat template", "",
+          into(flags.chat_template)};
+}
+
+FlagGroup engine_flag_group(EngineFlags& flags) {
+  EngineOptions& options = flags.options;
+  const EngineOptions defaults;
+  return {
+      "engine",
+      {
+          {"--device", "NAME", "where to run: cpu", "cpu",
+           only("cpu", "this build runs models on the CPU")},
+          {"--dtype", "NAME", "of activations: auto", "auto",
+           only("auto", "weights keep the type of their file")},
+          {"--kv-cache-dtype", "NAME", "of the KV cache: auto, f32, f16, bf16", "auto = f16",
+           set_kv_type(options.kv_type)},
+          {"--kv-cache-tokens", "N", "tokens the KV cache holds; 0: what the memory allows", "0",
+           into(options.kv_cache_tokens, 0)},
+          {"--memory-utilization,--gpu-memory-utilization", "SHARE",
+           "of the memory free at start, for weights, workspace and KV cache",
+           cat(defaults.memory_utilization), into(options.memory_utilization, 0.01, 1)},
+          {"--max-model-len", "N|auto",
+           "longest sequence, prompt and output; auto: what the longest row of the input needs",
+           "the model's", set_max_length(flags)},
+          {"--max-num-seqs", "N", "rows running at once; 0: chosen", "0",
+           into(options.max_num_seqs, 0)},
+          {"--max-num-batched-tokens", "N", "tokens in a step; 0: chosen", "0",
+           into(options.max_num_batched_tokens, 0)},
+          {"--schedule", "NAME",
+           "mix: prompts and outputs in one step; pingpong: fill, then drain; timely: prompts "
+           "whenever they fit",
+           "mix", choose(options.schedule, schedules())},
+          {"--order", "NAME", "arrival or longest-first", "arrival",
+           choose(options.order, orders())},
+          {"--prefix-cache", "NAME", "share equal beginnings of prompts: auto, on, off",
+           "auto = on",
+           choose<bool>(options.share_prefixes, {{"auto", true}, {"on", true}, {"off", false}})},
+          {"--threads", "N", "worker threads; 0: all processors of this process", "0",
+           set_threads(options.backend.threads)},
+          {"--isa", "NAME", "instruction set: generic, avx2, avx512", "the best there is",
+           into(options.backend.instruction_set)},
+          {"--kernel", "LIST", "force kernels by name: linear=gemv,attention=decode", "",
+           into(options.backend.kernels)},
+      }};
+}
+
+ModelFiles open_model(const EngineFlags& flags) {
+  if (!file_exists(flags.model)) {
+    throw Error(cat("model ", flags.model, ": no such file or folder; give the path of a .gguf file "
+                    "or of a folder with Hugging Face files. To download one: hf download ",
+                    "OWNER/NAME --local-dir ", flags.model),
+                ExitCode::usage);
+  }
+  return open_model_files(flags.model, flags.random_weights, flags.chat_template);
+}
+
+std::string model_name(const std::string& path) {
+  char real[PATH_MAX];
+  std::string name = ::realpath(path.c_str(), real) == nullptr ? path : real;
+  name = name.substr(name.find_last_of('/') + 1);
+  for (const std::string_view ending : {".gguf", ".json"}) {
+    if (name.size() > ending.size() && name.ends_with(ending)) {
+      name.resize(name.size() - ending.size());
+    }
+  }
+  return name.empty() ? path : name;
+}
+
+}  // namespace spate

@@ -1,0 +1,34 @@
+// The flags that every command with an engine shares, and what they mean: which model, with which
+// weights, how much memory, how scheduled.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "apps/cli.h"
+#include "engine/engine.h"
+
+namespace spate {
+
+struct EngineFlags {
+  std::string model;  // as given
+  EngineOptions options;
+  std::optional<RandomWeights> random_weights;
+  std::string chat_template;    // a file, or empty
+  bool longest_row = false;     // --max-model-len auto: as long as the longest row needs
+};
+
+Flag model_flag(EngineFlags& flags);  // the positional MODEL and where its weights come from
+Flag random_weights_flag(EngineFlags& flags);
+Flag chat_template_flag(EngineFlags& flags);
+FlagGroup engine_flag_group(EngineFlags& flags);  // "engine": memory, schedule, threads
+
+Choices<Schedule> schedules();
+Choices<Order> orders();
+
+// Opens what MODEL names; for a path that is not there the error says how to download one.
+ModelFiles open_model(const EngineFlags& flags);
+
+std::string model_name(const std::string& path);  // "SmolLM2-135M-Instruct.Q4_1" of its path
+
+}  // namespace spate

@@ -1,0 +1,90 @@
+#include "apps/live_row.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/random.h"
+
+namespace spate {
+
+LiveRow::LiveRow(PreparedRow prepared, int64_t place, const Tokenizer* tokenizer)
+    : prepared_(std::move(prepared)), place_(place) {
+  const Params& params = prepared_.params;
+  for (const std::vector<Token>& prompt : prepared_.prompts) {
+    LivePrompt live;
+    live.answer.prompt_tokens = static_cast<int64_t>(prompt.size());
+    for (int64_t i = 0; i < params.n; ++i) {
+      live.samples.emplace_back(tokenizer, params);
+    }
+    prompts_.push_back(std::move(live));
+    open_samples_ += params.n;
+  }
+}
+
+std::vector<Request> LiveRow::take_requests(uint64_t first_id, double now) {
+  first_id_ = first_id;
+  times_.submitted = now;
+  const uint64_t row_key = stable_hash(prepared_.row.id);
+  std::vector<Request> requests;
+  for (std::vector<Token>& prompt : prepared_.prompts) {
+    const uint64_t number = requests.size();
+    requests.push_back({.id = first_id + number,
+                        .key = number == 0 ? row_key : mix_keys(row_key, number),
+                        .prompt = std::move(prompt),
+                        .params = prepared_.params});
+  }
+  prepared_.prompts.clear();
+  return requests;
+}
+
+bool LiveRow::take(size_t prompt, Event event, double now) {
+  LivePrompt& live = prompts_.at(prompt);
+  SampleStream& sample = live.samples.at(static_cast<size_t>(event.sample));
+  if (!event.prompt_logprobs.empty()) {
+    live.answer.prompt_logprobs = std::move(event.prompt_logprobs);
+  }
+  if (!has_token_ && !event.tokens.empty()) {
+    has_token_ = true;
+    times_.first_token = now;
+  }
+  sample.push(event);
+  if (event.finish) {
+    check(open_samples_ > 0, "an event for a row that is finished");
+    --open_samples_;
+    times_.finished = now;
+    if (event.sample == 0) {
+      live.answer.cached_tokens = event.cached_tokens;
+    }
+    if (event.finish->reason == FinishReason::error && !error_) {
+      const std::string& code = event.finish->code;
+      error_ = RowError{code.empty() ? "engine_error" : code, event.finish->text,
+                        code == "out_of_kv" || code.empty()};
+    }
+  }
+  const bool all_stopped =
+      std::all_of(live.samples.begin(), live.samples.end(),
+                  [](const SampleStream& one) { return one.stopped(); });
+  const bool cancel = all_stopped && !live.cancelled && !event.finish;
+  live.cancelled = live.cancelled || cancel;
+  return cancel;
+}
+
+RowAnswer LiveRow::take_answer(bool with_stats) {
+  RowAnswer answer;
+  answer.wants_logprobs = prepared_.params.logprobs.has_value();
+  answer.wants_prompt_logprobs = prepared_.params.prompt_logprobs.has_value();
+  for (LivePrompt& live : prompts_) {
+    for (SampleStream& sample : live.samples) {
+      live.answer.samples.push_back(sample.take());
+    }
+    answer.prompts.push_back(std::move(live.answer));
+  }
+  if (with_stats) {
+    answer.stats = RowStats{.first_token = times_.first_token - times_.submitted,
+                            .decode = times_.finished - times_.first_token};
+  }
+  return answer;
+}
+
+}  // namespace spate

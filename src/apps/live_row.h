@@ -1,0 +1,54 @@
+// A row while the engine works on it: its requests, the samples so far, and when what happened.
+// Made by the thread that prepared the row, then used by the thread that takes the engine's events.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/rows/prepare.h"
+#include "apps/sample_stream.h"
+#include "apps/tally.h"
+
+namespace spate {
+
+class LiveRow {
+ public:
+  LiveRow(PreparedRow prepared, int64_t place, const Tokenizer* tokenizer);
+
+  // One request a prompt, with ids from `first_id` on. Called once.
+  std::vector<Request> take_requests(uint64_t first_id, double now);
+
+  // Takes an event of the prompt. Returns true when the request should be cancelled: every sample
+  // has met its stop string.
+  bool take(size_t prompt, Event event, double now);
+
+  bool finished() const { return open_samples_ == 0; }
+  const std::optional<RowError>& error() const { return error_; }  // of a finished row
+  RowAnswer take_answer(bool with_stats);                          // of a finished row without error
+
+  const InputRow& row() const { return prepared_.row; }
+  int64_t place() const { return place_; }
+  const RowTimes& times() const { return times_; }
+  uint64_t first_id() const { return first_id_; }
+  size_t requests() const { return prompts_.size(); }
+
+ private:
+  struct LivePrompt {
+    PromptAnswer answer;
+    std::vector<SampleStream> samples;
+    bool cancelled = false;
+  };
+
+  PreparedRow prepared_;
+  int64_t place_;
+  std::vector<LivePrompt> prompts_;
+  int64_t open_samples_ = 0;
+  std::optional<RowError> error_;
+  RowTimes times_;
+  bool has_token_ = false;
+  uint64_t first_id_ = 0;
+};
+
+}  // namespace spate

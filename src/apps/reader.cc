@@ -1,0 +1,119 @@
+#include "apps/reader.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+#include "base/check.h"
+#include "base/files.h"
+
+namespace spate {
+namespace {
+
+constexpr size_t kBlockBytes = 1 << 20;
+constexpr size_t kLongestLine = size_t{1} << 30;  // no prompt needs a gigabyte; a binary file may
+constexpr int kPollMilliseconds = 100;            // how soon a silent pipe notices `stop`
+
+bool is_blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r") == std::string_view::npos;
+}
+
+}  // namespace
+
+LineReader::LineReader(const std::string& path) : path_(path == "-" ? "stdin" : path) {
+  file_ = path == "-" ? ::dup(STDIN_FILENO) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file_ < 0) {
+    throw Error(cat("input ", path_, ": cannot open: ", std::strerror(errno)), ExitCode::usage);
+  }
+  if (path != "-" && is_directory(path)) {
+    ::close(file_);
+    throw Error(cat("input ", path, " is a folder, expected a file or -"), ExitCode::usage);
+  }
+}
+
+LineReader::~LineReader() { ::close(file_); }
+
+bool LineReader::fill(const std::atomic<bool>& stop) {
+  block_.erase(0, start_);
+  start_ = 0;
+  if (block_.size() > kLongestLine) {
+    fail(path_, ": line ", index_ + 1, " is longer than 1 GiB; expected one row a line");
+  }
+  pollfd wait{file_, POLLIN, 0};
+  while (!stop) {
+    const int ready = ::poll(&wait, 1, kPollMilliseconds);
+    if (ready == 0 || (ready < 0 && errno == EINTR)) {
+      continue;
+    }
+    const size_t had = block_.size();
+    block_.resize(had + kBlockBytes);
+    const ssize_t count = ::read(file_, block_.data() + had, kBlockBytes);
+    block_.resize(had + static_cast<size_t>(count > 0 ? count : 0));
+    if (count < 0 && errno == EINTR) {
+      continue;
+    }
+    if (count < 0) {
+      fail(path_, ": cannot read at byte ", offset_ + static_cast<int64_t>(had), ": ",
+           std::strerror(errno));
+    }
+    return count > 0;
+  }
+  return false;
+}
+
+std::optional<Line> LineReader::next(const std::atomic<bool>& stop) {
+  size_t searched = start_;
+  while (!stop) {
+    const size_t end = block_.find('\n', searched);
+    if (end == std::string::npos && !ended_) {
+      searched = block_.size() - start_;  // fill() moves the rest to the front
+      ended_ = !fill(stop);
+      continue;
+    }
+    if (start_ >= block_.size()) {
+      return std::nullopt;
+    }
+    const size_t stop_at = end == std::string::npos ? block_.size() : end;
+    const size_t next_start = end == std::string::npos ? stop_at : end + 1;
+    std::string_view text(block_.data() + start_, stop_at - start_);
+    offset_ += static_cast<int64_t>(next_start - start_);
+    start_ = searched = next_start;
+    const int64_t index = index_++;
+    if (is_blank(text)) {
+      continue;
+    }
+    if (text.back() == '\r') {
+      text.remove_suffix(1);
+    }
+    return Line{index, offset_, std::string(text)};
+  }
+  return std::nullopt;
+}
+
+std::optional<InputSize> measure_file(const std::string& path) {
+  struct stat status {};
+  if (path == "-" || ::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    return std::nullopt;
+  }
+  const MappedFile file(path);
+  std::string_view text = file.text();
+  InputSize size;
+  size.bytes = static_cast<int64_t>(text.size());
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  size.looks_like_json =
+      first != std::string_view::npos && (text[first] == '{' || text[first] == '[');
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    size.rows += is_blank(text.substr(0, end)) ? 0 : 1;
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return size;
+}
+
+}  // namespace spate

@@ -1,0 +1,226 @@
+#include <limits>
+#include <optional>
+
+#include "apps/rows/row.h"
+
+namespace spate {
+namespace {
+
+[[noreturn]] void reject(const char* code, const std::string& message) {
+  throw RowRejected(code, message);
+}
+
+std::string kind_of(const Json& value) { return std::string(type_name(value.type())); }
+
+bool is_token(const Json& value) {
+  return value.is_integer() && value.as_integer() >= 0 &&
+         value.as_integer() <= std::numeric_limits<Token>::max();
+}
+
+std::vector<Token> read_tokens(const Json& list, const std::string& name) {
+  std::vector<Token> tokens;
+  tokens.reserve(list.as_array().size());
+  for (const Json& value : list.as_array()) {
+    if (!is_token(value)) {
+      reject("missing_field", cat(name, "[", tokens.size(), "] is ", value.dump(),
+                                  ", expected a token id, a whole number from 0 on"));
+    }
+    tokens.push_back(static_cast<Token>(value.as_integer()));
+  }
+  return tokens;
+}
+
+// A string, token ids, or a list of either.
+std::vector<Prompt> read_prompts(const Json& value, const std::string& name) {
+  if (value.is_string()) {
+    return {value.as_string()};
+  }
+  if (!value.is_array()) {
+    reject("missing_field", cat(name, " is ", kind_of(value),
+                                ", expected a string, token ids, or a list of either"));
+  }
+  const JsonArray& list = value.as_array();
+  if (list.empty()) {
+    reject("empty_prompt", cat(name, " is an empty list; give at least one prompt"));
+  }
+  if (list.front().is_integer()) {
+    return {read_tokens(value, name)};
+  }
+  std::vector<Prompt> prompts;
+  for (const Json& entry : list) {
+    if (entry.is_string()) {
+      prompts.emplace_back(entry.as_string());
+    } else if (entry.is_array()) {
+      prompts.emplace_back(read_tokens(entry, cat(name, "[", prompts.size(), "]")));
+    } else {
+      reject("missing_field", cat(name, "[", prompts.size(), "] is ", kind_of(entry),
+                                  ", expected a string or a list of token ids"));
+    }
+  }
+  return prompts;
+}
+
+void read_messages(const Json& messages, InputRow& row) {
+  if (!messages.is_array() || messages.as_array().empty()) {
+    reject("missing_field",
+           cat("messages is ", messages.is_array() ? "an empty list" : kind_of(messages),
+               ", expected a list of {\"role\", \"content\"} objects"));
+  }
+  for (size_t i = 0; i < messages.as_array().size(); ++i) {
+    const Json* role = messages.as_array()[i].find("role");
+    if (role == nullptr || !role->is_string()) {
+      reject("missing_field", cat("messages[", i, "] has no \"role\" string"));
+    }
+  }
+  row.chat = true;
+  row.messages = messages;
+  const auto take = [&row](std::string_view key, Json& to) {
+    if (const Json* value = row.fields.find(key); value != nullptr) {
+      to = *value;
+    }
+  };
+  take("tools", row.tools);
+  take("documents", row.documents);
+  take("chat_template_kwargs", row.template_arguments);
+  if (!row.template_arguments.is_null() && !row.template_arguments.is_object()) {
+    reject("invalid_param", cat("chat_template_kwargs is ", kind_of(row.template_arguments),
+                                ", expected an object"));
+  }
+}
+
+// Ids may be strings or whole numbers.
+std::optional<std::string> read_id(const Json& object, std::string_view name) {
+  const Json* value = object.find(name);
+  if (value == nullptr || value->is_null()) {
+    return std::nullopt;
+  }
+  if (value->is_string()) {
+    return value->as_string();
+  }
+  if (value->is_integer()) {
+    return value->dump();
+  }
+  reject("missing_field", cat(name, " is ", kind_of(*value), ", expected a string"));
+}
+
+void set_id(const Json& object, const ParseOptions& options, InputRow& row) {
+  std::optional<std::string> id;
+  if (!options.id_field.empty()) {
+    id = read_id(object, options.id_field);
+  } else if ((id = read_id(object, "custom_id"))) {
+    row.has_custom_id = true;
+  } else {
+    id = read_id(object, "id");
+  }
+  if (id) {
+    row.id = *std::move(id);
+  }
+}
+
+const Json& need(const Json& object, std::string_view key, std::string_view where) {
+  const Json* value = object.find(key);
+  if (value == nullptr) {
+    reject("missing_field", cat(where, " has no \"", key, "\""));
+  }
+  return *value;
+}
+
+void read_openai(const Json& line, InputRow& row) {
+  row.openai = true;
+  const Json& body = need(line, "body", "the row");
+  if (!body.is_object()) {
+    reject("missing_field", cat("body is ", kind_of(body), ", expected an object"));
+  }
+  row.fields = body;
+  // A row without a url is read by what its body has.
+  const Json* url = line.find("url");
+  const bool by_body = url == nullptr;
+  if (!by_body && (!url->is_string() || (url->as_string() != "/v1/chat/completions" &&
+                                         url->as_string() != "/v1/completions"))) {
+    reject("unsupported_param",
+           cat("url is ", url->dump(), ", expected /v1/chat/completions or /v1/completions"));
+  }
+  if (by_body ? body.find("messages") != nullptr : url->as_string() == "/v1/chat/completions") {
+    read_messages(need(body, "messages", "body"), row);
+  } else {
+    row.prompts = read_prompts(need(body, "prompt", "body"), "prompt");
+  }
+}
+
+void read_ids(const Json& line, InputRow& row) {
+  const bool bare = line.is_array();
+  const Json& ids = bare ? line : need(line, "prompt_token_ids", "the row");
+  if (!ids.is_array()) {
+    reject("missing_field", cat("prompt_token_ids is ", kind_of(ids), ", expected a list"));
+  }
+  if (!bare) {
+    row.fields = line;
+  }
+  row.prompts.emplace_back(read_tokens(ids, bare ? "the row" : "prompt_token_ids"));
+}
+
+RowFormat recognise(const Json& line, const ParseOptions& options) {
+  struct Sign {
+    std::string_view key;
+    RowFormat format;
+  };
+  const Sign signs[] = {{"body", RowFormat::openai},
+                        {"messages", RowFormat::messages},
+                        {"prompt_token_ids", RowFormat::ids},
+                        {options.prompt_field, RowFormat::prompt}};
+  for (const Sign& sign : signs) {
+    if (line.find(sign.key) != nullptr) {
+      return sign.format;
+    }
+  }
+  reject("missing_field", cat("the row has none of body, messages, prompt_token_ids and ",
+                              options.prompt_field, "; name its field with --prompt-field"));
+}
+
+}  // namespace
+
+Choices<RowFormat> row_formats() {
+  return {{"auto", RowFormat::automatic}, {"openai", RowFormat::openai},
+          {"prompt", RowFormat::prompt},  {"messages", RowFormat::messages},
+          {"text", RowFormat::text},      {"ids", RowFormat::ids}};
+}
+
+void parse_row(std::string_view line, const ParseOptions& options, JsonParser& parser,
+               InputRow& row) {
+  row.id = cat("row-", row.index);
+  if (options.format == RowFormat::text) {
+    row.prompts.emplace_back(std::string(line));
+    return;
+  }
+  Json json;
+  JsonError error;
+  if (!parser.parse(line, json, error)) {
+    reject("invalid_json", cat("byte ", error.offset, ": ", error.reason));
+  }
+  if (json.is_array() &&
+      (options.format == RowFormat::automatic || options.format == RowFormat::ids)) {
+    read_ids(json, row);
+    return;
+  }
+  if (!json.is_object()) {
+    reject("invalid_json", cat("the row is ", kind_of(json),
+                               ", expected an object; plain text needs --format text"));
+  }
+  set_id(json, options, row);
+  const RowFormat format =
+      options.format == RowFormat::automatic ? recognise(json, options) : options.format;
+  switch (format) {
+    case RowFormat::openai: read_openai(json, row); break;
+    case RowFormat::ids: read_ids(json, row); break;
+    case RowFormat::messages:
+      row.fields = json;
+      read_messages(need(json, "messages", "the row"), row);
+      break;
+    default:
+      row.fields = json;
+      row.prompts =
+          read_prompts(need(json, options.prompt_field, "the row"), options.prompt_field);
+  }
+}
+
+}  // namespace spate

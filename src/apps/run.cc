@@ -1,0 +1,340 @@
+// `spate run`: the batch job.
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
+#include <filesystem>
+
+#include "apps/batch_job.h"
+#include "apps/engine_flags.h"
+#include "apps/figures.h"
+#include "apps/list.h"
+#include "apps/plan_text.h"
+#include "apps/report.h"
+#include "apps/sampling_flags.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/threads.h"
+
+namespace spate {
+namespace {
+
+struct RunFlags {
+  EngineFlags engine;
+  SamplingFlags sampling;
+  OutputOptions output;
+  JobOptions job;
+  TooLong too_long = TooLong::error;
+  std::string system, template_arguments;
+  ProgressMode progress = ProgressMode::automatic;
+  ColorMode color = ColorMode::automatic;
+  double progress_interval = 0;
+  std::string report = "text", log;
+  int64_t window = 0;
+  bool verbose = false, quiet = false, dry_run = false, fail_fast = false;
+};
+
+SetFlag set_error_limit(ErrorLimit& limit) {
+  return [&limit](const std::string& value) {
+    if (value.ends_with('%')) {
+      double percent = 0;
+      into(percent, 0, 100)(value.substr(0, value.size() - 1));
+      limit.percent = percent;
+    } else {
+      int64_t rows = 0;
+      into(rows, 0)(value);
+      limit.rows = rows;
+    }
+  };
+}
+
+CommandLine command_line(RunFlags& flags) {
+  JobOptions& job = flags.job;
+  return {
+      "spate run",
+      "MODEL -i FILE|- -o FILE|- [flags]",
+      "Answers every row of a file. Rows are OpenAI batch lines, short JSON rows\n"
+      "({\"id\", \"prompt\"}, {\"messages\"}, {\"prompt_token_ids\"}) or plain text, one prompt a line.",
+      {
+          {"input and output",
+           {model_flag(flags.engine),
+            {"-i,--input", "FILE|-", "rows to answer; -: stdin", "", into(job.input), true},
+            {"-o,--output", "FILE|-", "answers, as they finish; -: stdout", "",
+             into(flags.output.output), true},
+            {"--errors", "FILE|inline", "rows that failed; inline: among the answers",
+             "OUT.errors.jsonl", into(flags.output.errors)},
+            {"--format", "NAME", "auto, openai, prompt, messages, text, ids", "auto",
+             choose(job.parse.format, row_formats())},
+            {"--prompt-field", "NAME", "field that holds the prompt", "prompt",
+             into(job.parse.prompt_field)},
+            {"--id-field", "NAME", "field that holds the id", "custom_id, else id, else row-<line>",
+             into(job.parse.id_field)},
+            {"--output-format", "NAME", "openai, flat, ids; auto: as the row came", "auto",
+             choose(job.answers.format, output_formats())},
+            {"--ordered", "", "answers in the order of the input", "",
+             set_true(flags.output.ordered)},
+            {"--limit", "N", "take at most N rows", "all", into(job.limit, 0)},
+            {"--offset", "N", "pass over the first N rows", "0", into(job.offset, 0)},
+            {"--overwrite", "", "replace an output that is there", "",
+             set_true(flags.output.overwrite)},
+            {"--on-too-long", "NAME", "error, truncate-left, truncate-right, skip", "error",
+             choose(flags.too_long, too_long_choices())},
+            {"--max-errors", "N|P%", "end the run when more rows have failed", "no limit",
+             set_error_limit(job.error_limit)},
+            {"--fail-fast", "", "end the run at the first failed row", "",
+             set_true(flags.fail_fast)},
+            {"--row-stats", "", "add times and attempts to each answer", "",
+             set_true(job.row_stats)},
+            {"--window", "N", "rows in memory at once", "4 x rows at once, at least 1024",
+             into(flags.window, 1)}}},
+          {"chat",
+           {chat_template_flag(flags.engine),
+            {"--template-kwargs", "JSON", "variables for the template: {\"enable_thinking\": false}",
+             "", into(flags.template_arguments)},
+            {"--system", "TEXT", "system message for chats that bring none", "",
+             into(flags.system)}}},
+          sampling_flag_group(flags.sampling),
+          engine_flag_group(flags.engine),
+          {"weights", {random_weights_flag(flags.engine)}},
+          {"looks",
+           {{"--progress", "NAME", "auto, bar, plain, json, none", "auto",
+             choose(flags.progress, progress_modes())},
+            {"--progress-interval", "SECONDS", "between two progress lines", "bar 0.5, else 10",
+             into(flags.progress_interval, 0.05, 86400)},
+            {"--report", "text|json|FILE", "final report on stderr, or as JSON in a file", "text",
+             into(flags.report)},
+            {"--log", "FILE", "also write log lines there", "", into(flags.log)},
+            {"--dry-run", "", "print the plan and stop", "", set_true(flags.dry_run)},
+            {"--color", "NAME", "auto, always, never; NO_COLOR is heeded", "auto",
+             choose(flags.color, color_modes())},
+            {"-v,--verbose", "", "log more", "", set_true(flags.verbose)},
+            {"-q,--quiet", "", "no plan, no progress, no report; errors only", "",
+             set_true(flags.quiet)}}},
+      }};
+}
+
+void set_up_log(const RunFlags& flags) {
+  set_log_level(flags.quiet ? LogLevel::error : flags.verbose ? LogLevel::debug : LogLevel::info);
+  if (!flags.log.empty()) {
+    set_log_file(flags.log);
+  }
+}
+
+JsonObject template_arguments(const std::string& text) {
+  if (text.empty()) {
+    return {};
+  }
+  try {
+    return parse_json(text, "--template-kwargs").as_object();
+  } catch (const Error& error) {
+    usage_error(cat("--template-kwargs: expected a JSON object; ", error.what()));
+  }
+}
+
+void check_flags(RunFlags& flags, const ModelFiles& files) {
+  const std::string& input = flags.job.input;
+  if (input != "-" && !file_exists(input)) {
+    usage_error(cat("--input ", input, ": no such file"));
+  }
+  if (input != "-" && flags.output.output != "-" && file_exists(flags.output.output) &&
+      std::filesystem::equivalent(input, flags.output.output)) {
+    usage_error(cat("--output ", flags.output.output, " is the input; give another name"));
+  }
+  if (files.tokenizer == nullptr && (flags.job.answers.format == OutputFormat::openai ||
+                                     flags.job.answers.format == OutputFormat::flat)) {
+    usage_error(cat("--output-format: the model has no tokenizer (", files.tokenizer_note,
+                    "), so there is no text; give ids"));
+  }
+  if (flags.engine.longest_row && input == "-") {
+    usage_error("--max-model-len auto reads the input twice, and stdin can be read once; give a "
+                "number, or the input as a file");
+  }
+  if (flags.fail_fast) {
+    flags.job.error_limit.rows = 0;
+  }
+}
+
+// The format that `auto` stands for: JSON rows are told apart line by line, but a text file cannot
+// be told from broken JSON once its rows are read.
+void choose_format(RunFlags& flags, const std::optional<InputSize>& size) {
+  RowFormat& format = flags.job.parse.format;
+  if (format == RowFormat::automatic && size && size->rows > 0 && !size->looks_like_json) {
+    format = RowFormat::text;
+  }
+}
+
+// Reads and tokenises the whole input for the sake of its longest row. Rows that cannot be read are
+// left to the run.
+int64_t longest_row(const RunFlags& flags, const RowPreparer& preparer, int64_t model_length) {
+  const std::atomic<bool> never{false};
+  LineReader reader(flags.job.input);
+  JsonParser parser;
+  int64_t longest = 1;
+  while (std::optional<Line> line = reader.next(never)) {
+    try {
+      InputRow row;
+      row.index = line->index;
+      parse_row(line->text, flags.job.parse, parser, row);
+      longest = std::max(longest, preparer.longest_sequence(std::move(row)));
+    } catch (const std::exception&) {
+    }
+  }
+  return model_length > 0 ? std::min(longest, model_length) : longest;
+}
+
+PlanLines rows_plan(const RunFlags& flags, const ModelFiles& files, int64_t rows,
+                    const RowOutput* output, const std::string& sampling) {
+  const auto name = [](const std::string& path, const char* standard) {
+    return path == "-" ? std::string(standard) : path;
+  };
+  PlanLines lines;
+  lines.emplace_back(
+      "input", cat(name(flags.job.input, "stdin"), "  ",
+                   rows < 0 ? std::string("rows not known") : with_commas(rows) + " rows",
+                   "  format ", word_of(flags.job.parse.format, row_formats())));
+  lines.emplace_back(
+      "output",
+      cat(name(flags.output.output, "stdout"), "  format ",
+          word_of(flags.job.answers.format, output_formats()),
+          flags.output.ordered ? "  ordered" : "",
+          output != nullptr ? cat("   errors ", output->errors_path()) : "",
+          flags.output.output == "-" ? "   (stdout: nothing to resume from)" : ""));
+  lines.emplace_back("sampling", sampling);
+  lines.emplace_back("chat", files.chat_template
+                                 ? (flags.engine.chat_template.empty()
+                                        ? std::string("the model's own template")
+                                        : cat("template ", flags.engine.chat_template))
+                                 : cat("no template: ", files.chat_template_note));
+  return lines;
+}
+
+void write_report(const RunFlags& flags, const RunFacts& facts) {
+  if (flags.report != "text" && flags.report != "json") {
+    LineFile(flags.report, "--report", true).append(report_json(facts).dump() + "\n");
+  }
+  if (flags.quiet) {
+    return;
+  }
+  const std::string text =
+      flags.report == "json" ? report_json(facts).dump() + "\n" : cat("\n", report_text(facts));
+  std::fputs(text.c_str(), stderr);
+}
+
+int exit_code(const JobEnd& end, const TallyNumbers& tally) {
+  if (end.signal != 0) {
+    return exit_code_of_signal(end.signal);
+  }
+  if (!end.complete) {
+    return static_cast<int>(ExitCode::input_invalid);
+  }
+  return static_cast<int>(tally.failed > 0 ? ExitCode::rows_failed : ExitCode::ok);
+}
+
+int64_t window_of(const RunFlags& flags, const MemoryPlan& plan) {
+  if (flags.window > 0) {
+    return flags.window;
+  }
+  // Longest first can choose only among the rows that it sees.
+  return flags.engine.options.order == Order::longest_first
+             ? std::max<int64_t>(32 * plan.max_rows, 16384)
+             : std::max<int64_t>(4 * plan.max_rows, 1024);
+}
+
+// Everything between the parsed flags and the exit code.
+int run_job(RunFlags& flags) {
+  set_up_log(flags);
+  const StopSignals signals;
+  const Stopwatch load_watch;
+  const ModelFiles files = open_model(flags.engine);
+  check_flags(flags, files);
+  const std::optional<InputSize> size = measure_file(flags.job.input);
+  choose_format(flags, size);
+  int64_t rows = size ? std::max<int64_t>(size->rows - flags.job.offset, 0) : -1;
+  if (flags.job.limit >= 0 && rows >= 0) {
+    rows = std::min(rows, flags.job.limit);
+  }
+
+  const Config& config = files.checkpoint->config();
+  const SamplingDefaults sampling = sampling_defaults(
+      flags.sampling, files.checkpoint->generation(), kDefaultMaxTokens);
+  Notices notices;
+  RowPreparer preparer(files,
+                       {.defaults = sampling.params,
+                        .too_long = flags.too_long,
+                        .system = flags.system,
+                        .template_arguments = template_arguments(flags.template_arguments),
+                        .vocabulary = config.vocabulary},
+                       notices);
+  if (flags.engine.longest_row) {
+    flags.engine.options.max_model_len = longest_row(flags, preparer, config.max_positions);
+  }
+
+  MemoryPlan plan;
+  std::string device;
+  {
+    const auto backend = open_cpu_backend(flags.engine.options.backend);
+    plan = plan_memory(*files.checkpoint, *backend, flags.engine.options);
+    device = backend->describe();
+  }
+  preparer.set_max_length(plan.max_length);
+  std::optional<RowOutput> output;
+  if (!flags.dry_run) {
+    output.emplace(flags.output);
+  }
+  if (!flags.quiet) {
+    PlanLines lines = plan_lines(files, plan, device, flags.engine.options.memory_utilization);
+    const PlanLines more =
+        rows_plan(flags, files, rows, output ? &*output : nullptr, sampling.description);
+    lines.insert(lines.end(), more.begin(), more.end());
+    std::fputs(plan_text(lines, use_color(flags.color)).c_str(), stderr);
+  }
+  if (flags.dry_run) {
+    return 0;
+  }
+
+  ProgressDisplay display(flags.quiet ? ProgressMode::none : flags.progress, flags.color,
+                          flags.progress_interval);
+  display.stage("loading the model");
+  Engine engine(files, flags.engine.options);
+  for (const std::string& warning : engine.warnings()) {
+    notices.add(warning);
+  }
+  RunFacts facts{.model = model_name(flags.engine.model),
+                 .device = engine.device(),
+                 .input = flags.job.input,
+                 .output = flags.output.output,
+                 .plan = engine.plan()};
+  facts.times.load = load_watch.seconds();
+
+  flags.job.window = window_of(flags, plan);
+  flags.job.preparers = std::clamp(available_cpus() / 4, 1, 8);
+  flags.job.answers.model = facts.model;
+  flags.job.answers.tokenizer = files.tokenizer.get();
+  flags.job.answers.created = std::time(nullptr);
+  Tally tally;
+  BatchJob job(engine, preparer, *output, tally, notices, flags.job);
+  const JobEnd end = job.run(signals, display, rows);
+  const Stopwatch flush_watch;
+  output->close();
+
+  facts.times.run = end.seconds;
+  facts.times.flush = flush_watch.seconds();
+  facts.rows_read = end.rows_entered;
+  facts.complete = end.complete;
+  facts.stopped_by = end.stopped_by;
+  facts.tally = tally.numbers();
+  facts.engine = engine.stats();
+  facts.times.input_wait = facts.engine.idle_seconds;
+  facts.times.output_wait = output->waited_seconds();
+  write_report(flags, facts);
+  return exit_code(end, facts.tally);
+}
+
+}  // namespace
+
+int run_command(const Arguments& arguments) {
+  RunFlags flags;
+  const CommandLine command = command_line(flags);
+  return parse_command_line(command, arguments) ? run_job(flags) : 0;
+}
+
+}  // namespace spate

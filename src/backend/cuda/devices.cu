@@ -1,0 +1,93 @@
+#include <cuda_runtime.h>
+
+#include <algorithm>
+
+#include "backend/cuda/devices.h"
+
+namespace spate {
+namespace {
+
+constexpr int kBlock = 512;
+constexpr size_t kReadBytes = size_t{1} << 30;  // far beyond any L2 cache
+constexpr int kRepeats = 5;
+
+// Sums the array so that every byte is read; `sum` keeps the compiler from dropping the loads.
+__global__ void read_all(const float4* data, size_t count, float* sum) {
+  float total = 0;
+  for (size_t i = size_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count;
+       i += size_t{gridDim.x} * blockDim.x) {
+    const float4 value = data[i];
+    total += value.x + value.y + value.z + value.w;
+  }
+  if (total != 0) atomicAdd(sum, total);
+}
+
+// The best of a few passes in GB/s, or 0 when anything fails.
+double measure_read(int multiprocessors) {
+  void* data = nullptr;
+  float* sum = nullptr;
+  cudaEvent_t begin = nullptr, end = nullptr;
+  double best = 0;
+  if (cudaMalloc(&data, kReadBytes) == cudaSuccess && cudaMalloc(&sum, sizeof *sum) == cudaSuccess &&
+      cudaMemset(data, 0, kReadBytes) == cudaSuccess &&
+      cudaMemset(sum, 0, sizeof *sum) == cudaSuccess && cudaEventCreate(&begin) == cudaSuccess &&
+      cudaEventCreate(&end) == cudaSuccess) {
+    for (int repeat = 0; repeat <= kRepeats; ++repeat) {  // the first pass warms up
+      cudaEventRecord(begin);
+      read_all<<<4 * multiprocessors, kBlock>>>(static_cast<const float4*>(data),
+                                               kReadBytes / sizeof(float4), sum);
+      cudaEventRecord(end);
+      float milliseconds = 0;
+      if (cudaEventSynchronize(end) != cudaSuccess || cudaGetLastError() != cudaSuccess ||
+          cudaEventElapsedTime(&milliseconds, begin, end) != cudaSuccess) {
+        best = 0;
+        break;
+      }
+      if (repeat > 0) best = std::max(best, kReadBytes / 1e6 / milliseconds);
+    }
+  }
+  if (end != nullptr) cudaEventDestroy(end);
+  if (begin != nullptr) cudaEventDestroy(begin);
+  cudaFree(sum);
+  cudaFree(data);
+  cudaGetLastError();  // a failed measurement must not surface in a later call
+  return best;
+}
+
+}  // namespace
+
+CudaDevices list_cuda_devices(bool measure) {
+  CudaDevices out;
+  cudaDriverGetVersion(&out.driver_version);
+  cudaRuntimeGetVersion(&out.runtime_version);
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess) {
+    out.note = out.driver_version == 0 ? "no NVIDIA driver on this machine"
+                                       : cudaGetErrorString(status);
+    cudaGetLastError();
+    return out;
+  }
+  for (int index = 0; index < count; ++index) {
+    cudaDeviceProp properties{};
+    if (cudaSetDevice(index) != cudaSuccess ||
+        cudaGetDeviceProperties(&properties, index) != cudaSuccess) {
+      out.note = "a device could not be opened: ";
+      out.note += cudaGetErrorString(cudaGetLastError());
+      continue;
+    }
+    CudaDevice device{.index = index,
+                      .name = properties.name,
+                      .compute_major = properties.major,
+                      .compute_minor = properties.minor,
+                      .multiprocessors = properties.multiProcessorCount,
+                      .total_bytes = properties.totalGlobalMem};
+    size_t total = 0;
+    cudaMemGetInfo(&device.free_bytes, &total);
+    if (measure) device.read_gb_per_s = measure_read(device.multiprocessors);
+    out.devices.push_back(device);
+  }
+  return out;
+}
+
+}  // namespace spate

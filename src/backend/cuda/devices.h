@@ -1,0 +1,30 @@
+// The NVIDIA GPUs of this machine, as the CUDA runtime sees them. devices.cu finds and times them in
+// builds with CUDA; absent.cc says so in builds without.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace spate {
+
+struct CudaDevice {
+  int index = 0;
+  std::string name;
+  int compute_major = 0, compute_minor = 0;
+  int multiprocessors = 0;
+  size_t total_bytes = 0, free_bytes = 0;
+  double read_gb_per_s = 0;  // measured: a kernel that sums a large array; 0 when not asked for
+};
+
+struct CudaDevices {
+  std::vector<CudaDevice> devices;
+  std::string note;  // why there are none: no driver, built without CUDA, ...
+  int driver_version = 0, runtime_version = 0;  // 12040 is 12.4; 0 when unknown
+};
+
+// Never throws: a machine without a GPU or driver is a normal answer. `measure` takes about 0.1 s
+// and 1 GiB of memory a device.
+CudaDevices list_cuda_devices(bool measure);
+
+}  // namespace spate

@@ -1,0 +1,40 @@
+// The meaning of every fused op, in terms of the plain ones. A backend overrides one for speed only.
+#include "backend/backend.h"
+
+namespace spate {
+
+void Backend::execute(const op::AddRmsNorm& op) {
+  execute(op::Add{.a = op.residual, .b = op.x, .out = op.residual});
+  execute(op::RmsNorm{.x = op.residual, .weight = op.weight, .out = op.out, .eps = op.eps});
+}
+
+void Backend::execute(const op::LinearGated& op) {
+  execute(op::Linear{.x = op.x, .weight = op.gate, .out = op.out});
+  execute(op::Linear{.x = op.x, .weight = op.up, .out = op.scratch});
+  execute(op::Gated{
+      .gate = op.out, .up = op.scratch, .out = op.out, .activation = op.activation});
+}
+
+void Backend::execute(const op::QkvNormRopeWrite& op) {
+  if (op.q_norm.data != nullptr) {
+    execute(op::RmsNorm{.x = op.q, .weight = op.q_norm, .out = op.q, .eps = op.eps});
+    execute(op::RmsNorm{.x = op.key, .weight = op.k_norm, .out = op.key, .eps = op.eps});
+  }
+  execute(op::RopeApply{.x = op.q, .positions = op.positions, .rope = op.rope});
+  execute(op::RopeApply{.x = op.key, .positions = op.positions, .rope = op.rope});
+  execute(op::KvWrite{.key = op.key, .value = op.value, .kv = op.kv});
+}
+
+void Backend::note(std::string_view name, double seconds, int64_t bytes, int64_t flops) {
+  OpProfile* line = nullptr;
+  for (OpProfile& entry : profile_) {
+    if (entry.name == name) line = &entry;
+  }
+  if (line == nullptr) line = &profile_.emplace_back(OpProfile{.name = name});
+  line->calls += 1;
+  line->seconds += seconds;
+  line->bytes += bytes;
+  line->flops += flops;
+}
+
+}  // namespace spate

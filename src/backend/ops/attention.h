@@ -1,0 +1,127 @@
+// Attention over segments of cached keys and values. T tokens in the step, B rows (sequences) in
+// it, H query heads, G key/value heads, D head width, N segments of all rows together.
+#pragma once
+
+#include "backend/contract.h"
+
+namespace spate {
+
+// The device table that every attention kernel reads; filled by the engine from each row's
+// segments. Row b owns the tokens [row_begin[b], row_begin[b + 1]) of the step and reads the
+// segments [segment_begin[b], segment_begin[b + 1]), oldest first, which together hold at least
+// length[b] tokens; positions count from the first token of the first segment.
+struct KvView {
+  Tensor keys, values;   // [slots, G, D], one layer; f32, f16 or bf16
+  Tensor slot;           // [T] i32, where each token of the step is written
+  Tensor row_begin;      // [B + 1] i32
+  Tensor length;         // [B] i32, keys of a row including its tokens of this step
+  Tensor segment_begin;  // [B + 1] i32
+  Tensor segments;       // [N, 2] i32: first slot, tokens
+};
+
+// Rotary position embedding (Su et al., 2021): which two elements of a head turn together.
+enum class RopePairs : uint8_t {
+  halves,      // i and i + D/2, Hugging Face
+  neighbours,  // 2i and 2i + 1, GGUF of Llama
+};
+
+struct Rope {
+  Tensor frequencies;  // [R / 2] f32, radians a position; R <= D elements are rotated
+  float magnitude = 1; // multiplies sine and cosine
+  RopePairs pairs = RopePairs::halves;
+};
+
+namespace op {
+
+// Turns x in place by its position.
+struct RopeApply {
+  static constexpr std::string_view kName = "rope";
+  Tensor x;          // [T, H, D], rows may be strided
+  Tensor positions;  // [T] i32
+  Rope rope;
+  void contract() const {
+    Dim T{"T"}, H{"H"}, D{"D"};
+    match("x", x, {T, H, D});
+    match("positions", positions, DType::i32, {T});
+    check(rope.frequencies.dtype == DType::f32 && 2 * rope.frequencies.rows() <= D.value,
+          "op contract: rope turns more elements than a head has");
+  }
+  int64_t bytes() const { return 2 * x.shape.elements() * static_cast<int64_t>(size_of(x.dtype)); }
+  int64_t flops() const { return 3 * x.shape.elements(); }
+};
+
+// Writes the step's keys and values to their slots, converting to the cache's type.
+struct KvWrite {
+  static constexpr std::string_view kName = "kv_write";
+  Tensor key, value;  // [T, G, D], rows may be strided
+  KvView kv;
+  void contract() const {
+    Dim T{"T"}, G{"G"}, D{"D"}, S{"slots"};
+    match("key", key, {T, G, D});
+    match("value", value, key.dtype, {T, G, D});
+    match("keys", kv.keys, {S, G, D});
+    match("values", kv.values, kv.keys.dtype, {S, G, D});
+    match("slot", kv.slot, DType::i32, {T});
+  }
+  int64_t bytes() const {
+    return 2 * key.shape.elements() *
+           static_cast<int64_t>(size_of(key.dtype) + size_of(kv.keys.dtype));
+  }
+  int64_t flops() const { return 0; }
+};
+
+// out[t, h] = softmax(scale * q[t, h] . keys) * values over the keys that token t may see: those at
+// positions <= its own, and > its own - window when window > 0. Query head h reads key/value head
+// h * G / H. Scores s become soft_cap * tanh(s / soft_cap) when soft_cap > 0; sinks[h] is one more
+// score without a value. A token's result does not depend on the batch, on how its prompt was
+// chunked or on where segments begin, bit for bit.
+struct Attention {
+  static constexpr std::string_view kName = "attention";
+  Tensor q;    // [T, H, D], rows may be strided
+  Tensor out;  // [T, H, D]
+  KvView kv;
+  float scale = 1;
+  int window = 0;
+  float soft_cap = 0;
+  Tensor sinks;  // [H] f32, or empty
+  void contract() const {
+    Dim T{"T"}, H{"H"}, D{"D"}, S{"slots"}, G{"G"}, B{"B"}, N{"N"};
+    match("q", q, {T, H, D});
+    match("out", out, q.dtype, {T, H, D});
+    match("keys", kv.keys, {S, G, D});
+    match("values", kv.values, kv.keys.dtype, {S, G, D});
+    match("length", kv.length, DType::i32, {B});
+    match("row_begin", kv.row_begin, DType::i32, {B.value + 1});
+    match("segment_begin", kv.segment_begin, DType::i32, {B.value + 1});
+    match("segments", kv.segments, DType::i32, {N, 2});
+    check(H.value % G.value == 0, "op contract: ", H.value, " query heads on ", G.value, " kv heads");
+    if (sinks.data != nullptr) match("sinks", sinks, DType::f32, {H});
+  }
+  // Counted without the table, which lives on the device: one pass over q and out only.
+  int64_t bytes() const { return 2 * q.shape.elements() * static_cast<int64_t>(size_of(q.dtype)); }
+  int64_t flops() const { return 0; }
+};
+
+// Fused: norm q and k by head (when their weights are there), turn them, write k and v to the
+// cache. Meaning: backend/fused.cc.
+struct QkvNormRopeWrite {
+  static constexpr std::string_view kName = "qkv_norm_rope_write";
+  Tensor q;          // [T, H, D], in place
+  Tensor key, value; // [T, G, D]; key in place
+  Tensor q_norm, k_norm;  // [D] f32, or both empty
+  float eps = 1e-6F;
+  Tensor positions;  // [T] i32
+  Rope rope;
+  KvView kv;
+  void contract() const {
+    KvWrite{.key = key, .value = value, .kv = kv}.contract();
+    RopeApply{.x = q, .positions = positions, .rope = rope}.contract();
+  }
+  int64_t bytes() const {
+    return 2 * (q.shape.elements() + 2 * key.shape.elements()) * static_cast<int64_t>(size_of(q.dtype));
+  }
+  int64_t flops() const { return 7 * (q.shape.elements() + key.shape.elements()); }
+};
+
+}  // namespace op
+}  // namespace spate

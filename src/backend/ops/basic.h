@@ -1,0 +1,67 @@
+// Ops that move or combine rows. T tokens in the step, C model width, V vocabulary.
+#pragma once
+
+#include "backend/contract.h"
+#include "quant/format.h"
+
+namespace spate::op {
+
+// out[t] = row tokens[t] of the table, decoded.
+struct Embed {
+  static constexpr std::string_view kName = "embed";
+  Tensor tokens;                   // [T] i32, each in [0, table->out)
+  const Weight* table = nullptr;   // [V, C], any format
+  Tensor out;                      // [T, C]
+  void contract() const {
+    Dim T{"T"};
+    match("tokens", tokens, DType::i32, {T});
+    match("out", out, {T, table->in});
+  }
+  int64_t bytes() const { return out.rows() * (table->format->row_bytes(table->in) + 4 * table->in); }
+  int64_t flops() const { return 0; }
+};
+
+// out[b] = x[rows[b]].
+struct GatherRows {
+  static constexpr std::string_view kName = "gather_rows";
+  Tensor x;     // [T, C]
+  Tensor rows;  // [B] i32
+  Tensor out;   // [B, C]
+  void contract() const {
+    Dim T{"T"}, B{"B"}, C{"C"};
+    match("x", x, {T, C});
+    match("rows", rows, DType::i32, {B});
+    match("out", out, x.dtype, {B, C});
+  }
+  int64_t bytes() const { return 2 * out.shape.elements() * static_cast<int64_t>(size_of(out.dtype)); }
+  int64_t flops() const { return 0; }
+};
+
+// out = a + b; out may be a.
+struct Add {
+  static constexpr std::string_view kName = "add";
+  Tensor a, b, out;  // [T, C]
+  void contract() const {
+    Dim T{"T"}, C{"C"};
+    match("a", a, {T, C});
+    match("b", b, a.dtype, {T, C});
+    match("out", out, a.dtype, {T, C});
+  }
+  int64_t bytes() const { return 3 * out.shape.elements() * static_cast<int64_t>(size_of(out.dtype)); }
+  int64_t flops() const { return out.shape.elements(); }
+};
+
+// x *= factor.
+struct Scale {
+  static constexpr std::string_view kName = "scale";
+  Tensor x;  // [T, C]
+  float factor = 1;
+  void contract() const {
+    Dim T{"T"}, C{"C"};
+    match("x", x, {T, C});
+  }
+  int64_t bytes() const { return 2 * x.shape.elements() * static_cast<int64_t>(size_of(x.dtype)); }
+  int64_t flops() const { return x.shape.elements(); }
+};
+
+}  // namespace spate::op

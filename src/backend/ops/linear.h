@@ -1,0 +1,70 @@
+// Matrix products with weights of any format. I input width, O output width, F inner width.
+#pragma once
+
+#include "backend/contract.h"
+#include "quant/format.h"
+
+namespace spate::op {
+
+// out = x * weight^T + bias. Each output depends on its own row of x alone, bit for bit: the sum
+// over I runs in one fixed order whatever T is, so a row gives the same result in any batch.
+struct Linear {
+  static constexpr std::string_view kName = "linear";
+  Tensor x;                        // [T, I]
+  const Weight* weight = nullptr;  // [O, I], any format
+  Tensor bias;                     // [O] f32, or empty
+  Tensor out;                      // [T, O]
+  void contract() const {
+    Dim T{"T"};
+    match("x", x, {T, weight->in});
+    match("out", out, {T, weight->out});
+    if (bias.data != nullptr) match("bias", bias, DType::f32, {weight->out});
+  }
+  int64_t bytes() const {
+    return weight->out * weight->format->row_bytes(weight->in) +
+           (x.shape.elements() + out.shape.elements()) * static_cast<int64_t>(size_of(x.dtype));
+  }
+  int64_t flops() const { return 2 * x.rows() * weight->in * weight->out; }
+};
+
+enum class Activation : uint8_t { silu, gelu_tanh };
+
+// out = activation(gate) * up.
+struct Gated {
+  static constexpr std::string_view kName = "gated";
+  Tensor gate, up, out;  // [T, F]; out may be gate
+  Activation activation = Activation::silu;
+  void contract() const {
+    Dim T{"T"}, F{"F"};
+    match("gate", gate, {T, F});
+    match("up", up, gate.dtype, {T, F});
+    match("out", out, gate.dtype, {T, F});
+  }
+  int64_t bytes() const { return 3 * out.shape.elements() * static_cast<int64_t>(size_of(out.dtype)); }
+  int64_t flops() const { return 6 * out.shape.elements(); }
+};
+
+// Fused: out = activation(x * gate^T) * (x * up^T). Meaning: backend/fused.cc.
+struct LinearGated {
+  static constexpr std::string_view kName = "linear_gated";
+  Tensor x;                      // [T, I]
+  const Weight* gate = nullptr;  // [F, I]
+  const Weight* up = nullptr;    // [F, I]
+  Tensor scratch;                // [T, F], overwritten
+  Tensor out;                    // [T, F]
+  Activation activation = Activation::silu;
+  void contract() const {
+    Dim T{"T"};
+    match("x", x, {T, gate->in});
+    match("scratch", scratch, x.dtype, {T, gate->out});
+    match("out", out, x.dtype, {T, gate->out});
+    check(gate->in == up->in && gate->out == up->out, "op contract: gate and up differ in shape");
+  }
+  int64_t bytes() const {
+    return gate->out * (gate->format->row_bytes(gate->in) + up->format->row_bytes(up->in)) +
+           (x.shape.elements() + out.shape.elements()) * static_cast<int64_t>(size_of(x.dtype));
+  }
+  int64_t flops() const { return 4 * x.rows() * gate->in * gate->out + 6 * out.shape.elements(); }
+};
+
+}  // namespace spate::op

@@ -1,0 +1,50 @@
+// Normalisation. x may be [T, C], or [T, H, D] to norm each head by itself.
+#pragma once
+
+#include "backend/contract.h"
+
+namespace spate::op {
+
+// out = x / sqrt(mean(x^2) + eps) * weight, over the last axis (Zhang and Sennrich, 2019).
+// out may be x.
+struct RmsNorm {
+  static constexpr std::string_view kName = "rms_norm";
+  Tensor x;       // [T, C] or [T, H, D]
+  Tensor weight;  // [C] or [D], f32
+  Tensor out;     // like x
+  float eps = 1e-6F;
+  void contract() const {
+    Dim T{"T"}, H{"H"}, C{"C"};
+    if (x.shape.rank() == 3) {
+      match("x", x, {T, H, C});
+      match("out", out, x.dtype, {T, H, C});
+    } else {
+      match("x", x, {T, C});
+      match("out", out, x.dtype, {T, C});
+    }
+    match("weight", weight, DType::f32, {C});
+  }
+  int64_t bytes() const { return 2 * x.shape.elements() * static_cast<int64_t>(size_of(x.dtype)); }
+  int64_t flops() const { return 4 * x.shape.elements(); }
+};
+
+// Fused: residual += x, then out = RmsNorm(residual). Meaning: backend/fused.cc.
+struct AddRmsNorm {
+  static constexpr std::string_view kName = "add_rms_norm";
+  Tensor residual;  // [T, C], in place
+  Tensor x;         // [T, C]
+  Tensor weight;    // [C], f32
+  Tensor out;       // [T, C], may be x
+  float eps = 1e-6F;
+  void contract() const {
+    Dim T{"T"}, C{"C"};
+    match("residual", residual, {T, C});
+    match("x", x, residual.dtype, {T, C});
+    match("weight", weight, DType::f32, {C});
+    match("out", out, residual.dtype, {T, C});
+  }
+  int64_t bytes() const { return 4 * x.shape.elements() * static_cast<int64_t>(size_of(x.dtype)); }
+  int64_t flops() const { return 5 * x.shape.elements(); }
+};
+
+}  // namespace spate::op

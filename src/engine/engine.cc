@@ -1,0 +1,252 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <variant>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "engine/runner.h"
+#include "models/model.h"
+
+namespace spate {
+namespace {
+
+struct Cancel {
+  uint64_t request = 0;
+};
+struct Close {};
+using Message = std::variant<Request, Cancel, Close>;
+
+SchedulerOptions scheduler_options(const MemoryPlan& plan, const EngineOptions& options) {
+  return {.kv_slots = plan.kv_tokens,
+          .max_rows = plan.max_rows,
+          .max_step_tokens = plan.max_step_tokens,
+          .max_length = plan.max_length,
+          .schedule = options.schedule,
+          .order = options.order,
+          .share_prefixes = options.share_prefixes};
+}
+
+constexpr double kSliceSeconds = 0.1;
+
+// What a step does, counted before its commit: a committed batch may point to rows that are gone.
+struct StepCount {
+  int64_t rows = 0, prompt_tokens = 0, output_tokens = 0;
+};
+
+StepCount count_step(const Batch& batch) {
+  StepCount count{.rows = static_cast<int64_t>(batch.rows.size())};
+  for (const Row& row : batch.rows) {
+    const bool decodes = row.count == 1 && row.sequence->generated() > 0 &&
+                         row.begin + 1 == row.sequence->length();
+    count.prompt_tokens += decodes ? 0 : row.count;
+    count.output_tokens += row.wants_token ? 1 : 0;
+  }
+  return count;
+}
+
+std::unique_ptr<Model> load_model(const ModelFiles& files, Backend& backend,
+                                  std::vector<std::string>& warnings) {
+  const Source source(*files.checkpoint, backend);
+  auto model = find_architecture(source.config()).build(source);
+  for (const std::string& name : source.unread()) {
+    warnings.push_back(cat(files.path, ": tensor ", name, " is not used by this architecture"));
+  }
+  return model;
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  Impl(const ModelFiles& files, const EngineOptions& options)
+      : backend(open_cpu_backend(options.backend)),
+        plan(plan_memory(*files.checkpoint, *backend, options)),
+        model(load_model(files, *backend, warnings)),
+        kv(*backend, find_architecture(files.checkpoint->config()).kv_needs(files.checkpoint->config()),
+           plan.kv_type, plan.kv_tokens),
+        runner(*backend, *model, kv, files.checkpoint->config(), plan, files.end_tokens),
+        scheduler(scheduler_options(plan, options), files.end_tokens) {
+    backend->set_profiling(options.profile);
+    numbers.slice_seconds = kSliceSeconds;
+    numbers.steps_by_rows.resize(static_cast<size_t>(plan.max_rows) + 1);
+    load_seconds = load_watch.seconds();
+    thread = std::thread([this] { serve(); });
+  }
+
+  ~Impl() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    inbox_news.notify_all();
+    thread.join();
+  }
+
+  // The engine thread. Work in flight is a value: a batch, then its results, then its events.
+  void serve() {
+    try {
+      for (;;) {
+        if (!take_messages()) return;
+        const Batch batch = scheduler.next();
+        if (batch.rows.empty()) {
+          std::vector<Event> events = scheduler.take_events();
+          check(!events.empty() || scheduler.idle() || has_messages(),
+                "the scheduler has work and plans none");
+          send(std::move(events));
+          continue;
+        }
+        const StepCount counted = count_step(batch);
+        const Stopwatch watch;
+        const std::vector<RowResult> results = runner.run(batch);
+        std::vector<Event> events = scheduler.commit(batch, results);
+        for (Event& event : scheduler.take_events()) events.push_back(std::move(event));
+        note(counted, watch.seconds());
+        send(std::move(events));
+      }
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      failure = std::current_exception();
+      done = true;
+      outbox_news.notify_all();
+    }
+  }
+
+  // Moves the inbox to the scheduler; waits while there is nothing to do. False: time to end.
+  bool take_messages() {
+    std::vector<Message> messages;
+    {
+      std::unique_lock lock(mutex);
+      if (scheduler.idle() && inbox.empty()) {
+        if (closed) {
+          done = true;
+          outbox_news.notify_all();
+        }
+        const Stopwatch watch;
+        inbox_news.wait(lock, [&] { return stopping || !inbox.empty(); });
+        if (numbers.steps > 0) numbers.idle_seconds += watch.seconds();
+      }
+      if (stopping) return false;
+      messages.swap(inbox);
+    }
+    for (Message& message : messages) {
+      if (auto* request = std::get_if<Request>(&message)) {
+        scheduler.add(std::move(*request));
+      } else if (const auto* cancel = std::get_if<Cancel>(&message)) {
+        scheduler.cancel(cancel->request);
+      } else {
+        const std::lock_guard lock(mutex);
+        closed = true;
+      }
+    }
+    return true;
+  }
+
+  bool has_messages() const {
+    const std::lock_guard lock(mutex);
+    return !inbox.empty();
+  }
+
+  void send(std::vector<Event> events) {
+    const SchedulerStats now = scheduler.stats();
+    const std::lock_guard lock(mutex);
+    numbers.scheduler = now;
+    for (Event& event : events) outbox.push_back(std::move(event));
+    if (!outbox.empty()) outbox_news.notify_all();
+  }
+
+  void note(const StepCount& step, double seconds) {
+    const SchedulerStats now = scheduler.stats();
+    const std::lock_guard lock(mutex);
+    if (numbers.steps == 0) since_first_step.restart();
+    numbers.steps += 1;
+    numbers.rows += step.rows;
+    numbers.prompt_tokens += step.prompt_tokens;
+    numbers.output_tokens += step.output_tokens;
+    numbers.busy_seconds += seconds;
+    numbers.steps_by_rows[static_cast<size_t>(step.rows)] += 1;
+    numbers.kv_peak = std::max(numbers.kv_peak, now.kv_used);
+    kv_seconds += static_cast<double>(now.kv_used) * seconds;
+    numbers.kv_mean = kv_seconds / numbers.busy_seconds;
+    numbers.profile = backend->profile();
+    const auto slice = static_cast<size_t>(since_first_step.seconds() / kSliceSeconds);
+    if (numbers.slices.size() <= slice) numbers.slices.resize(slice + 1);
+    StepSlice& into = numbers.slices[slice];
+    into.seconds += seconds;
+    into.steps += 1;
+    into.rows += step.rows;
+    into.prompt_tokens += step.prompt_tokens;
+    into.output_tokens += step.output_tokens;
+  }
+
+  void post(Message message) {
+    {
+      const std::lock_guard lock(mutex);
+      inbox.push_back(std::move(message));
+    }
+    inbox_news.notify_one();
+  }
+
+  Stopwatch load_watch;
+  double load_seconds = 0;
+  std::unique_ptr<Backend> backend;
+  MemoryPlan plan;
+  std::vector<std::string> warnings;
+  std::unique_ptr<Model> model;
+  KvPool kv;
+  Runner runner;
+  Scheduler scheduler;
+
+  mutable std::mutex mutex;  // guards all below
+  std::condition_variable inbox_news, outbox_news;
+  std::vector<Message> inbox;
+  std::vector<Event> outbox;
+  bool closed = false, done = false, stopping = false;
+  std::exception_ptr failure;
+  EngineStats numbers;
+  double kv_seconds = 0;
+  Stopwatch since_first_step;
+
+  std::thread thread;
+};
+
+Engine::Engine(const ModelFiles& files, const EngineOptions& options)
+    : impl_(std::make_unique<Impl>(files, options)) {}
+Engine::~Engine() = default;
+
+void Engine::submit(Request request) { impl_->post(std::move(request)); }
+void Engine::cancel(uint64_t request) { impl_->post(Cancel{request}); }
+void Engine::close() { impl_->post(Close{}); }
+
+std::vector<Event> Engine::next_events(double seconds) {
+  std::unique_lock lock(impl_->mutex);
+  const auto ready = [&] { return !impl_->outbox.empty() || impl_->done; };
+  if (seconds < 0) {
+    impl_->outbox_news.wait(lock, ready);
+  } else {
+    impl_->outbox_news.wait_for(lock, std::chrono::duration<double>(seconds), ready);
+  }
+  if (impl_->outbox.empty() && impl_->failure) std::rethrow_exception(impl_->failure);
+  return std::exchange(impl_->outbox, {});
+}
+
+bool Engine::finished() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->done && impl_->outbox.empty() && !impl_->failure;
+}
+
+EngineStats Engine::stats() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->numbers;
+}
+
+const MemoryPlan& Engine::plan() const { return impl_->plan; }
+std::string Engine::device() const { return impl_->backend->describe(); }
+double Engine::load_seconds() const { return impl_->load_seconds; }
+std::vector<std::string> Engine::warnings() const { return impl_->warnings; }
+
+}  // namespace spate

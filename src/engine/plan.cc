@@ -1,0 +1,91 @@
+#include "engine/plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "engine/runner.h"
+
+namespace spate {
+namespace {
+
+constexpr double kMiB = 1024.0 * 1024.0;
+
+std::string mib(int64_t bytes) { return cat(std::llround(static_cast<double>(bytes) / kMiB), " MiB"); }
+
+int64_t positive_or(int64_t value, int64_t fallback) { return value > 0 ? value : fallback; }
+
+}  // namespace
+
+MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
+                       const EngineOptions& options) {
+  const Config& config = checkpoint.config();
+  const Architecture& architecture = find_architecture(config);
+  const ModelSizes sizes = measure_model(checkpoint, backend);
+
+  MemoryPlan plan;
+  plan.memory = backend.memory();
+  plan.budget =
+      static_cast<int64_t>(static_cast<double>(plan.memory.free) * options.memory_utilization);
+  plan.weights = sizes.placed_bytes;
+  plan.parameters = sizes.parameters;
+  plan.kv_type = options.kv_type.value_or(DType::f16);
+  plan.kv_bytes_per_token = architecture.kv_needs(config).bytes_per_token(plan.kv_type);
+  plan.max_length = positive_or(options.max_model_len, config.max_positions);
+  plan.max_rows = positive_or(options.max_num_seqs, 64);
+  plan.max_step_tokens = positive_or(options.max_num_batched_tokens, 512);
+  if (config.max_positions > 0 && plan.max_length > config.max_positions) {
+    throw Error(cat("--max-model-len ", plan.max_length, " is longer than the ",
+                    config.max_positions, " positions that the model was made for; give at most ",
+                    config.max_positions),
+                ExitCode::usage);
+  }
+  plan.workspace = Runner::workspace_bytes(config, architecture, plan.max_step_tokens,
+                                           plan.max_rows, backend.activation_type());
+
+  const int64_t left = plan.budget - plan.weights - plan.workspace;
+  const int64_t most_tokens = std::max<int64_t>(0, left / plan.kv_bytes_per_token);
+  const auto share = [&] {
+    return cat("the budget is ", mib(plan.budget), " (", options.memory_utilization, " of ",
+               mib(static_cast<int64_t>(plan.memory.free)), " free), weights need ",
+               mib(plan.weights), ", workspace ", mib(plan.workspace));
+  };
+  if (options.kv_cache_tokens > 0) {
+    plan.kv_tokens = options.kv_cache_tokens;
+    if (plan.kv_tokens > most_tokens) {
+      throw Error(cat("--kv-cache-tokens ", plan.kv_tokens, " needs ",
+                      mib(plan.kv_tokens * plan.kv_bytes_per_token), ", but ", share(),
+                      "; at most ", most_tokens, " tokens fit"),
+                  ExitCode::memory);
+    }
+  } else {
+    // More slots than every row at its longest could fill would never be used.
+    plan.kv_tokens = std::min(most_tokens, plan.max_rows * plan.max_length);
+  }
+  // A cache shorter than the longest sequence would refuse rows that the limit promises.
+  if (plan.kv_tokens < plan.max_length && options.max_model_len > 0) {
+    throw Error(cat("--max-model-len ", plan.max_length, " needs a KV cache of as many tokens, but ",
+                    plan.kv_tokens, " fit: ", share(), "; give --max-model-len ",
+                    std::max<int64_t>(plan.kv_tokens, 1), " or less"),
+                ExitCode::memory);
+  }
+  plan.max_length = std::min(plan.max_length, plan.kv_tokens);
+  constexpr int64_t kFewest = 16;  // fewer cache tokens than this serve nobody
+  if (plan.kv_tokens < kFewest) {
+    const double needed =
+        static_cast<double>(plan.weights + plan.workspace + 1024 * plan.kv_bytes_per_token) /
+        static_cast<double>(plan.memory.free);
+    throw Error(
+        cat("the model does not fit: ", share(), ", and nothing is left for the KV cache; ",
+            needed <= 0.95 ? cat("--memory-utilization ", std::ceil(needed * 100) / 100, " would fit")
+                           : cat("a machine with ",
+                                 mib(static_cast<int64_t>(needed / 0.9 *
+                                                          static_cast<double>(plan.memory.free))),
+                                 " free would do")),
+        ExitCode::memory);
+  }
+  plan.kv_bytes = plan.kv_tokens * plan.kv_bytes_per_token;
+  return plan;
+}
+
+}  // namespace spate

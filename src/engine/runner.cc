@@ -1,0 +1,228 @@
+#include "engine/runner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace spate {
+namespace {
+
+// Tables start at multiples of 16 entries (64 bytes).
+constexpr size_t kAlign = 16;
+
+// Entries of all tables of a step, for so many tokens, rows and segments.
+size_t table_entries(int64_t tokens, int64_t rows, int64_t segments) {
+  return static_cast<size_t>(3 * tokens + 3 * (rows + 1) + 2 * segments) + 7 * kAlign;
+}
+
+// Segments that the first tables have room for; a batch with more makes them grow.
+constexpr int64_t kSegmentsPerRow = 8;
+
+size_t scratch_bytes(const Architecture& architecture, const Config& config,
+                     int64_t max_step_tokens, DType activation) {
+  const int64_t elements = architecture.scratch_width(config) * max_step_tokens;
+  constexpr size_t kRounding = 16 * 64;  // at most 16 pieces live at once, each rounded up
+  return static_cast<size_t>(elements) * size_of(activation) + kRounding;
+}
+
+}  // namespace
+
+int64_t Runner::workspace_bytes(const Config& config, const Architecture& architecture,
+                                int64_t max_step_tokens, int64_t max_rows, DType activation) {
+  const size_t row = static_cast<size_t>(config.width) * size_of(activation);
+  const size_t tables =
+      4 * table_entries(max_step_tokens, max_rows, kSegmentsPerRow * max_rows);
+  return static_cast<int64_t>(
+      scratch_bytes(architecture, config, max_step_tokens, activation) + tables +
+      static_cast<size_t>(max_step_tokens) * row + kLogitRows * (row + sizeof(int32_t)) +
+      static_cast<size_t>(kLogitRows * config.vocabulary) * sizeof(float) +
+      Sampler::device_bytes(kLogitRows, config.vocabulary));
+}
+
+Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Config& config,
+               const MemoryPlan& plan, std::vector<Token> end_tokens)
+    : backend_(backend),
+      model_(model),
+      kv_(kv),
+      layers_(config.layers),
+      width_(config.width),
+      vocabulary_(config.vocabulary),
+      end_tokens_(std::move(end_tokens)),
+      tables_(backend.allocate(
+          4 * table_entries(plan.max_step_tokens, plan.max_rows, kSegmentsPerRow * plan.max_rows))),
+      scratch_(backend.allocate(scratch_bytes(find_architecture(config), config,
+                                              plan.max_step_tokens, backend.activation_type()))),
+      hidden_(backend.allocate(static_cast<size_t>(plan.max_step_tokens * config.width) *
+                               size_of(backend.activation_type()))),
+      rows_(backend.allocate(static_cast<size_t>(kLogitRows * config.width) *
+                             size_of(backend.activation_type()))),
+      row_index_(backend.allocate(kLogitRows * sizeof(int32_t))),
+      logits_(backend.allocate(static_cast<size_t>(kLogitRows * config.vocabulary) *
+                               sizeof(float))),
+      sampler_(backend, kLogitRows, config.vocabulary) {}
+
+BatchView Runner::pack(const Batch& batch) {
+  const int64_t tokens = batch.tokens();
+  const auto rows = static_cast<int64_t>(batch.rows.size());
+  int64_t segments = 0;
+  for (const Row& row : batch.rows) segments += static_cast<int64_t>(row.sequence->segments.size());
+  host_.clear();
+  host_.reserve(table_entries(tokens, rows, segments));
+
+  // Appends one table; answers where it starts and its shape.
+  const auto table = [&](Shape shape, auto&& fill) {
+    host_.resize((host_.size() + kAlign - 1) / kAlign * kAlign);
+    const size_t begin = host_.size();
+    fill();
+    check(static_cast<int64_t>(host_.size() - begin) == shape.elements(), "a table of ",
+          shape.text(), " got ", host_.size() - begin, " entries");
+    return std::pair<size_t, Shape>(begin, shape);
+  };
+  const auto each_row = [&](auto&& body) {
+    for (const Row& row : batch.rows) body(row);
+  };
+  const auto push = [&](int64_t value) { host_.push_back(static_cast<int32_t>(value)); };
+
+  const auto token_table = table({tokens}, [&] {
+    each_row([&](const Row& row) {
+      const auto first = row.sequence->tokens.begin() + row.begin;
+      host_.insert(host_.end(), first, first + row.count);
+    });
+  });
+  const auto position_table = table({tokens}, [&] {
+    each_row([&](const Row& row) {
+      for (int64_t i = 0; i < row.count; ++i) push(row.begin + i);
+    });
+  });
+  const auto slot_table = table({tokens}, [&] {
+    each_row([&](const Row& row) {
+      int64_t position = 0;  // of the segment's first slot
+      for (const Segment& segment : row.sequence->segments) {
+        const int64_t from = std::max(position, row.begin);
+        const int64_t to = std::min(position + segment.size(), row.begin + row.count);
+        for (int64_t i = from; i < to; ++i) push(segment.begin + (i - position));
+        position += segment.size();
+      }
+    });
+  });
+  const auto row_table = table({rows + 1}, [&] {
+    int64_t begin = 0;
+    push(begin);
+    each_row([&](const Row& row) { push(begin += row.count); });
+  });
+  const auto length_table = table({rows}, [&] {
+    each_row([&](const Row& row) { push(row.begin + row.count); });
+  });
+  const auto segment_begin_table = table({rows + 1}, [&] {
+    int64_t begin = 0;
+    push(begin);
+    each_row([&](const Row& row) {
+      push(begin += static_cast<int64_t>(row.sequence->segments.size()));
+    });
+  });
+  const auto segment_table = table({segments, 2}, [&] {
+    each_row([&](const Row& row) {
+      for (const Segment& segment : row.sequence->segments) {
+        push(segment.begin);
+        push(segment.size());
+      }
+    });
+  });
+
+  const size_t bytes = host_.size() * sizeof(int32_t);
+  if (bytes > tables_.bytes()) tables_ = backend_.allocate(2 * bytes);  // unusually many segments
+  backend_.upload(tables_.view({static_cast<int64_t>(host_.size())}, DType::i32), host_.data());
+  const auto place = [&](const std::pair<size_t, Shape>& where) {
+    return tables_.view(where.second, DType::i32, where.first * sizeof(int32_t));
+  };
+  return {.tokens = place(token_table),
+          .positions = place(position_table),
+          .slot = place(slot_table),
+          .row_begin = place(row_table),
+          .length = place(length_table),
+          .segment_begin = place(segment_begin_table),
+          .segments = place(segment_table)};
+}
+
+std::vector<RowResult> Runner::run(const Batch& batch) {
+  const BatchView view = pack(batch);
+  Step step{.backend = backend_, .batch = view, .kv = kv_, .scratch = scratch_};
+  const Tensor hidden = hidden_.view({batch.tokens(), width_}, backend_.activation_type());
+  model_.embed(step, hidden);
+  for (int64_t layer = 0; layer < layers_; ++layer) model_.layer(step, layer, hidden);
+
+  // Draws first, then prompt scores: each kind fills whole chunks.
+  std::vector<Wanted> draws, scores;
+  int64_t first = 0;  // token of the step
+  for (size_t r = 0; r < batch.rows.size(); ++r) {
+    const Row& row = batch.rows[r];
+    const Sequence& sequence = *row.sequence;
+    if (sequence.params.prompt_logprobs && sequence.sample == 0) {
+      for (int64_t i = 0; i < row.count && row.begin + i + 1 < sequence.prompt_length; ++i) {
+        scores.push_back({r, static_cast<int32_t>(first + i), row.begin + i, false});
+      }
+    }
+    first += row.count;
+    if (row.wants_token) {
+      draws.push_back({r, static_cast<int32_t>(first - 1), row.begin + row.count - 1, true});
+    }
+  }
+
+  std::vector<RowResult> results(batch.rows.size());
+  for (const auto* list : {&draws, &scores}) {
+    for (size_t begin = 0; begin < list->size(); begin += kLogitRows) {
+      const size_t count = std::min<size_t>(kLogitRows, list->size() - begin);
+      finish_chunk(step, hidden, batch, std::span(*list).subspan(begin, count), results);
+    }
+  }
+  return results;
+}
+
+void Runner::finish_chunk(Step& step, Tensor hidden, const Batch& batch,
+                          std::span<const Wanted> chunk, std::vector<RowResult>& results) {
+  const auto count = static_cast<int64_t>(chunk.size());
+  std::vector<int32_t> index;
+  for (const Wanted& wanted : chunk) index.push_back(wanted.token);
+  const Tensor index_view = row_index_.view({count}, DType::i32);
+  backend_.upload(index_view, index.data());
+  const Tensor rows = rows_.view({count, width_}, backend_.activation_type());
+  backend_.run(op::GatherRows{.x = hidden, .rows = index_view, .out = rows});
+  const Tensor logits = logits_.view({count, vocabulary_}, DType::f32);
+  model_.logits(step, rows, logits);
+
+  if (chunk.front().draws) {
+    std::vector<SampleRow> sample_rows;
+    for (const Wanted& wanted : chunk) {
+      const Sequence& sequence = *batch.rows[wanted.row].sequence;
+      sample_rows.push_back(
+          {.params = &sequence.params,
+           .tokens = sequence.tokens,
+           .prompt_length = sequence.prompt_length,
+           .end_tokens = sequence.params.ignore_eos ? no_end_tokens_ : end_tokens_,
+           .key = sequence.key});
+    }
+    std::vector<Sampled> sampled = sampler_.sample(logits, sample_rows);
+    for (size_t i = 0; i < chunk.size(); ++i) {
+      results[chunk[i].row].sampled = std::move(sampled[i]);
+    }
+    return;
+  }
+  std::vector<Token> chosen;
+  int64_t top = 0;
+  for (const Wanted& wanted : chunk) {
+    const Sequence& sequence = *batch.rows[wanted.row].sequence;
+    chosen.push_back(sequence.tokens[static_cast<size_t>(wanted.position + 1)]);
+    top = std::max(top, *sequence.params.prompt_logprobs);
+  }
+  std::vector<TokenLogprob> scored = sampler_.score(logits, chosen, top);
+  for (size_t i = 0; i < chunk.size(); ++i) {
+    const Wanted& wanted = chunk[i];
+    const int64_t asked = *batch.rows[wanted.row].sequence->params.prompt_logprobs;
+    auto& alternatives = scored[i].top;
+    alternatives.resize(std::min(alternatives.size(), static_cast<size_t>(asked)));
+    results[wanted.row].prompt_logprobs.push_back(std::move(scored[i]));
+  }
+}
+
+}  // namespace spate

@@ -1,0 +1,38 @@
+// The memory of the KV cache: keys and values of every layer, [slots, G, D] each, in one buffer.
+//
+// Owner: the engine. Slots are given out by kv/segments.h.
+#pragma once
+
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace spate {
+
+// What a model needs a token to keep.
+struct KvNeeds {
+  int64_t layers = 0;
+  int64_t kv_heads = 0;    // G
+  int64_t head_width = 0;  // D
+  int64_t bytes_per_token(DType type) const {
+    return 2 * layers * kv_heads * head_width * static_cast<int64_t>(size_of(type));
+  }
+};
+
+class KvPool {
+ public:
+  KvPool(Backend& backend, const KvNeeds& needs, DType type, int64_t slots);
+
+  Tensor keys(int64_t layer) const { return keys_[static_cast<size_t>(layer)]; }
+  Tensor values(int64_t layer) const { return values_[static_cast<size_t>(layer)]; }
+  int64_t slots() const { return slots_; }
+  DType type() const { return type_; }
+
+ private:
+  int64_t slots_;
+  DType type_;
+  Buffer storage_;
+  std::vector<Tensor> keys_, values_;  // [slots, G, D], one a layer
+};
+
+}  // namespace spate

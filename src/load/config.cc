@@ -1,0 +1,350 @@
+#include "load/config.h"
+
+#include <cmath>
+
+#include "base/check.h"
+
+namespace spate {
+namespace {
+
+// Values of "architectures" in config.json that can be run. What differs between them and what
+// transformers assumes where a key is absent stands in this table.
+struct HuggingFaceArchitecture {
+  std::string_view name;
+  std::string_view model_type;  // used when "architectures" is absent
+  std::string_view model;       // Config::architecture
+  bool always_qkv_bias;         // Qwen2 has no key for it
+  bool qk_norm;
+  enum class Window { none, all_layers, upper_layers } window;
+  int64_t head_width;  // 0: width / heads
+};
+
+using Window = HuggingFaceArchitecture::Window;
+
+constexpr HuggingFaceArchitecture kArchitectures[] = {
+    {"LlamaForCausalLM", "llama", "llama", false, false, Window::none, 0},
+    {"MistralForCausalLM", "mistral", "llama", false, false, Window::all_layers, 0},
+    {"Qwen2ForCausalLM", "qwen2", "qwen2", true, false, Window::upper_layers, 0},
+    {"Qwen3ForCausalLM", "qwen3", "qwen3", false, true, Window::upper_layers, 128},
+};
+
+constexpr std::string_view kActivations[] = {"silu", "gelu_pytorch_tanh"};
+
+// The members of one object, with errors that name the file and the key. A null counts as absent.
+class Members {
+ public:
+  Members(const Json& json, std::string name, std::string prefix = {})
+      : json_(json), name_(std::move(name)), prefix_(std::move(prefix)) {
+    if (!json.is_object()) {
+      fail(name_, ": expected an object", prefix_.empty() ? "" : cat(" as \"", prefix_, "\""),
+           ", found ", type_name(json.type()));
+    }
+  }
+
+  const Json* find(std::string_view key) const {
+    const Json* value = json_.find(key);
+    return value == nullptr || value->is_null() ? nullptr : value;
+  }
+
+  bool has(std::string_view key) const { return json_.find(key) != nullptr; }  // null too
+
+  std::optional<int64_t> integer(std::string_view key) const {
+    return read<int64_t>(key, [](const Json& value) { return value.as_integer(); });
+  }
+  std::optional<double> number(std::string_view key) const {
+    return read<double>(key, [](const Json& value) { return value.as_number(); });
+  }
+  std::optional<bool> boolean(std::string_view key) const {
+    return read<bool>(key, [](const Json& value) { return value.as_bool(); });
+  }
+  std::optional<std::string> text(std::string_view key) const {
+    return read<std::string>(key, [](const Json& value) { return value.as_string(); });
+  }
+
+  template <class T>
+  T need(std::optional<T> value, std::string_view key) const {
+    if (!value) fail(name_, ": key \"", prefix_, key, "\" is missing");
+    return *value;
+  }
+  int64_t need_integer(std::string_view key) const { return need(integer(key), key); }
+  double need_number(std::string_view key) const { return need(number(key), key); }
+
+  // The object `key`, or nothing when it is absent.
+  std::optional<Members> object(std::string_view key) const {
+    const Json* value = find(key);
+    if (value == nullptr) return {};
+    return Members(*value, name_, cat(prefix_, key, "."));
+  }
+
+  template <class... Parts>
+  [[noreturn]] void fail_key(std::string_view key, const Parts&... parts) const {
+    fail(name_, ": key \"", prefix_, key, "\": ", parts...);
+  }
+
+ private:
+  template <class T, class Convert>
+  std::optional<T> read(std::string_view key, const Convert& convert) const {
+    const Json* value = find(key);
+    if (value == nullptr) return {};
+    try {
+      return convert(*value);
+    } catch (const Error& error) {
+      fail_key(key, error.what());
+    }
+  }
+
+  const Json& json_;
+  std::string name_, prefix_;
+};
+
+template <class List>
+std::string names_in(const List& list) {
+  std::string names;
+  for (const auto& item : list) names += cat(names.empty() ? "" : ", ", item.name);
+  return names;
+}
+
+const HuggingFaceArchitecture& architecture_of(const Members& members, const std::string& name) {
+  std::string found;
+  if (const Json* list = members.find("architectures")) {
+    if (!list->is_array() || list->as_array().empty() || !list->as_array()[0].is_string()) {
+      members.fail_key("architectures", "expected an array with the name of a model class");
+    }
+    found = list->as_array()[0].as_string();
+    for (const auto& architecture : kArchitectures) {
+      if (architecture.name == found) return architecture;
+    }
+  } else {
+    found = members.need(members.text("model_type"), "architectures");
+    for (const auto& architecture : kArchitectures) {
+      if (architecture.model_type == found) return architecture;
+    }
+  }
+  fail(name, ": the model is a \"", found, "\"; known are ", names_in(kArchitectures));
+}
+
+RopeScaling read_rope_scaling(const Members& rope) {
+  RopeScaling scaling;
+  const std::string type = rope.text("rope_type").value_or(rope.text("type").value_or("default"));
+  if (type == "default") return scaling;
+  if (type == "linear") {
+    scaling.kind = RopeScaling::Kind::linear;
+    scaling.factor = rope.need_number("factor");
+    return scaling;
+  }
+  if (type == "llama3") {
+    scaling.kind = RopeScaling::Kind::llama3;
+    scaling.factor = rope.need_number("factor");
+    scaling.low_frequency_factor = rope.need_number("low_freq_factor");
+    scaling.high_frequency_factor = rope.need_number("high_freq_factor");
+    scaling.original_max_positions = rope.need_integer("original_max_position_embeddings");
+    return scaling;
+  }
+  rope.fail_key("rope_type", "\"", type,
+                "\" is not supported; supported are default, linear, llama3");
+}
+
+// Rope stands at the top and in "rope_scaling", or since transformers 5 all in "rope_parameters".
+void read_rope(const Members& members, Config& config) {
+  const auto parameters = members.object("rope_parameters");
+  const auto old_scaling = members.object("rope_scaling");
+  const Members& rope = parameters ? *parameters : members;
+  if (parameters) {
+    if (rope.find("rope_type") == nullptr && rope.find("rope_theta") == nullptr) {
+      members.fail_key("rope_parameters",
+                       "has neither rope_type nor rope_theta; one set for all layers is supported");
+    }
+    config.rope_scaling = read_rope_scaling(rope);
+  } else if (old_scaling) {
+    config.rope_scaling = read_rope_scaling(*old_scaling);
+  }
+  config.rope_theta =
+      rope.number("rope_theta").value_or(members.number("rope_theta").value_or(10000));
+  const double part = rope.number("partial_rotary_factor")
+                          .value_or(members.number("partial_rotary_factor").value_or(1));
+  if (!(part > 0 && part <= 1)) {
+    members.fail_key("partial_rotary_factor", "is ", part, "; expected a number in (0, 1]");
+  }
+  config.rope_width = static_cast<int64_t>(static_cast<double>(config.head_width) * part);
+}
+
+// "layer_types" (transformers since 4.53) must say what Config can: full layers, then windowed
+// ones.
+void read_layer_types(const Members& members, const JsonArray& types, Config& config) {
+  int64_t first = config.layers;
+  for (size_t layer = 0; layer < types.size(); ++layer) {
+    const bool sliding = types[layer] == Json("sliding_attention");
+    if (!sliding && !(types[layer] == Json("full_attention"))) {
+      members.fail_key("layer_types", "layer ", layer, " is ", types[layer].dump(),
+                       "; expected \"full_attention\" or \"sliding_attention\"");
+    }
+    const auto index = static_cast<int64_t>(layer);
+    if (sliding) {
+      first = std::min(first, index);
+    } else if (index > first) {
+      members.fail_key("layer_types", "layer ", layer, " is full but layer ", first,
+                       " has a window; only a run of windowed layers at the end can be run");
+    }
+  }
+  if (static_cast<int64_t>(types.size()) != config.layers) {
+    members.fail_key("layer_types", "has ", types.size(), " entries for ", config.layers,
+                     " layers");
+  }
+  config.window_from_layer = first;
+  if (first == config.layers) config.window = config.window_from_layer = 0;
+}
+
+void read_window(const Members& members, Window kind, Config& config) {
+  if (kind == Window::none) return;
+  if (kind == Window::all_layers) {
+    // Absent and null differ here: transformers takes 4096 for an absent key of Mistral.
+    config.window =
+        members.integer("sliding_window").value_or(members.has("sliding_window") ? 0 : 4096);
+    return;
+  }
+  if (!members.boolean("use_sliding_window").value_or(false)) return;
+  config.window = members.integer("sliding_window").value_or(4096);
+  config.window_from_layer = members.integer("max_window_layers").value_or(28);
+  if (const Json* types = members.find("layer_types")) {
+    if (!types->is_array()) members.fail_key("layer_types", "expected an array");
+    read_layer_types(members, types->as_array(), config);
+  }
+  if (config.window_from_layer >= config.layers) config.window = config.window_from_layer = 0;
+}
+
+std::string read_dtype(const Members& members) {
+  const char* key = members.find("dtype") != nullptr ? "dtype" : "torch_dtype";
+  const std::string type = members.text(key).value_or("bfloat16");
+  if (type == "bfloat16") return "bf16";
+  if (type == "float16") return "f16";
+  if (type == "float32") return "f32";
+  members.fail_key(key, "\"", type, "\"; supported are bfloat16, float16, float32");
+}
+
+std::string read_activation(const Members& members) {
+  const std::string activation = members.text("hidden_act").value_or("silu");
+  for (const std::string_view known : kActivations) {
+    if (known == activation) return activation;
+  }
+  members.fail_key("hidden_act", "\"", activation, "\"; supported are silu, gelu_pytorch_tanh");
+}
+
+void refuse_quantization(const Members& members) {
+  const auto quantization = members.object("quantization_config");
+  if (!quantization) return;
+  members.fail_key("quantization_config", "the weights are quantised with \"",
+                   quantization->text("quant_method").value_or("an unnamed method"),
+                   "\", which is not supported; give the unquantised model or a GGUF file");
+}
+
+}  // namespace
+
+Config read_config(const Json& json, const std::string& name) {
+  const Members members(json, name);
+  const HuggingFaceArchitecture& architecture = architecture_of(members, name);
+  refuse_quantization(members);
+
+  Config config;
+  config.architecture = architecture.model;
+  config.layers = members.need_integer("num_hidden_layers");
+  config.width = members.need_integer("hidden_size");
+  config.heads = members.need_integer("num_attention_heads");
+  config.kv_heads = members.integer("num_key_value_heads").value_or(config.heads);
+  config.inner_width = members.need_integer("intermediate_size");
+  config.vocabulary = members.need_integer("vocab_size");
+  config.max_positions = members.need_integer("max_position_embeddings");
+  config.norm_eps = static_cast<float>(members.number("rms_norm_eps").value_or(1e-6));
+  const int64_t shared_width = config.heads > 0 ? config.width / config.heads : 0;
+  config.head_width =
+      members.integer("head_dim")
+          .value_or(architecture.head_width != 0 ? architecture.head_width : shared_width);
+  read_rope(members, config);
+  config.tied_embeddings = members.boolean("tie_word_embeddings").value_or(false);
+  const bool attention_bias =
+      !architecture.always_qkv_bias && members.boolean("attention_bias").value_or(false);
+  config.qkv_bias = architecture.always_qkv_bias || attention_bias;
+  config.output_bias = attention_bias;
+  config.mlp_bias = members.boolean("mlp_bias").value_or(false);
+  config.qk_norm = architecture.qk_norm;
+  config.activation = read_activation(members);
+  read_window(members, architecture.window, config);
+  config.dtype = read_dtype(members);
+  check_config(config, name);
+  return config;
+}
+
+GenerationDefaults read_generation_config(const Json& json, const std::string& name) {
+  const Members members(json, name);
+  GenerationDefaults defaults;
+  defaults.temperature = members.number("temperature");
+  defaults.top_p = members.number("top_p");
+  defaults.min_p = members.number("min_p");
+  defaults.top_k = members.integer("top_k");
+  defaults.repetition_penalty = members.number("repetition_penalty");
+  defaults.sample = members.boolean("do_sample");
+
+  const auto add_end = [&](const Json& token) {
+    if (!token.is_integer() || token.as_integer() < 0 || token.as_integer() > INT32_MAX) {
+      members.fail_key("eos_token_id", token.dump(), "; expected a token id or an array of them");
+    }
+    defaults.end_tokens.push_back(static_cast<Token>(token.as_integer()));
+  };
+  if (const Json* end = members.find("eos_token_id"); end != nullptr && end->is_array()) {
+    for (const Json& token : end->as_array()) add_end(token);
+  } else if (end != nullptr) {
+    add_end(*end);
+  }
+  return defaults;
+}
+
+void check_config(const Config& config, const std::string& name) {
+  struct Size {
+    std::string_view what;
+    int64_t value, most;
+  };
+  const Size sizes[] = {
+      {"number of layers", config.layers, 10'000},
+      {"model width", config.width, 1 << 20},
+      {"number of heads", config.heads, 1 << 16},
+      {"number of key/value heads", config.kv_heads, 1 << 16},
+      {"head width", config.head_width, 1 << 16},
+      {"inner width", config.inner_width, 1 << 24},
+      {"vocabulary", config.vocabulary, 1 << 28},
+      {"longest sequence", config.max_positions, int64_t{1} << 31},
+      {"rope width", config.rope_width, config.head_width},
+  };
+  for (const Size& size : sizes) {
+    if (size.value < 1 || size.value > size.most) {
+      fail(name, ": the ", size.what, " is ", size.value, "; expected 1 to ", size.most);
+    }
+  }
+  if (config.heads % config.kv_heads != 0) {
+    fail(name, ": ", config.heads, " heads cannot share ", config.kv_heads,
+         " key/value heads evenly");
+  }
+  if (config.rope_width % 2 != 0) {
+    fail(name, ": the rope width is ", config.rope_width, "; pairs need an even number");
+  }
+  if (config.window < 0 || config.window_from_layer < 0) {
+    fail(name, ": the sliding window is ", config.window, " from layer ", config.window_from_layer,
+         "; expected neither below 0");
+  }
+  const RopeScaling& scaling = config.rope_scaling;
+  const auto positive = [&](std::string_view what, double value) {
+    if (!(value > 0) || !std::isfinite(value)) {
+      fail(name, ": the ", what, " is ", value, "; expected a number above 0");
+    }
+  };
+  positive("norm epsilon", config.norm_eps);
+  positive("rope theta", config.rope_theta);
+  positive("rope scaling factor", scaling.factor);
+  positive("low frequency factor of rope", scaling.low_frequency_factor);
+  positive("original length of rope", static_cast<double>(scaling.original_max_positions));
+  if (!(scaling.high_frequency_factor > scaling.low_frequency_factor) ||
+      !std::isfinite(scaling.high_frequency_factor)) {
+    fail(name, ": the high frequency factor of rope is ", scaling.high_frequency_factor,
+         "; expected more than the low one, ", scaling.low_frequency_factor);
+  }
+}
+
+}  // namespace spate

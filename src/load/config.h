@@ -1,0 +1,62 @@
+// What a checkpoint says about its model, in one form for Hugging Face folders and GGUF files.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/token.h"
+
+namespace spate {
+
+// Rope scaling of Llama 3.1 to 3.3 ("llama3") and plain linear scaling.
+struct RopeScaling {
+  enum class Kind { none, linear, llama3 } kind = Kind::none;
+  double factor = 1;
+  double low_frequency_factor = 1, high_frequency_factor = 4;  // llama3
+  int64_t original_max_positions = 8192;                       // llama3
+};
+
+struct Config {
+  std::string architecture;   // key of models/list.cc: "llama", "qwen2", "qwen3"
+  int64_t layers = 0;         // L
+  int64_t width = 0;          // C, model width
+  int64_t heads = 0;          // H
+  int64_t kv_heads = 0;       // G
+  int64_t head_width = 0;     // D
+  int64_t inner_width = 0;    // F
+  int64_t vocabulary = 0;     // V, rows of the embedding
+  int64_t max_positions = 0;  // longest sequence the model was made for
+  float norm_eps = 1e-6F;
+  double rope_theta = 10000;
+  int64_t rope_width = 0;  // elements of a head that are rotated; D unless the file says less
+  RopeScaling rope_scaling;
+  std::vector<float> rope_factors;  // R / 2 divisors of the frequencies (GGUF rope_freqs), or empty
+  bool rope_neighbours = false;     // pairs are (2i, 2i + 1): GGUF files of Llama
+  bool tied_embeddings = false;     // the head is the embedding table
+  bool qkv_bias = false, output_bias = false, mlp_bias = false;
+  bool qk_norm = false;
+  std::string activation = "silu";
+  int64_t window = 0;             // sliding window of attention in tokens, 0: none
+  int64_t window_from_layer = 0;  // first layer that uses the window
+  std::string dtype = "bf16";     // of the weights; what random weights are made in
+};
+
+// Sampling defaults and stop tokens a checkpoint brings along (generation_config.json).
+struct GenerationDefaults {
+  std::optional<double> temperature, top_p, min_p, repetition_penalty;
+  std::optional<int64_t> top_k;
+  std::optional<bool> sample;  // do_sample; false means greedy
+  std::vector<Token> end_tokens;
+};
+
+// Throws Error that names the file unless the sizes can be those of a model: positive, within
+// bounds that keep every product of them in 64 bits, heads in whole groups, an even rope width.
+void check_config(const Config& config, const std::string& name);
+
+// Reads config.json. Throws Error that names the file, the key, what was found and what is known.
+Config read_config(const Json& json, const std::string& name);
+GenerationDefaults read_generation_config(const Json& json, const std::string& name);
+
+}  // namespace spate

@@ -1,0 +1,158 @@
+#include "load/gguf_config.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace spate {
+namespace {
+
+// Values of general.architecture that can be run. To add one: a line here, when its layers are made
+// of tensors that load/tensor_names.cc knows, and a model in models/list.cc.
+struct GgufArchitecture {
+  std::string_view name;   // in the file; also the prefix of its keys
+  std::string_view model;  // Config::architecture
+  bool rope_neighbours;    // the converter permuted the rows of q and k to suit pairs (2i, 2i + 1)
+  bool qkv_bias, qk_norm;
+};
+
+constexpr GgufArchitecture kArchitectures[] = {
+    {"llama", "llama", true, false, false},  // Llama 1 to 3, Mistral, SmolLM and their like
+    {"qwen2", "qwen2", false, true, false},
+    {"qwen3", "qwen3", false, false, true},
+};
+
+const GgufArchitecture& architecture_of(const GgufFile& file) {
+  std::string known;
+  for (const auto& architecture : kArchitectures) {
+    known += cat(known.empty() ? "" : ", ", architecture.name);
+  }
+  const auto name = file.text("general.architecture");
+  if (!name) fail(file.name(), ": has no general.architecture; is it a model? known are ", known);
+  for (const auto& architecture : kArchitectures) {
+    if (architecture.name == *name) return architecture;
+  }
+  fail(file.name(), ": general.architecture is \"", *name, "\"; known are ", known);
+}
+
+// Reads "<architecture>.<key>".
+class Keys {
+ public:
+  Keys(const GgufFile& file, std::string_view prefix) : file_(file), prefix_(prefix) {}
+
+  std::string name(std::string_view key) const { return cat(prefix_, ".", key); }
+
+  // A value that some files give per layer; the layers must then agree.
+  std::optional<int64_t> find(std::string_view key) const {
+    if (!file_.is_array(name(key))) return file_.integer(name(key));
+    const auto values = *file_.integers(name(key));
+    if (values.empty() ||
+        std::adjacent_find(values.begin(), values.end(), std::not_equal_to<>()) != values.end()) {
+      fail(file_.name(), ": \"", name(key),
+           "\" differs from layer to layer; only models with equal layers can be run");
+    }
+    return values.front();
+  }
+
+  int64_t integer(std::string_view key) const { return need(find(key), key); }
+  double number(std::string_view key) const { return need(file_.number(name(key)), key); }
+  std::optional<double> find_number(std::string_view key) const { return file_.number(name(key)); }
+  std::optional<std::string_view> text(std::string_view key) const { return file_.text(name(key)); }
+
+ private:
+  template <class T>
+  T need(std::optional<T> value, std::string_view key) const {
+    if (!value) fail(file_.name(), ": the metadata key \"", name(key), "\" is missing");
+    return *value;
+  }
+
+  const GgufFile& file_;
+  std::string_view prefix_;
+};
+
+// Llama 3.1's scaling is no key in GGUF: its factors come as the tensor rope_freqs.
+RopeScaling read_rope_scaling(const GgufFile& file, const Keys& keys) {
+  const auto type = keys.text("rope.scaling.type");
+  const auto factor = keys.find_number("rope.scaling.factor");
+  const auto old_factor = keys.find_number("rope.scale_linear");  // files before August 2023
+  if (type && *type != "none" && *type != "linear") {
+    fail(file.name(), ": \"", keys.name("rope.scaling.type"), "\" is \"", *type,
+         "\"; supported are none, linear, and Llama 3's factors in rope_freqs.weight");
+  }
+  RopeScaling scaling;
+  if (type ? *type == "linear" : old_factor.has_value()) {
+    scaling.kind = RopeScaling::Kind::linear;
+    scaling.factor = factor.value_or(old_factor.value_or(1));
+  }
+  return scaling;
+}
+
+int64_t read_vocabulary(const GgufFile& file, const Keys& keys) {
+  for (const GgufTensor& tensor : file.tensors()) {
+    if (tensor.name == "token_embd.weight") return tensor.shape[0];
+  }
+  if (const auto size = keys.find("vocab_size")) return *size;
+  const auto tokens = file.texts("tokenizer.ggml.tokens");
+  return tokens ? static_cast<int64_t>(tokens->size()) : 0;
+}
+
+}  // namespace
+
+Config read_gguf_config(const GgufFile& file) {
+  const GgufArchitecture& architecture = architecture_of(file);
+  const Keys keys(file, architecture.name);
+  if (const auto experts = keys.find("expert_count"); experts.value_or(0) > 0) {
+    fail(file.name(), ": \"", keys.name("expert_count"), "\" is ", *experts,
+         "; mixtures of experts cannot be run, only dense models");
+  }
+
+  Config config;
+  config.architecture = architecture.model;
+  config.layers = keys.integer("block_count");
+  config.width = keys.integer("embedding_length");
+  config.heads = keys.integer("attention.head_count");
+  config.kv_heads = keys.find("attention.head_count_kv").value_or(config.heads);
+  config.inner_width = keys.integer("feed_forward_length");
+  config.vocabulary = read_vocabulary(file, keys);
+  config.max_positions = keys.integer("context_length");
+  config.norm_eps = static_cast<float>(keys.number("attention.layer_norm_rms_epsilon"));
+
+  const auto key_width = keys.find("attention.key_length");
+  const auto value_width = keys.find("attention.value_length");
+  config.head_width = key_width.value_or(config.heads > 0 ? config.width / config.heads : 0);
+  if (value_width.value_or(config.head_width) != config.head_width) {
+    fail(file.name(), ": \"", keys.name("attention.value_length"), "\" is ", *value_width,
+         ", but keys are ", config.head_width, " wide; only equal widths can be run");
+  }
+
+  config.rope_theta = keys.find_number("rope.freq_base").value_or(10000);
+  config.rope_width = keys.find("rope.dimension_count").value_or(config.head_width);
+  config.rope_scaling = read_rope_scaling(file, keys);
+  config.rope_neighbours = architecture.rope_neighbours;
+  config.qkv_bias = architecture.qkv_bias;
+  config.qk_norm = architecture.qk_norm;
+  config.window = keys.find("attention.sliding_window").value_or(0);
+  check_config(config, file.name());
+  return config;
+}
+
+GenerationDefaults read_gguf_generation(const GgufFile& file) {
+  GenerationDefaults defaults;
+  defaults.temperature = file.number("general.sampling.temp");
+  defaults.top_p = file.number("general.sampling.top_p");
+  defaults.min_p = file.number("general.sampling.min_p");
+  defaults.top_k = file.integer("general.sampling.top_k");
+  defaults.repetition_penalty = file.number("general.sampling.penalty_repeat");
+  // End of the text, of a turn, of a message that waits for a tool.
+  for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                          "tokenizer.ggml.eom_token_id"}) {
+    const auto token = file.integer(key);
+    if (!token || *token < 0 || *token > INT32_MAX) continue;
+    const auto end = static_cast<Token>(*token);
+    auto& tokens = defaults.end_tokens;
+    if (std::find(tokens.begin(), tokens.end(), end) == tokens.end()) tokens.push_back(end);
+  }
+  return defaults;
+}
+
+}  // namespace spate

@@ -1,0 +1,72 @@
+#include "load/source.h"
+
+#include "base/check.h"
+
+namespace spate {
+namespace {
+
+std::string join(const std::string& prefix, std::string_view child) {
+  return prefix.empty() ? std::string(child) : cat(prefix, ".", child);
+}
+
+}  // namespace
+
+Source::Source(const Checkpoint& checkpoint, Backend& backend)
+    : shared_(std::make_shared<Shared>(Shared{checkpoint, backend, {}})) {}
+
+Source::Source(std::shared_ptr<Shared> shared, std::string prefix)
+    : shared_(std::move(shared)), prefix_(std::move(prefix)) {}
+
+Source Source::operator/(std::string_view child) const { return {shared_, join(prefix_, child)}; }
+Source Source::operator/(int64_t index) const { return {shared_, join(prefix_, cat(index))}; }
+
+bool Source::has(std::string_view name) const {
+  return shared_->checkpoint.has(join(prefix_, name));
+}
+
+HostTensor Source::find(std::string_view name, Shape wanted) const {
+  const Checkpoint& checkpoint = shared_->checkpoint;
+  const std::string full = join(prefix_, name);
+  const std::optional<HostTensor> tensor = checkpoint.find(full, wanted);
+  if (!tensor) {
+    fail(checkpoint.path(), ": has no tensor \"", full, "\"; a model of architecture \"",
+         checkpoint.config().architecture, "\" needs it, of shape ", wanted.text());
+  }
+  if (tensor->shape != wanted) {
+    fail(checkpoint.path(), ": tensor \"", full, "\" is ", tensor->shape.text(), "; expected ",
+         wanted.text(), " by the model's config");
+  }
+  shared_->read.insert(full);
+  return *tensor;
+}
+
+Weight Source::weight(std::string_view name, int64_t out, int64_t in) const {
+  const HostTensor tensor = find(name, {out, in});
+  return shared_->backend.place(
+      {.format = tensor.format, .out = out, .in = in, .bytes = tensor.bytes.data()});
+}
+
+Vector Source::vector(std::string_view name, int64_t n) const {
+  const HostTensor tensor = find(name, {n});
+  std::vector<float> values(static_cast<size_t>(n));
+  tensor.format->decode(tensor.bytes.data(), values);
+  return constant(values);
+}
+
+Vector Source::constant(const std::vector<float>& values) const {
+  Vector vector;
+  vector.storage = shared_->backend.allocate(values.size() * sizeof(float));
+  vector.view = vector.storage.view({static_cast<int64_t>(values.size())}, DType::f32);
+  shared_->backend.upload(vector.view, values.data());
+  return vector;
+}
+
+std::vector<std::string> Source::unread() const {
+  std::vector<std::string> names;
+  for (const TensorInfo& tensor : shared_->checkpoint.tensors()) {
+    if (shared_->read.count(tensor.name) == 0) names.push_back(tensor.name);
+  }
+  return names;
+}
+
+}  // namespace spate

@@ -1,0 +1,117 @@
+#include "load/tensor_names.h"
+
+#include <charconv>
+#include <optional>
+
+#include "base/check.h"
+
+namespace spate {
+namespace {
+
+// A part of the model with a ".weight", and a ".bias" where the config says so.
+struct Part {
+  std::string_view gguf, hugging_face;
+  bool Config::*exists = nullptr;  // null: always
+  bool Config::*bias = nullptr;    // null: never
+};
+
+constexpr std::string_view kGgufLayer = "blk.";
+constexpr std::string_view kLayer = "model.layers.";
+
+constexpr Part kLayerParts[] = {
+    {"attn_norm", "input_layernorm"},
+    {"attn_q", "self_attn.q_proj", nullptr, &Config::qkv_bias},
+    {"attn_k", "self_attn.k_proj", nullptr, &Config::qkv_bias},
+    {"attn_v", "self_attn.v_proj", nullptr, &Config::qkv_bias},
+    {"attn_output", "self_attn.o_proj", nullptr, &Config::output_bias},
+    {"attn_q_norm", "self_attn.q_norm", &Config::qk_norm},
+    {"attn_k_norm", "self_attn.k_norm", &Config::qk_norm},
+    {"ffn_norm", "post_attention_layernorm"},
+    {"ffn_gate", "mlp.gate_proj", nullptr, &Config::mlp_bias},
+    {"ffn_up", "mlp.up_proj", nullptr, &Config::mlp_bias},
+    {"ffn_down", "mlp.down_proj", nullptr, &Config::mlp_bias},
+};
+
+constexpr Part kModelParts[] = {
+    {"token_embd", "model.embed_tokens"},
+    {"output_norm", "model.norm"},
+};
+
+constexpr Part kHead{"output", "lm_head"};  // absent when the embedding serves as head
+
+bool take_prefix(std::string_view& text, std::string_view prefix) {
+  if (text.substr(0, prefix.size()) != prefix) return false;
+  text.remove_prefix(prefix.size());
+  return true;
+}
+
+// "12.rest" -> 12, and `text` becomes "rest". Only the usual way to write a number counts.
+std::optional<int64_t> take_index(std::string_view& text) {
+  int64_t index = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
+  const auto digits = static_cast<size_t>(end - text.data());
+  const bool usual = index >= 0 && (text.substr(0, 1) != "0" || digits == 1);
+  if (error != std::errc() || !usual || text.substr(digits, 1) != ".") return {};
+  text.remove_prefix(digits + 1);
+  return index;
+}
+
+// "attn_q.weight" -> "attn_q" and ".weight".
+struct Stem {
+  std::string_view part, ending;
+};
+
+Stem stem_of(std::string_view name) {
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return {name, {}};
+  return {name.substr(0, dot), name.substr(dot)};
+}
+
+bool expects(const Config& config, const Part& part, std::string_view ending) {
+  if (part.exists != nullptr && !(config.*part.exists)) return false;
+  return ending == ".weight" || (ending == ".bias" && part.bias != nullptr && config.*part.bias);
+}
+
+}  // namespace
+
+std::string translate_gguf_name(std::string_view name) {
+  std::string_view rest = name;
+  const bool in_layer = take_prefix(rest, kGgufLayer);
+  const std::optional<int64_t> layer = in_layer ? take_index(rest) : std::nullopt;
+  const Stem stem = stem_of(rest);
+  if (stem.ending != ".weight" && stem.ending != ".bias") return std::string(name);
+  if (in_layer) {
+    if (!layer) return std::string(name);
+    for (const Part& part : kLayerParts) {
+      if (part.gguf == stem.part) {
+        return cat(kLayer, *layer, ".", part.hugging_face, stem.ending);
+      }
+    }
+    return std::string(name);
+  }
+  for (const Part& part : kModelParts) {
+    if (part.gguf == stem.part) return cat(part.hugging_face, stem.ending);
+  }
+  if (stem.part == kHead.gguf) return cat(kHead.hugging_face, stem.ending);
+  return std::string(name);
+}
+
+bool config_expects_tensor(const Config& config, std::string_view name) {
+  if (take_prefix(name, kLayer)) {
+    const std::optional<int64_t> layer = take_index(name);
+    if (!layer || *layer >= config.layers) return false;
+    const Stem stem = stem_of(name);
+    for (const Part& part : kLayerParts) {
+      if (part.hugging_face == stem.part) return expects(config, part, stem.ending);
+    }
+    return false;
+  }
+  const Stem stem = stem_of(name);
+  for (const Part& part : kModelParts) {
+    if (part.hugging_face == stem.part) return expects(config, part, stem.ending);
+  }
+  return stem.part == kHead.hugging_face && !config.tied_embeddings &&
+         expects(config, kHead, stem.ending);
+}
+
+}  // namespace spate

@@ -1,0 +1,20 @@
+// The tensors of a decoder, each named once: its place in a GGUF file, its Hugging Face name and
+// what in the config says that it exists. Used to translate GGUF names and to know, without a file,
+// what a checkpoint of a config would hold.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "load/config.h"
+
+namespace spate {
+
+// "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight". Names that the table does not
+// know come back as they are, so that nothing is hidden from Source::unread().
+std::string translate_gguf_name(std::string_view name);
+
+// Whether a checkpoint of this config has a tensor of this (Hugging Face) name.
+bool config_expects_tensor(const Config& config, std::string_view name);
+
+}  // namespace spate

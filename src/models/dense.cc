@@ -1,0 +1,81 @@
+#include "models/dense.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "nn/attention.h"
+#include "nn/head.h"
+#include "nn/mlp.h"
+#include "nn/rope.h"
+
+namespace spate {
+namespace {
+
+struct Block {
+  RmsNorm attention_norm, mlp_norm;
+  Attention attention;
+  GatedMlp mlp;
+
+  Block(const Source& source, const Config& config, const Rope& rope, int64_t layer)
+      : attention_norm(source / "input_layernorm", config.width, config.norm_eps),
+        mlp_norm(source / "post_attention_layernorm", config.width, config.norm_eps),
+        attention(source / "self_attn", config, rope, layer),
+        mlp(source / "mlp", config) {}
+
+  void forward(Step& step, Tensor hidden) const {
+    auto frame = step.scratch.frame();
+    const Tensor x = step.take({step.tokens(), hidden.row_size()});
+    attention_norm.forward(step, hidden, x);
+    attention.forward(step, x, x);
+    mlp_norm.after_add(step, hidden, x, x);
+    mlp.forward(step, x, x);
+    step.backend.run(op::Add{.a = hidden, .b = x, .out = hidden});
+  }
+};
+
+class Dense : public Model {
+ public:
+  explicit Dense(const Source& root)
+      : embedding_(root / "model" / "embed_tokens", root.config().vocabulary, root.config().width),
+        frequencies_(root.constant(rope_frequencies(root.config()))),
+        head_(root, root / "model" / "norm", root.config(),
+              root.config().tied_embeddings ? &embedding_.table() : nullptr) {
+    const Config& config = root.config();
+    const Rope rope{.frequencies = frequencies_.view,
+                    .pairs = config.rope_neighbours ? RopePairs::neighbours : RopePairs::halves};
+    blocks_.reserve(static_cast<size_t>(config.layers));
+    for (int64_t layer = 0; layer < config.layers; ++layer) {
+      blocks_.emplace_back(root / "model" / "layers" / layer, config, rope, layer);
+    }
+  }
+
+  void embed(Step& step, Tensor hidden) const override { embedding_.forward(step, hidden); }
+  void layer(Step& step, int64_t index, Tensor hidden) const override {
+    blocks_[static_cast<size_t>(index)].forward(step, hidden);
+  }
+  void logits(Step& step, Tensor rows, Tensor logits) const override {
+    head_.forward(step, rows, logits);
+  }
+
+ private:
+  Embedding embedding_;
+  Vector frequencies_;
+  Head head_;
+  std::vector<Block> blocks_;
+};
+
+}  // namespace
+
+std::unique_ptr<Model> build_dense(const Source& root) { return std::make_unique<Dense>(root); }
+
+KvNeeds dense_kv_needs(const Config& config) {
+  return {.layers = config.layers, .kv_heads = config.kv_heads, .head_width = config.head_width};
+}
+
+int64_t dense_scratch_width(const Config& config) {
+  // The block's x, and the larger of its two layers: they do not run at once.
+  return config.width +
+         std::max(Attention::scratch_width(config), GatedMlp::scratch_width(config));
+}
+
+}  // namespace spate

@@ -1,0 +1,13 @@
+// Dense decoders of the Llama family: Llama 1 to 3.3, SmolLM2, Mistral, Qwen2, Qwen2.5, Qwen3. They
+// share one block and differ in flags of the config: biases, norms of q and k, rope, window.
+#pragma once
+
+#include "models/model.h"
+
+namespace spate {
+
+std::unique_ptr<Model> build_dense(const Source& root);
+KvNeeds dense_kv_needs(const Config& config);
+int64_t dense_scratch_width(const Config& config);
+
+}  // namespace spate

@@ -1,0 +1,31 @@
+// All architectures. A model is a file and a line here.
+#include <string>
+
+#include "base/check.h"
+#include "models/dense.h"
+#include "models/model.h"
+
+namespace spate {
+namespace {
+
+constexpr Architecture kArchitectures[] = {
+    {"llama", build_dense, dense_kv_needs, dense_scratch_width},
+    {"qwen2", build_dense, dense_kv_needs, dense_scratch_width},
+    {"qwen3", build_dense, dense_kv_needs, dense_scratch_width},
+};
+
+}  // namespace
+
+std::span<const Architecture> architectures() { return kArchitectures; }
+
+const Architecture& find_architecture(const Config& config) {
+  std::string known;
+  for (const Architecture& architecture : kArchitectures) {
+    if (architecture.name == config.architecture) return architecture;
+    known += cat(known.empty() ? "" : ", ", architecture.name);
+  }
+  throw Error(cat("the model's architecture is \"", config.architecture, "\"; known are: ", known),
+              ExitCode::usage);
+}
+
+}  // namespace spate

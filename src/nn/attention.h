@@ -1,0 +1,77 @@
+// Grouped-query attention with rotary positions: H query heads on G key/value heads of width D.
+// Options from the config: bias on q, k, v (Qwen2), norm of each q and k head (Qwen3), window.
+#pragma once
+
+#include <cmath>
+#include <optional>
+
+#include "nn/linear.h"
+#include "nn/norm.h"
+
+namespace spate {
+
+class Attention {
+ public:
+  Attention(const Source& source, const Config& config, const Rope& rope, int64_t layer)
+      : q_(source / "q_proj", config.heads * config.head_width, config.width, {config.qkv_bias}),
+        k_(source / "k_proj", config.kv_heads * config.head_width, config.width, {config.qkv_bias}),
+        v_(source / "v_proj", config.kv_heads * config.head_width, config.width, {config.qkv_bias}),
+        o_(source / "o_proj", config.width, config.heads * config.head_width, {config.output_bias}),
+        rope_(rope),
+        layer_(layer),
+        heads_(config.heads),
+        kv_heads_(config.kv_heads),
+        head_width_(config.head_width),
+        window_(layer >= config.window_from_layer ? config.window : 0),
+        eps_(config.norm_eps) {
+    if (config.qk_norm) {
+      q_norm_.emplace(source / "q_norm", head_width_, eps_);
+      k_norm_.emplace(source / "k_norm", head_width_, eps_);
+    }
+  }
+
+  // out [T, C] = attention(x [T, C]); writes the step's keys and values to the cache. out may be x.
+  void forward(Step& step, Tensor x, Tensor out) const {
+    auto frame = step.scratch.frame();
+    const int64_t q_width = heads_ * head_width_, kv_width = kv_heads_ * head_width_;
+    const Tensor q = step.take({step.tokens(), q_width});
+    const Tensor key = step.take({step.tokens(), kv_width});
+    const Tensor value = step.take({step.tokens(), kv_width});
+    const Tensor mixed = step.take({step.tokens(), q_width});
+    q_.forward(step, x, q);
+    k_.forward(step, x, key);
+    v_.forward(step, x, value);
+
+    const KvView kv = step.kv_view(layer_);
+    const Tensor q_heads = q.columns(0, {heads_, head_width_});
+    step.backend.run(op::QkvNormRopeWrite{.q = q_heads,
+                                          .key = key.columns(0, {kv_heads_, head_width_}),
+                                          .value = value.columns(0, {kv_heads_, head_width_}),
+                                          .q_norm = q_norm_ ? q_norm_->weight() : Tensor{},
+                                          .k_norm = k_norm_ ? k_norm_->weight() : Tensor{},
+                                          .eps = eps_,
+                                          .positions = step.batch.positions,
+                                          .rope = rope_,
+                                          .kv = kv});
+    step.backend.run(op::Attention{.q = q_heads,
+                                   .out = mixed.columns(0, {heads_, head_width_}),
+                                   .kv = kv,
+                                   .scale = 1 / std::sqrt(static_cast<float>(head_width_)),
+                                   .window = static_cast<int>(window_)});
+    o_.forward(step, mixed, out);
+  }
+
+  // Elements of scratch that forward takes for a token.
+  static int64_t scratch_width(const Config& config) {
+    return 2 * (config.heads + config.kv_heads) * config.head_width;
+  }
+
+ private:
+  Linear q_, k_, v_, o_;
+  std::optional<RmsNorm> q_norm_, k_norm_;
+  Rope rope_;  // its frequencies belong to the model
+  int64_t layer_, heads_, kv_heads_, head_width_, window_;
+  float eps_;
+};
+
+}  // namespace spate

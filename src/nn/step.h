@@ -1,0 +1,43 @@
+// What one forward step works on; passed to every layer, never global.
+// T tokens in the step, B rows (sequences) in it, N segments of all rows together.
+#pragma once
+
+#include "backend/backend.h"
+#include "kv/pool.h"
+#include "tensor/tensor.h"
+
+namespace spate {
+
+// The tables of one batch, on the device. See KvView for their meaning.
+struct BatchView {
+  Tensor tokens;         // [T] i32
+  Tensor positions;      // [T] i32, place of each token in its sequence
+  Tensor slot;           // [T] i32
+  Tensor row_begin;      // [B + 1] i32
+  Tensor length;         // [B] i32
+  Tensor segment_begin;  // [B + 1] i32
+  Tensor segments;       // [N, 2] i32
+};
+
+struct Step {
+  Backend& backend;
+  const BatchView& batch;
+  const KvPool& kv;
+  Arena& scratch;
+
+  int64_t tokens() const { return batch.tokens.rows(); }
+  Tensor take(std::initializer_list<int64_t> shape) const {
+    return scratch.take(Shape(shape), backend.activation_type());
+  }
+  KvView kv_view(int64_t layer) const {
+    return {.keys = kv.keys(layer),
+            .values = kv.values(layer),
+            .slot = batch.slot,
+            .row_begin = batch.row_begin,
+            .length = batch.length,
+            .segment_begin = batch.segment_begin,
+            .segments = batch.segments};
+  }
+};
+
+}  // namespace spate

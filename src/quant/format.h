@@ -1,0 +1,54 @@
+// What packed weights mean. A format is a value: its name, how many elements of one row share a
+// block, how many bytes a block takes, and `decode`, slow and obvious, which defines the format.
+// Plain f32, f16 and bf16 are formats with blocks of one element. All formats are in quant/list.cc.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "tensor/tensor.h"
+
+namespace spate {
+
+struct Format {
+  std::string_view name;  // "q4_1"
+  int gguf_type;          // number of this type in a GGUF file, -1 when it has none
+  int block;              // elements of one row in a block; a row is a whole number of blocks
+  int block_bytes;
+  // Decodes out.size() elements (a multiple of `block`) from the blocks at `bytes`, which need not
+  // be aligned.
+  void (*decode)(const std::byte* bytes, std::span<float> out);
+
+  int64_t row_bytes(int64_t elements) const { return elements / block * block_bytes; }
+  double bits_per_element() const { return 8.0 * block_bytes / block; }
+};
+
+extern const Format kF32, kF16, kBf16;                  // float.cc
+extern const Format kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0;  // block32.cc: 32 elements in a block
+extern const Format kQ2K, kQ3K, kQ4K, kQ5K, kQ6K;       // k_quants.cc: 256 elements in a block
+extern const Format kIq4Nl;                             // iq4_nl.cc
+
+std::span<const Format* const> all_formats();
+const Format* find_format(std::string_view name);  // null when there is none
+const Format* find_gguf_format(int gguf_type);     // null when there is none
+
+// A matrix as it lies in a checkpoint: `out` rows of `in` elements, each row a run of blocks.
+// A view; the checkpoint owns the bytes.
+struct HostWeight {
+  const Format* format = nullptr;
+  int64_t out = 0, in = 0;
+  const std::byte* bytes = nullptr;  // out * format->row_bytes(in) bytes, any alignment
+};
+
+// A matrix on a device, in the layout that the device's kernels like. Made by Backend::place,
+// read only through ops. Owner: the layer that holds it.
+struct Weight {
+  const Format* format = nullptr;
+  int64_t out = 0, in = 0;
+  int layout = 0;  // meaning is private to the backend that placed it
+  Buffer storage;
+};
+
+}  // namespace spate

@@ -1,0 +1,34 @@
+// A plan for one step, and what the step gave. Values: nothing here touches a device.
+#pragma once
+
+#include <vector>
+
+#include "sample/sampler.h"
+#include "sched/sequence.h"
+
+namespace spate {
+
+// One sequence's part in a step: run its tokens [begin, begin + count).
+struct Row {
+  Sequence* sequence = nullptr;
+  int64_t begin = 0, count = 0;
+  bool wants_token = false;  // draw the token after the last one
+};
+
+// Prefill chunks and decodes mixed, in the order in which they are packed.
+struct Batch {
+  std::vector<Row> rows;
+  int64_t tokens() const {
+    int64_t sum = 0;
+    for (const Row& row : rows) sum += row.count;
+    return sum;
+  }
+};
+
+// Results of a step, one entry a row of the batch.
+struct RowResult {
+  Sampled sampled;                            // when the row wanted a token
+  std::vector<TokenLogprob> prompt_logprobs;  // of the prompt tokens begin + 1 .. begin + count
+};
+
+}  // namespace spate

@@ -1,0 +1,66 @@
+// Decides which tokens run next. Host only: no device, no clock, no thread of its own, so every
+// policy is tested in milliseconds. Owner: the engine thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "sched/batch.h"
+#include "sched/request.h"
+
+namespace spate {
+
+enum class Schedule {
+  mix,       // decode rows and prefill chunks in one step, under the token budget
+  pingpong,  // prefill until no slot or row is free, then decode until the batch has shrunk
+  timely,    // prefill whenever something waits and fits, decode otherwise
+};
+
+enum class Order { arrival, longest_first };
+
+struct SchedulerOptions {
+  int64_t kv_slots = 0;          // token slots of the pool
+  int64_t max_rows = 256;        // sequences running at once
+  int64_t max_step_tokens = 2048;
+  int64_t max_length = 0;        // longest sequence, prompt and output
+  Schedule schedule = Schedule::mix;
+  Order order = Order::arrival;
+  bool share_prefixes = true;
+};
+
+struct SchedulerStats {
+  int64_t running = 0, waiting = 0;
+  int64_t kv_used = 0, kv_slots = 0;      // slots; shared ones counted once
+  int64_t evictions = 0, recomputed = 0;  // rows, tokens
+  int64_t prompt_tokens = 0, cached_tokens = 0;  // of admitted requests
+  int64_t free_runs = 0, largest_free = 0;
+};
+
+class Scheduler {
+ public:
+  Scheduler(const SchedulerOptions& options, std::vector<Token> end_tokens);
+  ~Scheduler();
+
+  // A new request. One that can never run (empty, longer than max_length or than the pool) finishes
+  // with an error event from the next commit() or refused().
+  void add(Request request);
+  void cancel(uint64_t request);
+
+  bool idle() const;  // nothing runs and nothing waits
+  // Chooses rows and reserves their slots. Empty when nothing can run now.
+  Batch next();
+  // Takes the results of the batch that next() returned: appends tokens, finishes, frees.
+  std::vector<Event> commit(const Batch& batch, std::span<const RowResult> results);
+  // Events that need no step: refused and cancelled requests since the last call.
+  std::vector<Event> take_events();
+
+  SchedulerStats stats() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace spate

@@ -1,0 +1,132 @@
+// The same prompts must give the same tokens, bit for bit on the CPU, however they are run: alone,
+// batched, chunked at any size, with and without prefix sharing, under forced eviction, with any
+// number of threads and under every schedule. Greedy and sampled rows alike.
+#include <gtest/gtest.h>
+
+#include "base/random.h"
+#include "engine/model_files.h"
+#include "tests/support/generate.h"
+
+namespace spate {
+namespace {
+
+// Twelve prompts of 1 to 60 tokens; several share long prefixes, two are equal; half are sampled.
+std::vector<Request> requests(int64_t vocabulary) {
+  std::vector<Request> out;
+  for (uint64_t id = 0; id < 12; ++id) {
+    Request request{.id = id, .key = mix_keys(99, id)};
+    const uint64_t family = id % 3;  // rows of a family begin alike
+    const auto length = static_cast<size_t>(id == 4 ? 1 : 12 + 4 * id);
+    const size_t common = 30;
+    for (size_t i = 0; i < length; ++i) {
+      const uint64_t key = i < common ? family : 100 + (id == 11 ? 8 : id);
+      request.prompt.push_back(
+          static_cast<Token>(philox(key, i).word[0] % static_cast<uint64_t>(vocabulary)));
+    }
+    request.params.temperature = id % 2 == 0 ? 0 : 1;
+    request.params.top_p = id % 4 == 1 ? 0.9 : 1;
+    request.params.seed = 5;
+    request.params.max_tokens = static_cast<int64_t>(8 + 3 * id);
+    request.params.ignore_eos = id % 5 != 0;
+    request.params.n = id == 6 ? 3 : 1;
+    request.params.repetition_penalty = id == 7 ? 1.2 : 1;
+    if (id == 9) request.params.logprobs = 4;
+    out.push_back(std::move(request));
+  }
+  out.push_back(out.back());  // the same prompt once more
+  out.back().id = 12;
+  return out;
+}
+
+struct Variation {
+  std::string name;
+  EngineOptions options;
+  bool must_evict = false, must_share = false;
+};
+
+std::vector<Variation> variations() {
+  EngineOptions plain;
+  plain.kv_cache_tokens = 2000;
+  plain.backend.threads = 1;
+  const auto with = [&](std::string name, auto change) {
+    Variation out{std::move(name), plain};
+    change(out);
+    return out;
+  };
+  std::vector<Variation> out;
+  out.push_back(with("batched", [](Variation& v) { v.must_share = true; }));
+  out.push_back(with("without sharing", [](Variation& v) { v.options.share_prefixes = false; }));
+  out.push_back(with("two threads", [](Variation& v) { v.options.backend.threads = 2; }));
+  out.push_back(with("three threads", [](Variation& v) { v.options.backend.threads = 3; }));
+  for (int64_t tokens : {1, 3, 7, 16, 33, 100}) {
+    out.push_back(with(cat("chunks of ", tokens), [&](Variation& v) {
+      v.options.max_num_batched_tokens = tokens;
+    }));
+  }
+  out.push_back(with("three rows", [](Variation& v) { v.options.max_num_seqs = 3; }));
+  out.push_back(with("longest first", [](Variation& v) { v.options.order = Order::longest_first; }));
+  out.push_back(with("pingpong", [](Variation& v) { v.options.schedule = Schedule::pingpong; }));
+  out.push_back(with("timely", [](Variation& v) { v.options.schedule = Schedule::timely; }));
+  for (int64_t slots : {110, 150, 230}) {
+    out.push_back(with(cat("a cache of ", slots), [&](Variation& v) {
+      v.options.kv_cache_tokens = slots;
+      v.must_evict = slots == 110;
+    }));
+    out.push_back(with(cat("a cache of ", slots, ", no sharing, chunks of 9"), [&](Variation& v) {
+      v.options.kv_cache_tokens = slots;
+      v.options.share_prefixes = false;
+      v.options.max_num_batched_tokens = 9;
+    }));
+  }
+  return out;
+}
+
+class Invariance : public testing::TestWithParam<std::string> {};
+
+TEST_P(Invariance, SameTokensHoweverTheyRun) {
+  const ModelFiles files =
+      open_model_files(SPATE_SOURCE_DIR "/tests/golden/models/" + GetParam());
+  EngineOptions alone;
+  alone.kv_cache_tokens = 2000;
+  alone.backend.threads = 1;
+  alone.share_prefixes = false;
+  std::map<std::pair<uint64_t, int>, Generated> expected;
+  for (const Request& request : requests(files.checkpoint->config().vocabulary)) {
+    for (auto& [key, value] : generate(files, alone, {request})) expected[key] = std::move(value);
+  }
+  ASSERT_EQ(expected.size(), 15U);
+
+  int evictions = 0;
+  for (const Variation& variation : variations()) {
+    SCOPED_TRACE(variation.name);
+    EngineStats stats;
+    const auto found = generate(files, variation.options,
+                                requests(files.checkpoint->config().vocabulary), &stats);
+    ASSERT_EQ(found.size(), expected.size());
+    for (const auto& [key, want] : expected) {
+      const Generated& have = found.at(key);
+      EXPECT_EQ(have.tokens, want.tokens) << "request " << key.first << ", sample " << key.second;
+      ASSERT_EQ(have.finish.has_value(), want.finish.has_value());
+      EXPECT_EQ(have.finish->reason, want.finish->reason);
+      ASSERT_EQ(have.logprobs.size(), want.logprobs.size());
+      for (size_t i = 0; i < have.logprobs.size(); ++i) {
+        EXPECT_EQ(have.logprobs[i].logprob, want.logprobs[i].logprob);
+        EXPECT_EQ(have.logprobs[i].top, want.logprobs[i].top);
+      }
+    }
+    if (variation.must_share) EXPECT_GT(stats.scheduler.cached_tokens, 0);
+    if (variation.must_evict) evictions += static_cast<int>(stats.scheduler.evictions);
+  }
+  EXPECT_GT(evictions, 0) << "no variation forced an eviction";
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Invariance,
+                         testing::Values("llama", "llama3-rope", "mistral-window", "qwen2", "qwen3"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace spate

@@ -1,0 +1,211 @@
+// config.json and generation_config.json of the known architectures: keys, what is assumed where a
+// key is absent (as transformers does), and the texts of refusals.
+#include "load/config.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/load/support.h"
+
+namespace spate {
+namespace {
+
+using load_test::expect_error;
+
+// A config.json with the sizes of a small model; `more` are further members.
+Config config_of(const std::string& architecture, const std::string& more = "") {
+  const std::string text = R"({"architectures": [")" + architecture + R"("], "hidden_size": 64,
+      "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 2,
+      "intermediate_size": 96, "vocab_size": 100, "max_position_embeddings": 512)" +
+                           (more.empty() ? "" : ", " + more) + "}";
+  return read_config(parse_json(text, "config.json"), "config.json");
+}
+
+void expect_refusal(const std::string& architecture, const std::string& more,
+                    std::initializer_list<std::string_view> parts) {
+  SCOPED_TRACE(more);
+  expect_error([&] { config_of(architecture, more); }, parts);
+}
+
+TEST(ReadConfig, LlamaAndItsDefaults) {
+  const Config config = config_of("LlamaForCausalLM");
+  EXPECT_EQ(config.architecture, "llama");
+  EXPECT_EQ(config.width, 64);
+  EXPECT_EQ(config.layers, 4);
+  EXPECT_EQ(config.heads, 8);
+  EXPECT_EQ(config.kv_heads, 2);
+  EXPECT_EQ(config.head_width, 8);
+  EXPECT_EQ(config.rope_width, 8);
+  EXPECT_EQ(config.inner_width, 96);
+  EXPECT_EQ(config.vocabulary, 100);
+  EXPECT_EQ(config.max_positions, 512);
+  EXPECT_EQ(config.norm_eps, 1e-6F);
+  EXPECT_EQ(config.rope_theta, 10000.0);
+  EXPECT_EQ(config.rope_scaling.kind, RopeScaling::Kind::none);
+  EXPECT_FALSE(config.rope_neighbours || config.tied_embeddings || config.qkv_bias ||
+               config.output_bias || config.mlp_bias || config.qk_norm);
+  EXPECT_EQ(config.activation, "silu");
+  EXPECT_EQ(config.window, 0);
+  EXPECT_EQ(config.dtype, "bf16");
+}
+
+TEST(ReadConfig, KeysThatChangeThem) {
+  const Config config = config_of("LlamaForCausalLM",
+                                  R"("head_dim": 16, "rms_norm_eps": 1e-5, "rope_theta": 500000.0,
+      "tie_word_embeddings": true, "attention_bias": true, "mlp_bias": true,
+      "torch_dtype": "float16", "partial_rotary_factor": 0.5, "hidden_act": "gelu_pytorch_tanh")");
+  EXPECT_EQ(config.head_width, 16);
+  EXPECT_EQ(config.rope_width, 8);
+  EXPECT_EQ(config.norm_eps, 1e-5F);
+  EXPECT_EQ(config.rope_theta, 500000.0);
+  EXPECT_TRUE(config.tied_embeddings && config.qkv_bias && config.output_bias && config.mlp_bias);
+  EXPECT_EQ(config.dtype, "f16");
+  EXPECT_EQ(config.activation, "gelu_pytorch_tanh");
+  EXPECT_EQ(config_of("LlamaForCausalLM", R"("dtype": "float32")").dtype, "f32");
+}
+
+TEST(ReadConfig, RopeScalingInTheOldForms) {
+  for (const char* key : {"type", "rope_type"}) {
+    const Config linear = config_of(
+        "LlamaForCausalLM", cat(R"("rope_scaling": {")", key, R"(": "linear", "factor": 4})"));
+    EXPECT_EQ(linear.rope_scaling.kind, RopeScaling::Kind::linear);
+    EXPECT_EQ(linear.rope_scaling.factor, 4.0);
+  }
+  const Config llama3 = config_of("LlamaForCausalLM", R"("rope_theta": 500000.0, "rope_scaling": {
+      "factor": 32.0, "high_freq_factor": 5.0, "low_freq_factor": 1.5,
+      "original_max_position_embeddings": 4096, "rope_type": "llama3"})");
+  EXPECT_EQ(llama3.rope_scaling.kind, RopeScaling::Kind::llama3);
+  EXPECT_EQ(llama3.rope_scaling.factor, 32.0);
+  EXPECT_EQ(llama3.rope_scaling.low_frequency_factor, 1.5);
+  EXPECT_EQ(llama3.rope_scaling.high_frequency_factor, 5.0);
+  EXPECT_EQ(llama3.rope_scaling.original_max_positions, 4096);
+  EXPECT_EQ(config_of("LlamaForCausalLM", R"("rope_scaling": null)").rope_scaling.kind,
+            RopeScaling::Kind::none);
+  EXPECT_EQ(config_of("LlamaForCausalLM", R"("rope_scaling": {"rope_type": "default"})")
+                .rope_scaling.kind,
+            RopeScaling::Kind::none);
+}
+
+TEST(ReadConfig, RopeParametersOfTransformers5) {
+  const Config plain = config_of(
+      "LlamaForCausalLM", R"("rope_parameters": {"rope_theta": 20000.0, "rope_type": "default"})");
+  EXPECT_EQ(plain.rope_theta, 20000.0);
+  EXPECT_EQ(plain.rope_scaling.kind, RopeScaling::Kind::none);
+  const Config llama3 = config_of("LlamaForCausalLM", R"("rope_parameters": {
+      "factor": 8.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0, "rope_theta": 500000.0,
+      "original_max_position_embeddings": 8192, "rope_type": "llama3"})");
+  EXPECT_EQ(llama3.rope_theta, 500000.0);
+  EXPECT_EQ(llama3.rope_scaling.kind, RopeScaling::Kind::llama3);
+  EXPECT_EQ(llama3.rope_scaling.factor, 8.0);
+  expect_refusal("LlamaForCausalLM",
+                 R"("rope_parameters": {"full_attention": {"rope_type": "default"}})",
+                 {"rope_parameters", "one set for all layers"});
+}
+
+TEST(ReadConfig, UnsupportedRopeTypesAreNamed) {
+  for (const char* type : {"yarn", "longrope", "dynamic"}) {
+    expect_refusal("LlamaForCausalLM",
+                   cat(R"("rope_scaling": {"rope_type": ")", type, R"(", "factor": 2.0})"),
+                   {"config.json", "rope_scaling.rope_type", type, "supported are default"});
+  }
+  expect_refusal("LlamaForCausalLM", R"("rope_scaling": {"type": "linear"})",
+                 {"\"rope_scaling.factor\" is missing"});
+  expect_refusal("LlamaForCausalLM", R"("rope_scaling": {"type": "linear", "factor": 0})",
+                 {"rope scaling factor is 0"});
+  expect_refusal("LlamaForCausalLM", R"("rope_scaling": 3)",
+                 {"rope_scaling", "expected an object"});
+}
+
+TEST(ReadConfig, Qwen2) {
+  const Config config = config_of("Qwen2ForCausalLM", R"("attention_bias": true)");
+  EXPECT_EQ(config.architecture, "qwen2");
+  EXPECT_TRUE(config.qkv_bias);
+  EXPECT_FALSE(config.output_bias || config.qk_norm);
+  EXPECT_EQ(config.window, 0);
+}
+
+TEST(ReadConfig, Qwen3) {
+  const Config config = config_of("Qwen3ForCausalLM");
+  EXPECT_EQ(config.architecture, "qwen3");
+  EXPECT_EQ(config.head_width, 128);  // not 64 / 8
+  EXPECT_TRUE(config.qk_norm);
+  EXPECT_FALSE(config.qkv_bias || config.output_bias);
+  EXPECT_TRUE(config_of("Qwen3ForCausalLM", R"("attention_bias": true)").output_bias);
+}
+
+TEST(ReadConfig, WindowsOfQwen) {
+  const std::string on = R"("use_sliding_window": true, "sliding_window": 32)";
+  EXPECT_EQ(config_of("Qwen2ForCausalLM", R"("sliding_window": 32)").window, 0);
+  const Config upper = config_of("Qwen2ForCausalLM", on + R"(, "max_window_layers": 3)");
+  EXPECT_EQ(upper.window, 32);
+  EXPECT_EQ(upper.window_from_layer, 3);
+  EXPECT_EQ(config_of("Qwen2ForCausalLM", on + R"(, "max_window_layers": 4)").window, 0);
+  const std::string types = R"(, "layer_types": ["full_attention", "sliding_attention", )";
+  EXPECT_EQ(
+      config_of("Qwen3ForCausalLM", on + types + R"("sliding_attention", "sliding_attention"])")
+          .window_from_layer,
+      1);
+  expect_refusal("Qwen3ForCausalLM", on + types + R"("full_attention", "sliding_attention"])",
+                 {"layer_types", "layer 2 is full"});
+  expect_refusal("Qwen3ForCausalLM", on + types + R"("chunked_attention", "sliding_attention"])",
+                 {"layer_types", "layer 2", "chunked_attention"});
+  expect_refusal("Qwen3ForCausalLM", on + R"(, "layer_types": ["full_attention"])",
+                 {"1 entries for 4 layers"});
+}
+
+TEST(ReadConfig, WindowOfMistral) {
+  EXPECT_EQ(config_of("MistralForCausalLM").architecture, "llama");
+  EXPECT_EQ(config_of("MistralForCausalLM").window, 4096);
+  EXPECT_EQ(config_of("MistralForCausalLM", R"("sliding_window": null)").window, 0);
+  EXPECT_EQ(config_of("MistralForCausalLM", R"("sliding_window": 64)").window, 64);
+  EXPECT_EQ(config_of("MistralForCausalLM", R"("sliding_window": 64)").window_from_layer, 0);
+}
+
+TEST(ReadConfig, RefusalsNameFileKeyFoundAndKnown) {
+  expect_refusal("GPT2LMHeadModel", "",
+                 {"config.json", "GPT2LMHeadModel",
+                  "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM"});
+  expect_refusal("LlamaForCausalLM", R"("quantization_config": {"quant_method": "awq", "bits": 4})",
+                 {"quantization_config", "\"awq\""});
+  expect_refusal("LlamaForCausalLM", R"("torch_dtype": "float8_e4m3fn")", {"float8_e4m3fn"});
+  expect_refusal("LlamaForCausalLM", R"("hidden_act": "relu")", {"hidden_act", "\"relu\""});
+  expect_refusal("LlamaForCausalLM", R"("hidden_size": "64")",
+                 {"\"hidden_size\"", "expected an integer, found a string"});
+  expect_refusal("LlamaForCausalLM", R"("hidden_size": -64)", {"model width is -64"});
+  expect_refusal("LlamaForCausalLM", R"("hidden_size": 9007199254740992)", {"model width"});
+  expect_refusal("LlamaForCausalLM", R"("num_key_value_heads": 3)",
+                 {"8 heads", "3 key/value heads"});
+  expect_refusal("LlamaForCausalLM", R"("num_attention_heads": 0)", {"number of heads is 0"});
+  expect_refusal("LlamaForCausalLM", R"("head_dim": 7)", {"rope width is 7"});
+  expect_refusal("LlamaForCausalLM", R"("rope_theta": 0)", {"rope theta is 0"});
+  expect_refusal("LlamaForCausalLM", R"("rms_norm_eps": 1e300)", {"norm epsilon is inf"});
+  expect_refusal("MistralForCausalLM", R"("sliding_window": -1)", {"sliding window is -1"});
+  for (const char* text : {"[]", "3", "{}", R"({"architectures": []})", R"({"architectures": [1]})",
+                           R"({"model_type": "bert"})", R"({"model_type": "llama"})"}) {
+    SCOPED_TRACE(text);
+    expect_error([&] { read_config(parse_json(text, "c"), "config.json"); }, {"config.json: "});
+  }
+}
+
+TEST(ReadGenerationConfig, Fields) {
+  const auto read = [](const std::string& text) {
+    return read_generation_config(parse_json(text, "g"), "generation_config.json");
+  };
+  EXPECT_EQ(read(R"({"eos_token_id": 7})").end_tokens, (std::vector<Token>{7}));
+  EXPECT_EQ(read(R"({"eos_token_id": [7, 8]})").end_tokens, (std::vector<Token>{7, 8}));
+  EXPECT_TRUE(read(R"({"eos_token_id": null})").end_tokens.empty());
+  const GenerationDefaults defaults = read(R"({"temperature": 0.7, "top_p": 0.8, "top_k": 20,
+      "min_p": 0.1, "repetition_penalty": 1.05, "do_sample": false})");
+  EXPECT_EQ(defaults.temperature, 0.7);
+  EXPECT_EQ(defaults.top_p, 0.8);
+  EXPECT_EQ(defaults.top_k, 20);
+  EXPECT_EQ(defaults.min_p, 0.1);
+  EXPECT_EQ(defaults.repetition_penalty, 1.05);
+  EXPECT_EQ(defaults.sample, false);
+  EXPECT_FALSE(read("{}").temperature);
+  expect_error([&] { read(R"({"eos_token_id": "x"})"); }, {"eos_token_id", "\"x\""});
+  expect_error([&] { read(R"({"eos_token_id": [-1]})"); }, {"eos_token_id", "-1"});
+  expect_error([&] { read(R"({"temperature": "hot"})"); }, {"temperature", "found a string"});
+}
+
+}  // namespace
+}  // namespace spate

@@ -1,0 +1,139 @@
+// Tiny random checkpoints of every architecture against what transformers says of them. The values
+// and the script that made them: tests/golden/models, tools/make_model_golden.py.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "base/json.h"
+#include "engine/model_files.h"
+#include "engine/runner.h"
+#include "tests/support/generate.h"
+
+namespace spate {
+namespace {
+
+const std::filesystem::path kFolder = SPATE_SOURCE_DIR "/tests/golden/models";
+
+std::vector<Token> tokens_of(const Json& list) {
+  std::vector<Token> out;
+  for (const Json& item : list.as_array()) out.push_back(static_cast<Token>(item.as_integer()));
+  return out;
+}
+
+std::vector<std::string> golden_models() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(kFolder)) {
+    if (file_exists(entry.path() / "golden.json")) names.push_back(entry.path().filename());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+class Golden : public testing::TestWithParam<std::string> {
+ protected:
+  Golden()
+      : golden(parse_json_file(kFolder / GetParam() / "golden.json")),
+        files(open_model_files(kFolder / GetParam())) {
+    options.kv_type = DType::f32;
+    options.kv_cache_tokens = 256;
+  }
+  Json golden;
+  ModelFiles files;
+  EngineOptions options;
+};
+
+TEST_P(Golden, LogitsOfTheLastPositions) {
+  const std::vector<Token> prompt = tokens_of(*golden.find("prompt"));
+  const auto tokens = static_cast<int64_t>(prompt.size());
+  const Config& config = files.checkpoint->config();
+  const auto backend = open_cpu_backend({});
+  const Source source(*files.checkpoint, *backend);
+  const auto model = find_architecture(config).build(source);
+  EXPECT_TRUE(source.unread().empty()) << source.unread().front();
+
+  KvPool kv(*backend, find_architecture(config).kv_needs(config), DType::f32, tokens);
+  Arena scratch(backend->allocate(1 << 22));
+  const auto table = [&](const std::vector<int32_t>& values, Shape shape) {
+    Buffer buffer = backend->allocate(values.size() * 4);
+    backend->upload(buffer.view(shape, DType::i32), values.data());
+    return buffer;
+  };
+  std::vector<int32_t> count;
+  for (int32_t i = 0; i < tokens; ++i) count.push_back(i);
+  const int32_t total = static_cast<int32_t>(tokens);
+  const Buffer ids = table(prompt, {tokens}), places = table(count, {tokens}),
+               bounds = table({0, total}, {2}), length = table({total}, {1}),
+               segment_begin = table({0, 1}, {2}), segments = table({0, total}, {1, 2});
+  const BatchView batch{.tokens = ids.view({tokens}, DType::i32),
+                        .positions = places.view({tokens}, DType::i32),
+                        .slot = places.view({tokens}, DType::i32),
+                        .row_begin = bounds.view({2}, DType::i32),
+                        .length = length.view({1}, DType::i32),
+                        .segment_begin = segment_begin.view({2}, DType::i32),
+                        .segments = segments.view({1, 2}, DType::i32)};
+  Step step{.backend = *backend, .batch = batch, .kv = kv, .scratch = scratch};
+  const Buffer hidden_storage = backend->allocate(static_cast<size_t>(tokens * config.width) * 4);
+  const Tensor hidden = hidden_storage.view({tokens, config.width}, DType::f32);
+  model->embed(step, hidden);
+  for (int64_t layer = 0; layer < config.layers; ++layer) model->layer(step, layer, hidden);
+
+  const JsonArray& expected = golden.find("last_logits")->as_array();
+  const auto rows = static_cast<int64_t>(expected.size());
+  const Buffer logits_storage =
+      backend->allocate(static_cast<size_t>(rows * config.vocabulary) * 4);
+  const Tensor logits = logits_storage.view({rows, config.vocabulary}, DType::f32);
+  model->logits(step, hidden.slice(tokens - rows, rows), logits);
+  std::vector<float> found(static_cast<size_t>(rows * config.vocabulary));
+  backend->download(found.data(), logits);
+  for (size_t i = 0; i < found.size(); ++i) {
+    const auto v = static_cast<size_t>(config.vocabulary);
+    const double want = expected[i / v].as_array()[i % v].as_number();
+    ASSERT_NEAR(found[i], want, 2e-4 * (1 + std::abs(want))) << "row " << i / v << ", token " << i % v;
+  }
+}
+
+TEST_P(Golden, PromptLogprobsAndGreedyTokens) {
+  const std::vector<Token> greedy = tokens_of(*golden.find("greedy"));
+  Request request{.id = 7, .prompt = tokens_of(*golden.find("prompt"))};
+  request.params.temperature = 0;
+  request.params.max_tokens = static_cast<int64_t>(greedy.size());
+  request.params.ignore_eos = true;
+  request.params.logprobs = 2;
+  request.params.prompt_logprobs = 3;
+  const auto out = generate(files, options, {request});
+  ASSERT_EQ(out.size(), 1U);
+  const Generated& found = out.begin()->second;
+
+  const JsonArray& scores = golden.find("prompt_logprobs")->as_array();
+  ASSERT_EQ(found.prompt_logprobs.size(), scores.size());
+  for (size_t i = 0; i < scores.size(); ++i) {
+    EXPECT_EQ(found.prompt_logprobs[i].token, request.prompt[i + 1]);
+    EXPECT_EQ(found.prompt_logprobs[i].top.size(), 3U);
+    EXPECT_NEAR(found.prompt_logprobs[i].logprob, scores[i].as_number(), 5e-4) << "position " << i;
+  }
+  // Every gap of these models is far above the rounding error, so all tokens must agree.
+  const JsonArray& gaps = golden.find("gaps")->as_array();
+  ASSERT_EQ(found.tokens.size(), greedy.size());
+  ASSERT_EQ(found.logprobs.size(), greedy.size());
+  for (size_t i = 0; i < greedy.size(); ++i) {
+    ASSERT_GT(gaps[i].as_number(), 2e-3);
+    EXPECT_EQ(found.tokens[i], greedy[i]) << "step " << i;
+    EXPECT_NEAR(found.logprobs[i].top[0].second - found.logprobs[i].top[1].second,
+                gaps[i].as_number(), 1e-3);
+    EXPECT_EQ(found.logprobs[i].rank, 1);
+  }
+  EXPECT_EQ(found.finish->reason, FinishReason::length);
+}
+
+INSTANTIATE_TEST_SUITE_P(Transformers, Golden, testing::ValuesIn(golden_models()),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST(GoldenModels, AreThere) { EXPECT_EQ(golden_models().size(), 8U); }
+
+}  // namespace
+}  // namespace spate

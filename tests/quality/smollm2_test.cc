@@ -1,0 +1,93 @@
+// The default model against llama.cpp running the same weights as F16 with float activations. The
+// values and the script that made them: tests/golden/smollm2, tools/make_smollm2_golden.py.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "engine/model_files.h"
+#include "tests/support/generate.h"
+
+namespace spate {
+namespace {
+
+const std::string kModel = SPATE_SOURCE_DIR "/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+const std::string kEnglish = SPATE_SOURCE_DIR "/test-data/english.txt";
+
+class SmolLm2 : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!file_exists(kModel)) GTEST_SKIP() << kModel << " is missing: run make model";
+    golden = parse_json_file(SPATE_SOURCE_DIR "/tests/golden/smollm2/llama_cpp.json");
+    files = open_model_files(kModel);
+    options.kv_cache_tokens = 4096;
+    options.max_model_len = 1024;
+  }
+  Json golden;
+  ModelFiles files;
+  EngineOptions options;
+};
+
+TEST_F(SmolLm2, GreedyTokensAgreeUntilTheTopTwoAreNearlyTied) {
+  std::vector<Request> requests;
+  for (const Json& item : golden.find("greedy")->as_array()) {
+    Request request{.id = requests.size(),
+                    .prompt = files.tokenizer->encode(item.find("prompt")->as_string(),
+                                                      {.add_special = false})};
+    ASSERT_EQ(request.prompt.size(), item.find("prompt_tokens")->as_array().size());
+    for (size_t i = 0; i < request.prompt.size(); ++i) {
+      ASSERT_EQ(request.prompt[i], item.find("prompt_tokens")->as_array()[i].as_integer());
+    }
+    request.params.temperature = 0;
+    request.params.ignore_eos = true;
+    request.params.max_tokens = static_cast<int64_t>(item.find("tokens")->as_array().size());
+    requests.push_back(std::move(request));
+  }
+  const auto found = generate(files, options, requests);
+  int compared = 0;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const Json& item = golden.find("greedy")->as_array()[i];
+    for (size_t step = 0; step < item.find("tokens")->as_array().size(); ++step) {
+      if (item.find("gaps")->as_array()[step].as_number() < 0.05) break;
+      EXPECT_EQ(found.at({i, 0}).tokens.at(step),
+                item.find("tokens")->as_array()[step].as_integer())
+          << "prompt " << i << ", step " << step;
+      ++compared;
+    }
+  }
+  EXPECT_GT(compared, 120);
+}
+
+TEST_F(SmolLm2, PerplexityOfEnglish) {
+  if (!file_exists(kEnglish)) GTEST_SKIP() << kEnglish << " is missing: run make test-data";
+  const auto window = static_cast<size_t>(golden.find("window")->as_integer());
+  const JsonArray& losses = golden.find("window_losses")->as_array();
+  const std::vector<Token> tokens = files.tokenizer->encode(
+      read_file(kEnglish), {.add_special = false, .parse_special = false});
+  ASSERT_GE(tokens.size(), window * losses.size());
+  std::vector<Request> requests;
+  double expected = 0;
+  for (size_t i = 0; i < losses.size(); ++i) {
+    Request request{.id = i};
+    request.prompt.assign(tokens.begin() + static_cast<ptrdiff_t>(i * window),
+                          tokens.begin() + static_cast<ptrdiff_t>((i + 1) * window));
+    request.params.max_tokens = 1;
+    request.params.prompt_logprobs = 0;
+    requests.push_back(std::move(request));
+    expected += losses[i].as_number();
+  }
+  const auto found = generate(files, options, requests);
+  double sum = 0;
+  for (const auto& [key, row] : found) {
+    ASSERT_EQ(row.prompt_logprobs.size(), window - 1);
+    for (const TokenLogprob& one : row.prompt_logprobs) sum -= one.logprob;
+  }
+  const auto count = static_cast<double>(losses.size() * (window - 1));
+  const double perplexity = std::exp(sum / count), reference = std::exp(expected / count);
+  std::printf("perplexity %.4f, llama.cpp %.4f, %.0f tokens\n", perplexity, reference, count);
+  EXPECT_NEAR(perplexity / reference, 1, 0.005);
+}
+
+}  // namespace
+}  // namespace spate

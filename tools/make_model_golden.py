@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Makes the golden models: tiny random checkpoints of each architecture and what transformers says
+of them. Needs torch and transformers; run where they are, commit what it writes.
+
+    python3 tools/make_model_golden.py OUT_FOLDER
+
+Each OUT_FOLDER/<name>/ holds config.json, generation_config.json, safetensors (one of them sharded)
+and golden.json: a prompt, the logits of its last positions, the log-probability of every prompt
+token and a greedy continuation with the gap between the two best logits at each step. All values
+are computed in float32 from the stored weights.
+"""
+
+import json
+import pathlib
+import sys
+
+import torch
+import transformers
+
+COMMON = dict(
+    vocab_size=160,
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=256,
+    bos_token_id=1,
+    eos_token_id=2,
+    pad_token_id=0,
+)
+LLAMA3_ROPE = dict(
+    rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0,
+    high_freq_factor=4.0, original_max_position_embeddings=64,
+)
+
+# name, config class, differences, dtype of the file, size of a shard
+MODELS = [
+    ("llama", "LlamaConfig", dict(), torch.float32, "1GB"),
+    ("llama3-rope", "LlamaConfig", dict(rope_parameters=LLAMA3_ROPE, num_key_value_heads=1),
+     torch.bfloat16, "1GB"),
+    ("llama-tied-wide-heads", "LlamaConfig",
+     dict(tie_word_embeddings=True, head_dim=24, attention_bias=True, mlp_bias=True,
+          rope_parameters=dict(rope_type="linear", rope_theta=50000.0, factor=2.0)),
+     torch.float16, "1GB"),
+    ("mistral-window", "MistralConfig", dict(sliding_window=7, head_dim=8), torch.bfloat16, "1GB"),
+    ("qwen2", "Qwen2Config", dict(tie_word_embeddings=True), torch.bfloat16, "1GB"),
+    ("qwen2-window", "Qwen2Config",
+     dict(use_sliding_window=True, sliding_window=9, max_window_layers=1), torch.float32, "1GB"),
+    ("qwen3", "Qwen3Config", dict(head_dim=16), torch.bfloat16, "1GB"),
+    ("qwen3-sharded", "Qwen3Config", dict(head_dim=8, tie_word_embeddings=True, num_key_value_heads=4),
+     torch.float16, "20KB"),
+]
+PROMPT = [1] + [(7 * i * i + 13 * i + 5) % 157 + 3 for i in range(39)]
+STEPS = 24
+LAST = 3  # positions whose logits are kept whole
+
+
+def make(folder, name, kind, differences, dtype, shard):
+    torch.manual_seed(sum(name.encode()))
+    config = getattr(transformers, kind)(**{**COMMON, **differences})
+    config._attn_implementation = "eager"
+    model = transformers.AutoModelForCausalLM.from_config(config).float()
+    with torch.no_grad():
+        for key, value in model.named_parameters():
+            # Large enough that attention is far from uniform and biases and norms matter.
+            if "norm" in key:
+                value.copy_(1 + 0.3 * torch.randn_like(value))
+            elif key.endswith("bias"):
+                value.copy_(0.5 * torch.randn_like(value))
+            else:
+                value.copy_(torch.randn_like(value) * (1.6 / value.shape[-1] ** 0.5))
+    model.to(dtype)
+    out = folder / name
+    model.save_pretrained(out, max_shard_size=shard)
+    (out / "generation_config.json").unlink(missing_ok=True)
+    (out / "generation_config.json").write_text(json.dumps(
+        {"bos_token_id": 1, "eos_token_id": [2, 3], "do_sample": True, "temperature": 0.6,
+         "top_p": 0.9}, indent=1))
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        out, dtype=torch.float32, attn_implementation="eager").eval()
+    tokens = list(PROMPT)
+    gaps = []
+    with torch.no_grad():
+        logits = model(torch.tensor([tokens]), use_cache=False).logits[0]
+        logprobs = torch.log_softmax(logits.double(), -1)
+        scores = [float(logprobs[i, PROMPT[i + 1]]) for i in range(len(PROMPT) - 1)]
+        last = [[round(float(x), 6) for x in row] for row in logits[-LAST:]]
+        for _ in range(STEPS):
+            row = model(torch.tensor([tokens]), use_cache=False).logits[0, -1]
+            best = torch.topk(row, 2).values
+            gaps.append(round(float(best[0] - best[1]), 6))
+            tokens.append(int(row.argmax()))
+    golden = {
+        "made_by": f"transformers {transformers.__version__}, torch {torch.__version__}",
+        "prompt": PROMPT, "prompt_logprobs": [round(x, 6) for x in scores],
+        "last_logits": last, "greedy": tokens[len(PROMPT):], "gaps": gaps,
+    }
+    (out / "golden.json").write_text(json.dumps(golden) + "\n")
+    print(name, sum(p.numel() for p in model.parameters()), "parameters, smallest gap", min(gaps))
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    for entry in MODELS:
+        make(folder, *entry)
+
+
+if __name__ == "__main__":
+    main()
