@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "engine/model_sizes.h"
 #include "engine/runner.h"
 
 namespace spate {

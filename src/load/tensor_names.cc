@@ -8,36 +8,50 @@
 namespace spate {
 namespace {
 
-// A part of the model with a ".weight", and a ".bias" where the config says so.
+// A part of the model with a ".weight", and a ".bias" (of the weight's first dimension) where the
+// config says so.
 struct Part {
   std::string_view gguf, hugging_face;
-  bool Config::*exists = nullptr;  // null: always
-  bool Config::*bias = nullptr;    // null: never
+  Shape (*shape)(const Config& config);  // of the weight
+  bool Config::*exists = nullptr;        // null: always
+  bool Config::*bias = nullptr;          // null: never
 };
+
+using C = Config;
+
+Shape vocabulary_by_width(const C& c) { return {c.vocabulary, c.width}; }
+Shape width(const C& c) { return {c.width}; }
+Shape head_width(const C& c) { return {c.head_width}; }
+Shape kv_by_width(const C& c) { return {c.kv_heads * c.head_width, c.width}; }
+Shape inner_by_width(const C& c) { return {c.inner_width, c.width}; }
+Shape q_by_width(const C& c) { return {c.heads * c.head_width, c.width}; }
+Shape width_by_q(const C& c) { return {c.width, c.heads * c.head_width}; }
+Shape width_by_inner(const C& c) { return {c.width, c.inner_width}; }
 
 constexpr std::string_view kGgufLayer = "blk.";
 constexpr std::string_view kLayer = "model.layers.";
 
 constexpr Part kLayerParts[] = {
-    {"attn_norm", "input_layernorm"},
-    {"attn_q", "self_attn.q_proj", nullptr, &Config::qkv_bias},
-    {"attn_k", "self_attn.k_proj", nullptr, &Config::qkv_bias},
-    {"attn_v", "self_attn.v_proj", nullptr, &Config::qkv_bias},
-    {"attn_output", "self_attn.o_proj", nullptr, &Config::output_bias},
-    {"attn_q_norm", "self_attn.q_norm", &Config::qk_norm},
-    {"attn_k_norm", "self_attn.k_norm", &Config::qk_norm},
-    {"ffn_norm", "post_attention_layernorm"},
-    {"ffn_gate", "mlp.gate_proj", nullptr, &Config::mlp_bias},
-    {"ffn_up", "mlp.up_proj", nullptr, &Config::mlp_bias},
-    {"ffn_down", "mlp.down_proj", nullptr, &Config::mlp_bias},
+    {"attn_norm", "input_layernorm", width},
+    {"attn_q", "self_attn.q_proj", q_by_width, nullptr, &C::qkv_bias},
+    {"attn_k", "self_attn.k_proj", kv_by_width, nullptr, &C::qkv_bias},
+    {"attn_v", "self_attn.v_proj", kv_by_width, nullptr, &C::qkv_bias},
+    {"attn_output", "self_attn.o_proj", width_by_q, nullptr, &C::output_bias},
+    {"attn_q_norm", "self_attn.q_norm", head_width, &C::qk_norm},
+    {"attn_k_norm", "self_attn.k_norm", head_width, &C::qk_norm},
+    {"ffn_norm", "post_attention_layernorm", width},
+    {"ffn_gate", "mlp.gate_proj", inner_by_width, nullptr, &C::mlp_bias},
+    {"ffn_up", "mlp.up_proj", inner_by_width, nullptr, &C::mlp_bias},
+    {"ffn_down", "mlp.down_proj", width_by_inner, nullptr, &C::mlp_bias},
 };
 
 constexpr Part kModelParts[] = {
-    {"token_embd", "model.embed_tokens"},
-    {"output_norm", "model.norm"},
+    {"token_embd", "model.embed_tokens", vocabulary_by_width},
+    {"output_norm", "model.norm", width},
 };
 
-constexpr Part kHead{"output", "lm_head"};  // absent when the embedding serves as head
+// Absent when the embedding serves as head.
+constexpr Part kHead{"output", "lm_head", vocabulary_by_width};
 
 bool take_prefix(std::string_view& text, std::string_view prefix) {
   if (text.substr(0, prefix.size()) != prefix) return false;
@@ -70,6 +84,18 @@ Stem stem_of(std::string_view name) {
 bool expects(const Config& config, const Part& part, std::string_view ending) {
   if (part.exists != nullptr && !(config.*part.exists)) return false;
   return ending == ".weight" || (ending == ".bias" && part.bias != nullptr && config.*part.bias);
+}
+
+// Appends the tensors of `part`, if the config has it.
+void append(const Config& config, const Part& part, std::string_view prefix,
+            std::vector<ExpectedTensor>& out) {
+  const Shape shape = part.shape(config);
+  if (expects(config, part, ".weight")) {
+    out.push_back({cat(prefix, part.hugging_face, ".weight"), shape});
+  }
+  if (expects(config, part, ".bias")) {
+    out.push_back({cat(prefix, part.hugging_face, ".bias"), Shape{shape[0]}});
+  }
 }
 
 }  // namespace
@@ -112,6 +138,16 @@ bool config_expects_tensor(const Config& config, std::string_view name) {
   }
   return stem.part == kHead.hugging_face && !config.tied_embeddings &&
          expects(config, kHead, stem.ending);
+}
+
+std::vector<ExpectedTensor> expected_tensors(const Config& config) {
+  std::vector<ExpectedTensor> tensors;
+  for (const Part& part : kModelParts) append(config, part, "", tensors);
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    for (const Part& part : kLayerParts) append(config, part, cat(kLayer, layer, "."), tensors);
+  }
+  if (!config.tied_embeddings) append(config, kHead, "", tensors);
+  return tensors;
 }
 
 }  // namespace spate

@@ -1,12 +1,14 @@
-// The tensors of a decoder, each named once: its place in a GGUF file, its Hugging Face name and
-// what in the config says that it exists. Used to translate GGUF names and to know, without a file,
-// what a checkpoint of a config would hold.
+// The tensors of a decoder, each named once: its place in a GGUF file, its Hugging Face name, its
+// shape and what in the config says that it exists. Used to translate GGUF names and to know,
+// without a file, what a checkpoint of a config would hold.
 #pragma once
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "load/config.h"
+#include "tensor/tensor.h"
 
 namespace spate {
 
@@ -16,5 +18,13 @@ std::string translate_gguf_name(std::string_view name);
 
 // Whether a checkpoint of this config has a tensor of this (Hugging Face) name.
 bool config_expects_tensor(const Config& config, std::string_view name);
+
+struct ExpectedTensor {
+  std::string name;  // the Hugging Face one
+  Shape shape;       // [out, in], or [n]
+};
+
+// All tensors that a checkpoint of this config must have for a model to be built from it.
+std::vector<ExpectedTensor> expected_tensors(const Config& config);
 
 }  // namespace spate

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 #include "base/files.h"
@@ -95,15 +96,33 @@ TEST(Checkpoint, SplitGgufMustBeComplete) {
   expect_error([&] { open_checkpoint(folder.file("renamed.gguf")); }, {"says it is part 1 of 2"});
 }
 
+// What the config makes us expect is what the files hold, in the same shapes.
+void expect_all_tensors(const Checkpoint& checkpoint) {
+  std::map<std::string, Shape> stored;
+  for (const TensorInfo& tensor : checkpoint.tensors()) stored[tensor.name] = tensor.shape;
+  const std::vector<ExpectedTensor> expected = expected_tensors(checkpoint.config());
+  EXPECT_EQ(expected.size(), stored.size());
+  for (const ExpectedTensor& tensor : expected) {
+    EXPECT_TRUE(config_expects_tensor(checkpoint.config(), tensor.name)) << tensor.name;
+    ASSERT_EQ(stored.count(tensor.name), 1U) << tensor.name;
+    EXPECT_EQ(stored.at(tensor.name), tensor.shape) << tensor.name;
+  }
+}
+
+TEST(Checkpoint, ConfigsTellNamesAndShapes) {
+  for (const char* name : {"llama", "llama-tied-wide-heads", "qwen2", "qwen3-sharded"}) {
+    SCOPED_TRACE(name);
+    expect_all_tensors(*open_checkpoint(cat(SPATE_SOURCE_DIR "/tests/golden/models/", name)));
+  }
+}
+
 TEST(Checkpoint, DefaultModelIsFullyNamed) {
   if (!file_exists(kDefaultModel)) GTEST_SKIP() << "no default model: run make model";
   const auto checkpoint = open_checkpoint(kDefaultModel);
   const auto tensors = checkpoint->tensors();
   EXPECT_EQ(tensors.size(), 272U);
   const Config& config = checkpoint->config();
-  for (const TensorInfo& tensor : tensors) {
-    EXPECT_TRUE(config_expects_tensor(config, tensor.name)) << tensor.name;
-  }
+  expect_all_tensors(*checkpoint);
   EXPECT_EQ(config.architecture, "llama");
   EXPECT_EQ(config.layers, 30);
   EXPECT_EQ(config.width, 576);
