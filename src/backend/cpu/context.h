@@ -1,0 +1,61 @@
+// What every op of the CPU backend works with: the threads, the instruction set, forced kernels and
+// scratch memory of each thread.
+//
+// Owner: CpuBackend. One op at a time; scratch(thread) belongs to that thread while a loop runs.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/cpu/isa.h"
+#include "base/threads.h"
+
+namespace spate::cpu {
+
+// Kernels forced by name: "linear=gemv,attention=decode".
+struct ForcedKernels {
+  struct Entry {
+    std::string op, kernel;
+  };
+  std::vector<Entry> entries;
+
+  // The kernel forced for an op; empty when it is free.
+  std::string_view of(std::string_view op) const;
+};
+
+// Reads the text; unknown ops and kernels are errors that list the known ones.
+ForcedKernels parse_forced_kernels(const std::string& text, const KernelTable& kernels);
+
+class Context {
+ public:
+  Context(int threads, const Isa& isa, ForcedKernels forced);
+
+  ThreadPool& pool() { return pool_; }
+  int threads() const { return pool_.threads(); }
+  const Isa& isa() const { return isa_; }
+  const KernelTable& kernels() const { return *isa_.kernels; }
+  const ForcedKernels& forced() const { return forced_; }
+
+  // At least `bytes` bytes, aligned to 64, with undefined content. Grows when first asked for more
+  // and is kept, so steps after the first few allocate nothing.
+  void* scratch(int thread, size_t bytes);
+
+ private:
+  struct Free {
+    void operator()(void* data) const;
+  };
+  struct Scratch {
+    std::unique_ptr<void, Free> data;
+    size_t bytes = 0;
+  };
+
+  ThreadPool pool_;
+  const Isa& isa_;
+  ForcedKernels forced_;
+  std::vector<Scratch> scratch_;  // one a thread
+};
+
+}  // namespace spate::cpu

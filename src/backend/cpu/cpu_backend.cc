@@ -1,0 +1,86 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <cstring>
+
+#include "backend/cpu/memory.h"
+#include "backend/cpu/ops.h"
+#include "base/check.h"
+
+namespace spate {
+namespace {
+
+int thread_count(int wanted) {
+  if (wanted < 0) {
+    throw Error(cat("the number of threads is ", wanted, ", expected at least 1, or 0 for all"),
+                ExitCode::usage);
+  }
+  return wanted == 0 ? available_cpus() : wanted;
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(const BackendOptions& options)
+    : isa_(cpu::choose_isa(options.instruction_set)),
+      context_(thread_count(options.threads), isa_,
+               cpu::parse_forced_kernels(options.kernels, *isa_.kernels)) {}
+
+std::string CpuBackend::describe() const {
+  const int threads = context_.threads();
+  return cat("CPU, ", threads, threads == 1 ? " thread, " : " threads, ", isa_.name);
+}
+
+MemoryInfo CpuBackend::memory() const { return cpu::memory_info(); }
+
+Buffer CpuBackend::allocate(size_t bytes) { return cpu::allocate(bytes); }
+
+void CpuBackend::upload(const Tensor& to, const void* from) {
+  check(to.contiguous(), "upload to a tensor with gaps between rows: ", to.shape.text());
+  const size_t bytes = static_cast<size_t>(to.shape.elements()) * size_of(to.dtype);
+  if (bytes > 0) std::memcpy(to.data, from, bytes);
+}
+
+void CpuBackend::download(void* to, const Tensor& from) {
+  check(from.contiguous(), "download of a tensor with gaps between rows: ", from.shape.text());
+  const size_t bytes = static_cast<size_t>(from.shape.elements()) * size_of(from.dtype);
+  if (bytes > 0) std::memcpy(to, from.data, bytes);
+}
+
+Weight CpuBackend::place(const HostWeight& weight) {
+  check(weight.in % weight.format->block == 0, "a row of ", weight.in,
+        " elements is no whole number of ", weight.format->name, " blocks of ",
+        weight.format->block);
+  Weight placed{.format = weight.format, .out = weight.out, .in = weight.in};
+  placed.storage = allocate(placed_bytes(*weight.format, weight.out, weight.in));
+  cpu::place(context_, weight, placed.storage.data());
+  return placed;
+}
+
+size_t CpuBackend::placed_bytes(const Format& format, int64_t out, int64_t in) const {
+  return cpu::placed_bytes(format, out, in);
+}
+
+void CpuBackend::execute(const op::Embed& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::GatherRows& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::Add& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::Scale& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::RmsNorm& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::Linear& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::Gated& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::RopeApply& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::KvWrite& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::Attention& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::Penalize& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::LogitEdit& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::KeepOnly& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::MaskTop& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::Draw& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::Logprobs& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::AddRmsNorm& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::LinearGated& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::QkvNormRopeWrite& op) { cpu::run(context_, op); }
+
+std::unique_ptr<Backend> open_cpu_backend(const BackendOptions& options) {
+  return std::make_unique<CpuBackend>(options);
+}
+
+}  // namespace spate

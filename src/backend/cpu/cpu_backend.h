@@ -1,0 +1,49 @@
+// The CPU as a Backend: memory from the system, ops forwarded to cpu/ops.h.
+#pragma once
+
+#include "backend/backend.h"
+#include "backend/cpu/context.h"
+
+namespace spate {
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const BackendOptions& options);
+
+  std::string describe() const override;
+  Device device() const override { return {}; }
+  DType activation_type() const override { return DType::f32; }
+  MemoryInfo memory() const override;
+
+  Buffer allocate(size_t bytes) override;
+  void upload(const Tensor& to, const void* from) override;
+  void download(void* to, const Tensor& from) override;
+  Weight place(const HostWeight& weight) override;
+  size_t placed_bytes(const Format& format, int64_t out, int64_t in) const override;
+
+ private:
+  void execute(const op::Embed& op) override;
+  void execute(const op::GatherRows& op) override;
+  void execute(const op::Add& op) override;
+  void execute(const op::Scale& op) override;
+  void execute(const op::RmsNorm& op) override;
+  void execute(const op::Linear& op) override;
+  void execute(const op::Gated& op) override;
+  void execute(const op::RopeApply& op) override;
+  void execute(const op::KvWrite& op) override;
+  void execute(const op::Attention& op) override;
+  void execute(const op::Penalize& op) override;
+  void execute(const op::LogitEdit& op) override;
+  void execute(const op::KeepOnly& op) override;
+  void execute(const op::MaskTop& op) override;
+  void execute(const op::Draw& op) override;
+  void execute(const op::Logprobs& op) override;
+  void execute(const op::AddRmsNorm& op) override;
+  void execute(const op::LinearGated& op) override;
+  void execute(const op::QkvNormRopeWrite& op) override;
+
+  const cpu::Isa& isa_;
+  cpu::Context context_;
+};
+
+}  // namespace spate

@@ -1,0 +1,29 @@
+// The sets compiled on x86-64. AVX2 comes with FMA and F16C, AVX-512 means F, BW, DQ and VL: what
+// all processors with AVX-512 since 2017 have.
+#include "backend/cpu/isa.h"
+
+namespace spate::cpu {
+namespace {
+
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+}
+
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+}  // namespace
+
+std::span<const Isa> all_isas() {
+  static const Isa kIsas[] = {
+      {"avx512", has_avx512(), &avx512::kTable},
+      {"avx2", has_avx2(), &avx2::kTable},
+      {"generic", true, &generic::kTable},
+  };
+  return kIsas;
+}
+
+}  // namespace spate::cpu

@@ -1,0 +1,21 @@
+// What one instruction set offers: for each op family a list of kernels, fastest first, the one
+// that accepts everything last. A line here and one in kernels/table.cc add a family.
+#pragma once
+
+namespace spate::cpu {
+
+struct KernelTable {
+  const char* isa;  // "avx2"
+};
+
+namespace generic {
+extern const KernelTable kTable;
+}
+namespace avx2 {
+extern const KernelTable kTable;
+}
+namespace avx512 {
+extern const KernelTable kTable;
+}
+
+}  // namespace spate::cpu

@@ -1,0 +1,13 @@
+// The kernels of one instruction set.
+#include "backend/cpu/kernel_table.h"
+
+#define SPATE_TEXT_OF(name) #name
+#define SPATE_TEXT(name) SPATE_TEXT_OF(name)
+
+namespace spate::cpu::SPATE_ISA {
+
+const KernelTable kTable{
+    .isa = SPATE_TEXT(SPATE_ISA),
+};
+
+}  // namespace spate::cpu::SPATE_ISA

@@ -1,0 +1,39 @@
+// The ops of the CPU backend, one function each. Activations are f32. Definitions:
+//   linear/linear.cc   Linear, LinearGated, Embed, and the placing of weights
+//   basic.cc           GatherRows, Add, Scale, Gated
+//   norm.cc            RmsNorm, AddRmsNorm
+//   rope.cc            RopeApply, KvWrite, QkvNormRopeWrite
+//   attention/         Attention
+//   sampling/          Penalize, LogitEdit, KeepOnly, MaskTop, Draw, Logprobs
+#pragma once
+
+#include "backend/backend.h"
+#include "backend/cpu/context.h"
+
+namespace spate::cpu {
+
+void run(Context& context, const op::Embed& op);
+void run(Context& context, const op::GatherRows& op);
+void run(Context& context, const op::Add& op);
+void run(Context& context, const op::Scale& op);
+void run(Context& context, const op::RmsNorm& op);
+void run(Context& context, const op::Linear& op);
+void run(Context& context, const op::Gated& op);
+void run(Context& context, const op::RopeApply& op);
+void run(Context& context, const op::KvWrite& op);
+void run(Context& context, const op::Attention& op);
+void run(Context& context, const op::Penalize& op);
+void run(Context& context, const op::LogitEdit& op);
+void run(Context& context, const op::KeepOnly& op);
+void run(Context& context, const op::MaskTop& op);
+void run(Context& context, const op::Draw& op);
+void run(Context& context, const op::Logprobs& op);
+void run(Context& context, const op::AddRmsNorm& op);
+void run(Context& context, const op::LinearGated& op);
+void run(Context& context, const op::QkvNormRopeWrite& op);
+
+// The layout of placed weights, private to this backend.
+size_t placed_bytes(const Format& format, int64_t out, int64_t in);
+void place(Context& context, const HostWeight& weight, void* to);
+
+}  // namespace spate::cpu
