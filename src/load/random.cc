@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "base/hash.h"
 #include "base/threads.h"
 #include "load/gguf.h"
 #include "load/stored.h"
@@ -27,12 +28,6 @@ constexpr float kSumDeviation = 147.8F;
 int byte_sum(uint32_t word) {
   const uint32_t pairs = (word & 0x00FF00FFU) + (word >> 8 & 0x00FF00FFU);
   return static_cast<int>((pairs & 0xFFFFU) + (pairs >> 16));
-}
-
-uint64_t hash_name(std::string_view name) {  // FNV-1a
-  uint64_t hash = 0xCBF29CE484222325ULL;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ULL;
-  return hash;
 }
 
 struct Distribution {
@@ -97,7 +92,7 @@ class RandomCheckpoint : public Checkpoint {
 
   std::optional<HostTensor> find(std::string_view name, Shape wanted) const override {
     if (!has(name)) return {};
-    const uint64_t key = mix_keys(seed_, hash_name(name));
+    const uint64_t key = mix_keys(seed_, stable_hash(name));
     const Distribution distribution = distribution_of(name);
     const int64_t count = wanted.elements();
     HostTensor tensor{.format = format_, .shape = wanted};
