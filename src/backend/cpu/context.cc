@@ -1,5 +1,6 @@
 #include "backend/cpu/context.h"
 
+#include <algorithm>
 #include <new>
 
 #include "base/check.h"
@@ -9,12 +10,12 @@ namespace {
 
 constexpr std::align_val_t kAlignment{64};
 
-// The op families that have kernels to choose from, and their names.
 struct Family {
   std::string_view op;
   std::vector<std::string_view> kernels;
 };
 
+// The op families that have kernels to choose from: a line each.
 std::vector<Family> families(const KernelTable& /*kernels*/) { return {}; }
 
 std::string names_of(const std::vector<Family>& all) {
@@ -27,17 +28,14 @@ std::string names_of(const std::vector<Family>& all) {
   return text;
 }
 
-bool known(const std::vector<Family>& all, const ForcedKernels::Entry& entry) {
-  for (const Family& family : all) {
-    if (family.op != entry.op) continue;
-    for (const std::string_view kernel : family.kernels) {
-      if (kernel == entry.kernel) return true;
-    }
-  }
-  return false;
-}
-
 }  // namespace
+
+std::vector<std::string_view> kernel_names(const KernelTable& kernels, std::string_view op) {
+  for (const Family& family : families(kernels)) {
+    if (family.op == op) return family.kernels;
+  }
+  return {};
+}
 
 std::string_view ForcedKernels::of(std::string_view op) const {
   for (const Entry& entry : entries) {
@@ -47,7 +45,6 @@ std::string_view ForcedKernels::of(std::string_view op) const {
 }
 
 ForcedKernels parse_forced_kernels(const std::string& text, const KernelTable& kernels) {
-  const std::vector<Family> all = families(kernels);
   ForcedKernels forced;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find(',', begin), text.size());
@@ -55,9 +52,10 @@ ForcedKernels parse_forced_kernels(const std::string& text, const KernelTable& k
     const size_t equals = std::min(item.find('='), item.size());
     const ForcedKernels::Entry entry{.op = item.substr(0, equals),
                                      .kernel = item.substr(std::min(equals + 1, item.size()))};
-    if (!known(all, entry)) {
+    const std::vector<std::string_view> names = kernel_names(kernels, entry.op);
+    if (std::find(names.begin(), names.end(), entry.kernel) == names.end()) {
       throw Error(cat("unknown kernel \"", item, "\", expected OP=KERNEL; known with ", kernels.isa,
-                      ": ", names_of(all)),
+                      ": ", names_of(families(kernels))),
                   ExitCode::usage);
     }
     forced.entries.push_back(entry);

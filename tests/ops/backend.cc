@@ -1,0 +1,68 @@
+// The CPU backend by itself: opening, forcing instruction sets and kernels, memory.
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "tests/ops/support.h"
+
+namespace spate {
+namespace {
+
+std::string error_of(const BackendOptions& options) {
+  try {
+    open_cpu_backend(options);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(CpuBackend, DescribesItself) {
+  EXPECT_EQ(open_cpu_backend({.threads = 3, .instruction_set = "generic"})->describe(),
+            "CPU, 3 threads, generic");
+  EXPECT_EQ(open_cpu_backend({.threads = 1, .instruction_set = "generic"})->describe(),
+            "CPU, 1 thread, generic");
+}
+
+TEST(CpuBackend, RefusesUnknownChoicesAndListsTheKnownOnes) {
+  EXPECT_NE(error_of({.instruction_set = "mmx"}).find("generic"), std::string::npos);
+  EXPECT_NE(error_of({.threads = -1}).find("-1"), std::string::npos);
+  const std::string text = error_of({.kernels = "linear=magic"});
+  EXPECT_NE(text.find("linear=magic"), std::string::npos) << text;
+  EXPECT_NE(error_of({.kernels = "magic"}), "");
+  for (const cpu::Isa& isa : cpu::all_isas()) {
+    if (isa.present) continue;
+    EXPECT_NE(error_of({.instruction_set = std::string(isa.name)}).find("lacks"),
+              std::string::npos);
+  }
+}
+
+TEST(CpuBackend, MemoryIsZeroedAlignedAndCounted) {
+  const auto backend = open_cpu_backend({.threads = 1});
+  for (const size_t bytes : {size_t{1}, size_t{1000}, size_t{9} << 20}) {
+    const Buffer buffer = backend->allocate(bytes);
+    const auto* data = static_cast<const unsigned char*>(buffer.data());
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(data) % 64, 0U);
+    EXPECT_EQ(std::accumulate(data, data + bytes, 0), 0);
+  }
+  EXPECT_THROW(backend->allocate(size_t{1} << 60), Error);
+  const MemoryInfo info = backend->memory();
+  EXPECT_GT(info.free, 0U);
+  EXPECT_GE(info.total, info.free);
+}
+
+TEST(CpuBackend, CopiesInAndOut) {
+  const auto backend = open_cpu_backend({.threads = 1});
+  const Buffer buffer = backend->allocate(64);
+  const Tensor tensor = buffer.view({3}, DType::i32);
+  const int32_t in[3] = {5, -6, 7};
+  int32_t out[3] = {};
+  backend->upload(tensor, in);
+  backend->download(out, tensor);
+  EXPECT_EQ(out[1], -6);
+  EXPECT_EQ(out[2], 7);
+}
+
+}  // namespace
+}  // namespace spate

@@ -1,0 +1,237 @@
+// What every op test uses: setups (instruction set x kernel x threads) to run a case on, tensors
+// between sentinels whose outputs start as NaN, random inputs, and a comparison that prints the
+// worst element.
+//
+//   for_each_setup("linear", [](Backend& backend, const std::string& name) { ... });
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cpu/context.h"
+#include "backend/cpu/isa.h"
+#include "tensor/half.h"
+
+namespace spate::test {
+
+constexpr double kF32Epsilon = 0x1p-24;  // half a unit in the last place, relative
+
+// Backends of every instruction set this processor has, every kernel of the op's list (and free
+// choice), 1 and 3 threads. A kernel that does not accept the case throws Error with
+// ExitCode::usage, and the setup is left out.
+inline void for_each_setup(std::string_view op,
+                           const std::function<void(Backend&, const std::string&)>& body) {
+  for (const cpu::Isa& isa : cpu::all_isas()) {
+    if (!isa.present) continue;
+    std::vector<std::string> choices{""};
+    for (const std::string_view kernel : cpu::kernel_names(*isa.kernels, op)) {
+      choices.push_back(cat(op, "=", kernel));
+    }
+    for (const std::string& kernels : choices) {
+      for (const int threads : {1, 3}) {
+        const auto backend = open_cpu_backend(
+            {.threads = threads, .instruction_set = std::string(isa.name), .kernels = kernels});
+        const std::string name =
+            cat(isa.name, ", ", threads, " threads", kernels.empty() ? "" : ", ", kernels);
+        SCOPED_TRACE(name);
+        try {
+          body(*backend, name);
+        } catch (const Error& error) {
+          ASSERT_TRUE(!kernels.empty() && error.code() == ExitCode::usage) << error.what();
+        }
+      }
+    }
+  }
+}
+
+// A tensor with memory of its own. Around it and in the gaps between its rows (`row_gap` elements)
+// lie sentinels; every element starts as NaN (or, for integers, as a sentinel).
+class Owned {
+ public:
+  explicit Owned(Shape shape, DType dtype = DType::f32, int64_t row_gap = 0) {
+    const Tensor plain = view_of(nullptr, dtype, shape);
+    const int64_t stride = plain.row_size() + row_gap;
+    const size_t inside = static_cast<size_t>(plain.rows() * stride) * size_of(dtype);
+    bytes_.assign(inside + 2 * kGuard, kSentinel);
+    tensor = plain;
+    tensor.data = bytes_.data() + kGuard;
+    tensor.row_stride = stride;
+    poison();
+  }
+  Owned(const Owned& other) : tensor(other.tensor), bytes_(other.bytes_) {
+    tensor.data = bytes_.data() + kGuard;
+  }
+  Owned& operator=(const Owned&) = delete;
+
+  int64_t rows() const { return tensor.rows(); }
+  int64_t columns() const { return tensor.row_size(); }
+
+  double at(int64_t row, int64_t column) const {
+    switch (tensor.dtype) {
+      case DType::f32: return tensor.row<float>(row)[column];
+      case DType::f16: return f16_to_f32(tensor.row<uint16_t>(row)[column]);
+      case DType::bf16: return bf16_to_f32(tensor.row<uint16_t>(row)[column]);
+      case DType::i32: return tensor.row<int32_t>(row)[column];
+      case DType::u8: return tensor.row<uint8_t>(row)[column];
+    }
+    return 0;
+  }
+  // Rounds to the tensor's type.
+  void set(int64_t row, int64_t column, double value) {
+    switch (tensor.dtype) {
+      case DType::f32: tensor.row<float>(row)[column] = static_cast<float>(value); break;
+      case DType::f16:
+        tensor.row<uint16_t>(row)[column] = f32_to_f16(static_cast<float>(value));
+        break;
+      case DType::bf16:
+        tensor.row<uint16_t>(row)[column] = f32_to_bf16(static_cast<float>(value));
+        break;
+      case DType::i32: tensor.row<int32_t>(row)[column] = static_cast<int32_t>(value); break;
+      case DType::u8: tensor.row<uint8_t>(row)[column] = static_cast<uint8_t>(value); break;
+    }
+  }
+  // Calls value(row, column) for every element.
+  template <class F>
+  Owned& fill(F value) {
+    for (int64_t row = 0; row < rows(); ++row) {
+      for (int64_t column = 0; column < columns(); ++column) set(row, column, value(row, column));
+    }
+    return *this;
+  }
+  // All elements, rows without gaps.
+  std::vector<double> values() const {
+    std::vector<double> out;
+    for (int64_t row = 0; row < rows(); ++row) {
+      for (int64_t column = 0; column < columns(); ++column) out.push_back(at(row, column));
+    }
+    return out;
+  }
+  void poison() {
+    const bool integer = tensor.dtype == DType::i32 || tensor.dtype == DType::u8;
+    const double value = integer ? kSentinel : std::numeric_limits<double>::quiet_NaN();
+    fill([&](int64_t, int64_t) { return value; });
+  }
+  // The sentinels before, behind and between the rows are as they were.
+  void expect_guarded(const std::string& what) const {
+    const size_t size = size_of(tensor.dtype);
+    const size_t row = static_cast<size_t>(columns()) * size;
+    const size_t stride = static_cast<size_t>(tensor.row_stride) * size;
+    const size_t end = kGuard + static_cast<size_t>(rows()) * stride;
+    for (size_t i = 0; i < bytes_.size(); ++i) {
+      const bool inside = i >= kGuard && i < end && (i - kGuard) % stride < row;
+      if (!inside && bytes_[i] != kSentinel) {
+        ADD_FAILURE() << what << ": wrote outside the tensor, at byte "
+                      << static_cast<int64_t>(i) - static_cast<int64_t>(kGuard) << " of "
+                      << tensor.shape.text() << " with row stride " << tensor.row_stride;
+        return;
+      }
+    }
+  }
+
+  Tensor tensor;
+
+ private:
+  static constexpr size_t kGuard = 256;
+  static constexpr unsigned char kSentinel = 0x5A;
+  std::vector<unsigned char> bytes_;
+};
+
+// Seeded random numbers for inputs.
+class Random {
+ public:
+  explicit Random(uint64_t seed) : engine_(seed) {}
+  double normal(double deviation = 1) {
+    return std::normal_distribution<double>(0, deviation)(engine_);
+  }
+  double uniform(double low, double high) {
+    return std::uniform_real_distribution<double>(low, high)(engine_);
+  }
+  int64_t whole(int64_t low, int64_t high) {  // both included
+    return std::uniform_int_distribution<int64_t>(low, high)(engine_);
+  }
+  Owned normal_tensor(Shape shape, DType dtype = DType::f32, int64_t row_gap = 0) {
+    Owned out(shape, dtype, row_gap);
+    out.fill([&](int64_t, int64_t) { return normal(); });
+    return out;
+  }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+inline Owned integers(Shape shape, const std::vector<int64_t>& values) {
+  Owned out(shape, DType::i32);
+  check(static_cast<int64_t>(values.size()) == shape.elements(), "integers for ", shape.text());
+  out.fill([&](int64_t row, int64_t column) {
+    return static_cast<double>(values[static_cast<size_t>(row * out.columns() + column)]);
+  });
+  return out;
+}
+
+// Each element of `found` is within its tolerance of `expected` (both row by row, without gaps);
+// infinities and NaNs must agree. Prints the worst one. Checks the sentinels too.
+inline void expect_close(const Owned& found, const std::vector<double>& expected,
+                         const std::vector<double>& tolerance, const std::string& what) {
+  ASSERT_EQ(static_cast<int64_t>(expected.size()), found.rows() * found.columns()) << what;
+  ASSERT_EQ(expected.size(), tolerance.size()) << what;
+  double worst = 1;  // error : tolerance
+  std::string text;
+  for (int64_t row = 0; row < found.rows(); ++row) {
+    for (int64_t column = 0; column < found.columns(); ++column) {
+      const auto index = static_cast<size_t>(row * found.columns() + column);
+      const double value = found.at(row, column);
+      const bool same =
+          value == expected[index] || (std::isnan(value) && std::isnan(expected[index]));
+      const double error = std::abs(value - expected[index]);
+      const double ratio = same                   ? 0
+                           : std::isfinite(error) ? error / std::max(tolerance[index], 1e-300)
+                                                  : std::numeric_limits<double>::infinity();
+      if (ratio > worst) {
+        worst = ratio;
+        text = cat("worst at [", row, ", ", column, "] of ", found.tensor.shape.text(), ": found ",
+                   value, ", expected ", expected[index], ", tolerance ", tolerance[index]);
+      }
+    }
+  }
+  EXPECT_TRUE(text.empty()) << what << ": " << text;
+  found.expect_guarded(what);
+}
+
+inline void expect_close(const Owned& found, const std::vector<double>& expected, double tolerance,
+                         const std::string& what) {
+  expect_close(found, expected, std::vector<double>(expected.size(), tolerance), what);
+}
+
+// Same bits, NaNs included.
+inline void expect_same_bits(const Owned& found, const Owned& expected, const std::string& what) {
+  ASSERT_EQ(found.tensor.shape, expected.tensor.shape) << what;
+  const size_t bytes = static_cast<size_t>(found.columns()) * size_of(found.tensor.dtype);
+  for (int64_t row = 0; row < found.rows(); ++row) {
+    const auto* a =
+        found.tensor.row<unsigned char>(0) +
+        row * found.tensor.row_stride * static_cast<int64_t>(size_of(found.tensor.dtype));
+    const auto* b =
+        expected.tensor.row<unsigned char>(0) +
+        row * expected.tensor.row_stride * static_cast<int64_t>(size_of(found.tensor.dtype));
+    if (std::memcmp(a, b, bytes) == 0) continue;
+    for (int64_t column = 0; column < found.columns(); ++column) {
+      if (found.at(row, column) != expected.at(row, column)) {
+        ADD_FAILURE() << what << ": bits differ at [" << row << ", " << column << "]: found "
+                      << found.at(row, column) << ", expected " << expected.at(row, column);
+        return;
+      }
+    }
+    ADD_FAILURE() << what << ": bits differ in row " << row;
+    return;
+  }
+}
+
+}  // namespace spate::test
