@@ -1,5 +1,5 @@
-// Everything a model path holds, opened and checked but not yet loaded: weights (mapped), tokenizer,
-// chat template, end tokens.
+// Everything a model path holds, opened and checked but not yet loaded: weights (mapped),
+// tokenizer, chat template, end tokens.
 #pragma once
 
 #include <memory>
@@ -16,11 +16,12 @@ namespace spate {
 struct ModelFiles {
   std::string path;
   std::unique_ptr<Checkpoint> checkpoint;
-  std::unique_ptr<Tokenizer> tokenizer;        // null: only token ids can go in (random weights)
-  std::string tokenizer_note;                  // why there is none
-  std::optional<ChatTemplate> chat_template;   // absent: no chat rows
-  std::string chat_template_note;              // why there is none
-  std::vector<Token> end_tokens;               // of the model; end a row
+  std::unique_ptr<Tokenizer> tokenizer;       // null: only token ids can go in (random weights)
+  std::string tokenizer_note;                 // why there is none
+  std::optional<ChatTemplate> chat_template;  // absent: no chat rows
+  std::string chat_template_note;             // why there is none
+  std::optional<ChatTemplate> tool_template;  // of chats with tools, where the model has its own
+  std::vector<Token> end_tokens;              // of the model; end a row
 };
 
 struct RandomWeights {
