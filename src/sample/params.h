@@ -12,6 +12,9 @@
 
 namespace spate {
 
+constexpr int64_t kMostLogprobs = 128;  // alternatives that can be asked for
+constexpr int64_t kMostSamples = 4096;  // of one prompt
+
 // Stops a row that repeats itself: its last tokens are one pattern of min_pattern to max_pattern
 // tokens, min_count times in a row. Off when min_count is 0.
 struct LoopStop {

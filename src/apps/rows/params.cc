@@ -1,0 +1,29 @@
+// The sampling fields of a row on top of the run's defaults.
+#include "apps/rows/prepare.h"
+#include "sample/fields.h"
+
+namespace spate {
+namespace {
+
+// Names are the user's own and may have any length.
+std::string unknown_field(const std::string& name) {
+  constexpr size_t kLongest = 60;
+  std::vector<std::string> known;
+  for (const Field& field : sampling_fields()) known.emplace_back(field.name);
+  const std::string near = name.size() > kLongest ? "" : nearest_word(name, known);
+  return cat("rows have the field ", Json(name.substr(0, kLongest)).dump(),
+             ", which is not known and has no effect",
+             near.empty() ? "" : "; did you mean " + near + "?");
+}
+
+}  // namespace
+
+Params RowPreparer::resolve_params(const InputRow& row) const {
+  Params params = options_.defaults;
+  FieldsRead read = read_fields(row.fields, params, options_.vocabulary);
+  for (const std::string& name : read.unknown) notices_.add(unknown_field(name));
+  if (read.error) throw RowRejected(read.error->code, read.error->text);
+  return params;
+}
+
+}  // namespace spate
