@@ -22,10 +22,10 @@ struct LoopStop {
 };
 
 struct Params {
-  double temperature = 1;  // 0: greedy
-  int64_t top_k = 0;       // 0: off
-  double top_p = 1;        // 1: off
-  double min_p = 0;        // 0: off, relative to the most probable token
+  double temperature = 1;         // 0: greedy
+  int64_t top_k = 0;              // 0: off
+  double top_p = 1;               // 1: off
+  double min_p = 0;               // 0: off, relative to the most probable token
   double repetition_penalty = 1;  // prompt and generated tokens
   double presence_penalty = 0;    // generated tokens
   double frequency_penalty = 0;   // generated tokens, by count
@@ -33,13 +33,13 @@ struct Params {
   std::vector<Token> allowed_tokens;           // when not empty, nothing else is drawn
   std::vector<std::vector<Token>> bad_tokens;  // runs of tokens that must never be completed
   uint64_t seed = 0;
-  int64_t n = 1;           // independent samples of one prompt
-  int64_t max_tokens = 0;  // generated tokens; 0: as many as the context holds
-  int64_t min_tokens = 0;  // no end token and no stop string before so many
-  std::vector<std::string> stop;    // generation ends before the first of these texts
-  std::vector<Token> stop_tokens;   // besides the model's end tokens
-  bool include_stop = false;        // keep the stop string in the text
-  bool ignore_eos = false;          // the model's end tokens do not end the row
+  int64_t n = 1;                           // independent samples of one prompt
+  int64_t max_tokens = 0;                  // generated tokens; 0: as many as the context holds
+  int64_t min_tokens = 0;                  // no end token and no stop string before so many
+  std::vector<std::string> stop;           // generation ends before the first of these texts
+  std::vector<Token> stop_tokens;          // besides the model's end tokens
+  bool include_stop = false;               // keep the stop string in the text
+  bool ignore_eos = false;                 // the model's end tokens do not end the row
   std::optional<int64_t> logprobs;         // of generated tokens, with so many alternatives
   std::optional<int64_t> prompt_logprobs;  // of prompt tokens, with so many alternatives
   LoopStop loop_stop;
