@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 
+#include "backend/ops/attention.h"
 #include "base/check.h"
 
 namespace spate::cpu {
@@ -16,7 +17,14 @@ struct Family {
 };
 
 // The op families that have kernels to choose from: a line each.
-std::vector<Family> families(const KernelTable& /*kernels*/) { return {}; }
+std::vector<Family> families(const KernelTable& kernels) {
+  const auto names = [](const auto& list) {
+    std::vector<std::string_view> out;
+    for (const auto& kernel : list) out.emplace_back(kernel.name);
+    return out;
+  };
+  return {{op::Attention::kName, names(kernels.attention->choices)}};
+}
 
 std::string names_of(const std::vector<Family>& all) {
   std::string text;

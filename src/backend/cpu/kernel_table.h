@@ -2,10 +2,13 @@
 // that accepts everything last. A line here and one in kernels/table.cc add a family.
 #pragma once
 
+#include "backend/cpu/kernels/attention.h"
+
 namespace spate::cpu {
 
 struct KernelTable {
   const char* isa;  // "avx2"
+  const AttentionKernels* attention;
 };
 
 namespace generic {

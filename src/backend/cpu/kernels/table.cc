@@ -6,8 +6,11 @@
 
 namespace spate::cpu::SPATE_ISA {
 
+extern const AttentionKernels kAttention;
+
 const KernelTable kTable{
     .isa = SPATE_TEXT(SPATE_ISA),
+    .attention = &kAttention,
 };
 
 }  // namespace spate::cpu::SPATE_ISA

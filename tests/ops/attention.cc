@@ -1,0 +1,367 @@
+// Attention against plain loops: head counts and widths, segments, cache types, windows, soft caps,
+// sinks, chunks and decodes in one step. And its bits: a token's result is the same alone, batched,
+// in chunks of any size, in other segments, with other threads and by other kernels.
+#include "tests/reference/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "tests/ops/support.h"
+
+namespace spate {
+namespace {
+
+using test::Owned;
+using test::Random;
+
+// One row of the step: its past and its new tokens, in segments of these sizes (the last is cut or
+// repeated as needed).
+struct RowCase {
+  int length;  // keys, the new tokens counted
+  int tokens;  // new
+  std::vector<int> segments;
+};
+
+struct AttentionCase {
+  std::string name;
+  int heads, kv_heads, width;
+  std::vector<RowCase> rows;
+  DType cache = DType::f16;
+  int window = 0;
+  float soft_cap = 0;
+  bool sinks = false;
+  int64_t row_gap = 0;  // elements between the rows of q, out and the cache
+};
+
+std::ostream& operator<<(std::ostream& out, const AttentionCase& c) { return out << c.name; }
+
+// Keys, values and queries of sequences, by sequence and position: what does not depend on how they
+// are laid out and cut.
+struct Past {
+  Past(const AttentionCase& c, uint64_t seed) : random(seed) {
+    for (const RowCase& row : c.rows) {
+      keys.push_back(random.normal_tensor({row.length, c.kv_heads, c.width}, c.cache));
+      values.push_back(random.normal_tensor({row.length, c.kv_heads, c.width}, c.cache));
+      queries.push_back(random.normal_tensor({row.length, c.heads, c.width}));
+    }
+    if (c.sinks) sinks.emplace(random.normal_tensor({c.heads}));
+  }
+  Random random;
+  std::vector<Owned> keys, values, queries;
+  std::optional<Owned> sinks;
+};
+
+// The tables and tensors of one step over some tokens of the sequences.
+class StepOf {
+ public:
+  // What part of a sequence runs: its tokens [begin, end).
+  struct Part {
+    size_t sequence;
+    int begin, end;
+    std::vector<int> segments;
+  };
+
+  StepOf(const AttentionCase& c, const Past& past, const std::vector<Part>& parts)
+      : case_(c), parts_(parts) {
+    std::vector<int64_t> row_begin{0}, length, segment_begin{0}, segments;
+    int64_t slots = 3;  // the first ones belong to nobody
+    for (const Part& part : parts) {
+      row_begin.push_back(row_begin.back() + part.end - part.begin);
+      length.push_back(part.end);
+      int left = part.end;
+      for (size_t i = 0; left > 0; ++i) {
+        int size =
+            part.segments.empty() ? left : part.segments[std::min(i, part.segments.size() - 1)];
+        // The last segment may be longer than what is used of it.
+        if (i % 2 == 0) size = std::min(size, left);
+        segments.insert(segments.begin() + 2 * segment_begin.back() + 2 * static_cast<int64_t>(i),
+                        {slots, size});
+        slots += size + 2;  // neighbours in a row are not neighbours in the cache
+        left -= size;
+      }
+      segment_begin.push_back(static_cast<int64_t>(segments.size()) / 2);
+    }
+    const int64_t rows = static_cast<int64_t>(parts.size());
+    keep(row_begin_, row_begin, {rows + 1});
+    keep(length_, length, {rows});
+    keep(segment_begin_, segment_begin, {rows + 1});
+    keep(segments_, segments, {segment_begin.back(), 2});
+    keys_.emplace(Shape{slots, c.kv_heads, c.width}, c.cache, c.row_gap);
+    values_.emplace(Shape{slots, c.kv_heads, c.width}, c.cache, c.row_gap);
+    q_.emplace(Shape{row_begin.back(), c.heads, c.width}, DType::f32, c.row_gap);
+    out_.emplace(Shape{row_begin.back(), c.heads, c.width}, DType::f32, c.row_gap);
+    for (size_t b = 0; b < parts.size(); ++b) fill(b, past);
+  }
+
+  Tensor out(Backend& backend, const Past& past) {
+    out_->poison();
+    backend.run(op::Attention{.q = q_->tensor,
+                              .out = out_->tensor,
+                              .kv = view(),
+                              .scale = scale(case_),
+                              .window = case_.window,
+                              .soft_cap = case_.soft_cap,
+                              .sinks = case_.sinks ? past.sinks->tensor : Tensor{}});
+    return out_->tensor;
+  }
+  const Owned& found() const { return *out_; }
+  static float scale(const AttentionCase& c) { return 1 / std::sqrt(static_cast<float>(c.width)); }
+
+ private:
+  static void keep(std::optional<Owned>& to, const std::vector<int64_t>& values, Shape shape) {
+    to.emplace(shape, DType::i32);
+    to->fill([&](int64_t row, int64_t column) {
+      return static_cast<double>(values[static_cast<size_t>(row * to->columns() + column)]);
+    });
+  }
+
+  // Copies what row b needs; slots that hold no visible key stay NaN.
+  void fill(size_t b, const Past& past) {
+    const Part& part = parts_[b];
+    int position = 0;
+    for (auto n = static_cast<int64_t>(segment_begin_->at(static_cast<int64_t>(b), 0));
+         position < part.end; ++n) {
+      for (int64_t i = 0; i < segments_->at(n, 1) && position < part.end; ++i, ++position) {
+        const auto slot = static_cast<int64_t>(segments_->at(n, 0)) + i;
+        for (int64_t d = 0; d < keys_->columns(); ++d) {
+          keys_->set(slot, d, past.keys[part.sequence].at(position, d));
+          values_->set(slot, d, past.values[part.sequence].at(position, d));
+        }
+      }
+    }
+    const auto first = static_cast<int64_t>(row_begin_->at(static_cast<int64_t>(b), 0));
+    for (int64_t t = 0; t < part.end - part.begin; ++t) {
+      for (int64_t d = 0; d < q_->columns(); ++d) {
+        q_->set(first + t, d, past.queries[part.sequence].at(part.begin + t, d));
+      }
+    }
+  }
+
+  KvView view() const {
+    return {.keys = keys_->tensor,
+            .values = values_->tensor,
+            .row_begin = row_begin_->tensor,
+            .length = length_->tensor,
+            .segment_begin = segment_begin_->tensor,
+            .segments = segments_->tensor};
+  }
+
+  AttentionCase case_;
+  std::vector<Part> parts_;
+  std::optional<Owned> row_begin_, length_, segment_begin_, segments_, keys_, values_, q_, out_;
+};
+
+std::vector<StepOf::Part> parts_of(const AttentionCase& c) {
+  std::vector<StepOf::Part> parts;
+  for (size_t b = 0; b < c.rows.size(); ++b) {
+    const RowCase& row = c.rows[b];
+    parts.push_back({b, row.length - row.tokens, row.length, row.segments});
+  }
+  return parts;
+}
+
+// The step's expected output, all tokens one after the other.
+std::vector<double> expected_of(const AttentionCase& c, const Past& past) {
+  std::vector<double> out;
+  for (size_t b = 0; b < c.rows.size(); ++b) {
+    const auto column = [&](const Owned& from, int64_t position, int head) {
+      std::vector<double> row;
+      for (int d = 0; d < c.width; ++d) row.push_back(from.at(position, head * c.width + d));
+      return row;
+    };
+    std::vector<std::vector<std::vector<double>>> keys, values;  // [G][position][D]
+    for (int g = 0; g < c.kv_heads; ++g) {
+      keys.emplace_back();
+      values.emplace_back();
+      for (int p = 0; p < c.rows[b].length; ++p) {
+        keys.back().push_back(column(past.keys[b], p, g));
+        values.back().push_back(column(past.values[b], p, g));
+      }
+    }
+    for (int p = c.rows[b].length - c.rows[b].tokens; p < c.rows[b].length; ++p) {
+      for (int h = 0; h < c.heads; ++h) {
+        const auto g = static_cast<size_t>(h * c.kv_heads / c.heads);
+        reference::AttentionOptions options{
+            .scale = StepOf::scale(c), .window = c.window, .soft_cap = c.soft_cap};
+        if (c.sinks) options.sink = past.sinks->at(h, 0);
+        const std::vector<double> row =
+            reference::attention(column(past.queries[b], p, h), keys[g], values[g], p, options);
+        out.insert(out.end(), row.begin(), row.end());
+      }
+    }
+  }
+  return out;
+}
+
+std::vector<AttentionCase> cases() {
+  std::vector<AttentionCase> out;
+  const auto add = [&](AttentionCase c) { out.push_back(std::move(c)); };
+  const std::vector<RowCase> mixed{{130, 1, {7, 1, 50}}, {40, 9, {40}},   {1, 1, {1}},
+                                   {300, 70, {128, 1}},  {129, 1, {200}}, {257, 2, {1, 2, 3, 31}}};
+  add({"smollm2", 9, 3, 64, mixed});
+  add({"one_to_one", 4, 4, 64, mixed, DType::f32});
+  add({"eight_to_one", 8, 1, 128, mixed, DType::bf16, 0, 0, false, 16});
+  add({"width_32", 4, 2, 32, mixed, DType::bf16});
+  add({"width_80", 10, 2, 80, mixed, DType::f16, 0, 0, false, 5});
+  add({"width_96", 7, 1, 96, mixed, DType::f32});
+  add({"width_256", 4, 1, 256, {{140, 20, {33}}, {131, 1, {64}}}, DType::f16, 0, 30});
+  add({"width_20", 6, 3, 20, mixed, DType::f16, 0, 0, true, 3});  // no whole vectors
+  add({"width_20_bf16", 2, 1, 20, {{140, 20, {33}}, {131, 1, {64}}}, DType::bf16});
+  add({"window", 6, 2, 64, mixed, DType::f16, 33});
+  add({"window_over_blocks", 6, 2, 64, {{700, 300, {99}}, {641, 1, {640, 1}}}, DType::f16, 200});
+  add({"window_1", 2, 2, 32, {{150, 40, {13}}, {140, 1, {}}}, DType::f32, 1});
+  add({"soft_cap", 4, 2, 64, mixed, DType::f16, 0, 2});
+  add({"sinks", 9, 3, 64, mixed, DType::f16, 0, 0, true});
+  add({"everything", 10, 5, 96, mixed, DType::bf16, 50, 5, true, 32});
+  for (int share = 1; share <= 8; ++share) {
+    add({cat("share_", share), share, 1, 32, {{135, 13, {50}}, {131, 1, {64}}}});
+  }
+  return out;
+}
+
+class AttentionTest : public testing::TestWithParam<AttentionCase> {};
+
+TEST_P(AttentionTest, MatchesThePlainLoops) {
+  const AttentionCase& c = GetParam();
+  const Past past(c, 17);
+  StepOf step(c, past, parts_of(c));
+  const std::vector<double> expected = expected_of(c, past);
+  // Scores of size 1 to 4 in f32 sums over D; weights are off by that, values are of size 1 to 4.
+  const double tolerance = 40 * test::kF32Epsilon * std::sqrt(c.width);
+  test::for_each_setup("attention", [&](Backend& backend, const std::string& name) {
+    step.out(backend, past);
+    test::expect_close(step.found(), expected, tolerance, name);
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, AttentionTest, testing::ValuesIn(cases()),
+                         [](const auto& info) { return info.param.name; });
+
+// Runs all sequences' last tokens in some way and compares with each token run alone by the setup
+// that comes first for its instruction set.
+class AttentionBits : public testing::TestWithParam<AttentionCase> {};
+
+TEST_P(AttentionBits, DependOnTheTokenAlone) {
+  const AttentionCase& c = GetParam();
+  const Past past(c, 23);
+  std::map<std::string, std::vector<std::vector<float>>> alone;  // by instruction set
+  const auto expect_alone = [&](Backend& backend, const std::string& name,
+                                const std::vector<StepOf::Part>& parts) {
+    StepOf step(c, past, parts);
+    const Tensor out = step.out(backend, past);
+    const std::vector<std::vector<float>>& expected = alone.at(name.substr(0, name.find(',')));
+    int64_t t = 0;
+    for (const StepOf::Part& part : parts) {
+      for (int p = part.begin; p < part.end; ++p, ++t) {
+        const int from = c.rows[part.sequence].length - c.rows[part.sequence].tokens;
+        size_t index = static_cast<size_t>(p - from);
+        for (size_t b = 0; b < part.sequence; ++b) index += static_cast<size_t>(c.rows[b].tokens);
+        ASSERT_EQ(std::memcmp(out.row<float>(t), expected[index].data(),
+                              expected[index].size() * sizeof(float)),
+                  0)
+            << name << ": sequence " << part.sequence << ", position " << p;
+      }
+    }
+  };
+
+  test::for_each_setup("attention", [&](Backend& backend, const std::string& name) {
+    const std::string isa = name.substr(0, name.find(','));
+    if (!alone.contains(isa)) {
+      std::vector<std::vector<float>>& results = alone[isa];
+      for (const StepOf::Part& row : parts_of(c)) {
+        for (int p = row.begin; p < row.end; ++p) {
+          StepOf step(c, past, {{row.sequence, p, p + 1, {}}});
+          const Tensor out = step.out(backend, past);
+          results.emplace_back(out.as<float>(), out.as<float>() + c.heads * c.width);
+        }
+      }
+    }
+    expect_alone(backend, name, parts_of(c));
+    for (const int chunk : {1, 2, 5, 11, 33, 64}) {
+      for (const std::vector<int>& segments :
+           {std::vector<int>{}, std::vector<int>{1}, std::vector<int>{37, 128, 3}}) {
+        // Chunk i of every sequence is one step.
+        for (int i = 0;; ++i) {
+          std::vector<StepOf::Part> parts;
+          for (StepOf::Part part : parts_of(c)) {
+            const int begin = part.begin + i * chunk;
+            if (begin < part.end) {
+              parts.push_back({part.sequence, begin, std::min(begin + chunk, part.end), segments});
+            }
+          }
+          if (parts.empty()) break;
+          expect_alone(backend, name, parts);
+        }
+        if (chunk < 5) break;  // many small steps: one layout is enough
+      }
+    }
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, AttentionBits,
+    testing::Values(
+        AttentionCase{"plain", 6, 2, 64, {{300, 40, {77}}, {129, 3, {}}, {700, 1, {}}}},
+        AttentionCase{
+            "window_sinks", 3, 1, 32, {{280, 60, {5}}, {600, 2, {}}}, DType::bf16, 150, 4, true},
+        AttentionCase{"width_20", 4, 2, 20, {{280, 60, {}}, {400, 1, {}}}, DType::f32, 0, 0, true}),
+    [](const auto& info) { return info.param.name; });
+
+// A value that no query may see yet, or no longer, touches nothing, whatever it is.
+TEST(Attention, UnseenKeysTouchNothing) {
+  AttentionCase c{"nan", 3, 1, 64, {{200, 60, {}}}, DType::f32, 100};
+  Past past(c, 5);
+  Past broken(c, 5);
+  for (int d = 0; d < c.width; ++d) {
+    for (const int position : {30, 180}) {
+      broken.keys[0].set(position, d, std::numeric_limits<double>::quiet_NaN());
+      broken.values[0].set(position, d, std::numeric_limits<double>::quiet_NaN());
+    }
+  }
+  test::for_each_setup("attention", [&](Backend& backend, const std::string& name) {
+    StepOf whole(c, past, parts_of(c)), holed(c, broken, parts_of(c));
+    const Tensor expected = whole.out(backend, past), found = holed.out(backend, broken);
+    for (int t = 0; t < 60; ++t) {
+      const int position = 140 + t;
+      const bool sees = position >= 180;  // 30 left the window at position 130
+      for (int i = 0; i < c.heads * c.width; ++i) {
+        const float value = found.row<float>(t)[i];
+        ASSERT_TRUE(sees ? std::isnan(value) : value == expected.row<float>(t)[i])
+            << name << ", position " << position << ": " << value;
+      }
+    }
+  });
+}
+
+// Scores far apart, and some of them -infinity.
+TEST(Attention, ExtremeScores) {
+  AttentionCase c{"extreme", 2, 1, 32, {{300, 20, {}}}, DType::f32};
+  Past past(c, 6);
+  for (int p = 0; p < 300; ++p) {
+    for (int d = 0; d < c.width; ++d) {
+      past.keys[0].set(p, d, p < 128 || p % 7 == 0 ? -1e30 : 3 * past.keys[0].at(p, d));
+    }
+  }
+  for (int p = 280; p < 300; ++p) {
+    for (int i = 0; i < c.heads * c.width; ++i) past.queries[0].set(p, i, p % 2 == 0 ? 1e10 : 30);
+  }
+  const std::vector<double> expected = expected_of(c, past);
+  StepOf step(c, past, parts_of(c));
+  test::for_each_setup("attention", [&](Backend& backend, const std::string& name) {
+    step.out(backend, past);
+    for (int64_t t = 0; t < 20; ++t) {
+      for (int64_t i = 0; i < c.heads * c.width; ++i) {
+        // The one key with the largest score wins, up to rounding of sums of size 1e3 to 1e12.
+        ASSERT_NEAR(step.found().at(t, i), expected[static_cast<size_t>(t * c.heads * c.width + i)],
+                    2e-3)
+            << name << " at " << t << ", " << i;
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace spate
