@@ -15,6 +15,7 @@
 #include "apps/signals.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/log.h"
 
 namespace spate {
 namespace {
@@ -43,7 +44,6 @@ class Conversation {
       row.messages = messages_;
     }
     PreparedRow prepared = preparer_.prepare(std::move(row));
-    prepared.params.n = 1;  // a conversation goes on with one answer
     const auto prompt_tokens = prepared.prompts.front().size();
     SampleStream stream(files_.tokenizer.get(), prepared.params);
     const Stopwatch watch;
@@ -134,7 +134,7 @@ int start(ChatFlags& flags) {
   }
   EngineOptions& options = flags.engine.options;
   options.max_num_seqs = options.max_num_seqs == 0 ? 1 : options.max_num_seqs;
-  Engine engine = before_running([&] { return Engine(files, options); });
+  Engine engine(files, options);
   Notices notices;
   const SamplingDefaults sampling =
       sampling_defaults(flags.sampling, files.checkpoint->generation(), kDefaultMaxTokens);

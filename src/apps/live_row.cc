@@ -14,7 +14,6 @@ LiveRow::LiveRow(PreparedRow prepared, int64_t place, const Tokenizer* tokenizer
   for (const std::vector<Token>& prompt : prepared_.prompts) {
     LivePrompt live;
     live.answer.prompt_tokens = static_cast<int64_t>(prompt.size());
-    live.open = params.n;
     for (int64_t i = 0; i < params.n; ++i) {
       live.samples.emplace_back(tokenizer, params);
     }
@@ -51,8 +50,7 @@ bool LiveRow::take(size_t prompt, Event event, double now) {
   }
   sample.push(event);
   if (event.finish) {
-    check(live.open > 0, "an event for a row that is finished");
-    --live.open;
+    check(open_samples_ > 0, "an event for a row that is finished");
     --open_samples_;
     times_.finished = now;
     if (event.sample == 0) {
@@ -64,13 +62,12 @@ bool LiveRow::take(size_t prompt, Event event, double now) {
                         code == "out_of_kv" || code.empty()};
     }
   }
-  if (live.cancelled || live.open == 0 ||
-      std::any_of(live.samples.begin(), live.samples.end(),
-                  [](const SampleStream& one) { return one.wants_more(); })) {
-    return false;
-  }
-  live.cancelled = true;
-  return true;
+  const bool all_stopped =
+      std::all_of(live.samples.begin(), live.samples.end(),
+                  [](const SampleStream& one) { return one.stopped(); });
+  const bool cancel = all_stopped && !live.cancelled && !event.finish;
+  live.cancelled = live.cancelled || cancel;
+  return cancel;
 }
 
 RowAnswer LiveRow::take_answer(bool with_stats) {

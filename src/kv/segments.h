@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 namespace spate {
 
@@ -27,7 +28,8 @@ class SegmentAllocator {
   std::optional<Segment> allocate(int tokens);
   // The longest free run, at most `tokens` slots; nothing when the pool is full.
   std::optional<Segment> allocate_up_to(int tokens);
-  // Grows `segment` by up to `tokens` slots in place; returns by how many (0: the next slot is used).
+  // Grows `segment` by up to `tokens` slots in place; returns by how many (0: the next slot is
+  // used).
   int extend(Segment& segment, int tokens);
   void release(Segment segment);
 
@@ -37,10 +39,13 @@ class SegmentAllocator {
   int free_runs() const { return static_cast<int>(by_begin_.size()); }
 
  private:
+  void insert(Segment run);  // in both orders of the free runs
+  void erase(Segment run);
+
   int slots_;
   int free_;
-  std::map<int, int> by_begin_;             // begin -> end of every free run
-  std::set<std::pair<int, int>> by_size_;   // (size, begin) of every free run
+  std::map<int, int> by_begin_;            // begin -> end of every free run
+  std::set<std::pair<int, int>> by_size_;  // (size, begin) of every free run
 };
 
 }  // namespace spate

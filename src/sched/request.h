@@ -12,8 +12,8 @@
 namespace spate {
 
 struct Request {
-  uint64_t id = 0;      // the caller's handle, unique among live requests
-  uint64_t key = 0;     // fixes the random numbers; a hash of the row's own id, never its place
+  uint64_t id = 0;   // the caller's handle, unique among live requests
+  uint64_t key = 0;  // fixes the random numbers; a hash of the row's own id, never its place
   std::vector<Token> prompt;  // at least one token
   Params params;
 };
@@ -36,11 +36,11 @@ struct Finish {
 // News about one sample of one request, in order. The last one carries `finish`.
 struct Event {
   uint64_t request = 0;
-  int sample = 0;                       // 0 .. n - 1
-  std::vector<Token> tokens;            // generated since the last event; an end token is included
-  std::vector<TokenLogprob> logprobs;   // one a token, when asked for
+  int sample = 0;                      // 0 .. n - 1
+  std::vector<Token> tokens;           // generated since the last event; an end token is included
+  std::vector<TokenLogprob> logprobs;  // one a token, when asked for
   std::vector<TokenLogprob> prompt_logprobs;  // with the first event of sample 0, from token 1 on
-  int64_t cached_tokens = 0;            // prompt tokens that were shared, not computed; with finish
+  int64_t cached_tokens = 0;  // prompt tokens that were shared, not computed; with finish
   std::optional<Finish> finish;
 };
 

@@ -21,10 +21,10 @@ enum class Schedule {
 enum class Order { arrival, longest_first };
 
 struct SchedulerOptions {
-  int64_t kv_slots = 0;          // token slots of the pool
-  int64_t max_rows = 256;        // sequences running at once
+  int64_t kv_slots = 0;    // token slots of the pool
+  int64_t max_rows = 256;  // sequences running at once
   int64_t max_step_tokens = 2048;
-  int64_t max_length = 0;        // longest sequence, prompt and output
+  int64_t max_length = 0;  // longest sequence, prompt and output
   Schedule schedule = Schedule::mix;
   Order order = Order::arrival;
   bool share_prefixes = true;
@@ -32,8 +32,9 @@ struct SchedulerOptions {
 
 struct SchedulerStats {
   int64_t running = 0, waiting = 0;
-  int64_t kv_used = 0, kv_slots = 0;      // slots; shared ones counted once
-  int64_t evictions = 0, recomputed = 0;  // rows, tokens
+  int64_t kv_used = 0, kv_slots = 0;  // slots that rows have; shared ones counted once
+  int64_t kv_cached = 0;              // slots of prefixes that no row uses, given up when needed
+  int64_t evictions = 0, recomputed = 0;         // rows, tokens
   int64_t prompt_tokens = 0, cached_tokens = 0;  // of admitted requests
   int64_t free_runs = 0, largest_free = 0;
 };
@@ -57,6 +58,7 @@ class Scheduler {
   std::vector<Event> take_events();
 
   SchedulerStats stats() const;
+  void check_invariants() const;  // for tests: throws when slots, lists or counts are wrong
 
  private:
   struct Impl;

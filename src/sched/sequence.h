@@ -13,17 +13,17 @@ struct Sequence {
   uint64_t request = 0;
   int sample = 0;
   Params params;
-  uint64_t key = 0;               // sample_key(seed, request key, sample)
-  std::vector<Token> tokens;      // prompt, then generated
+  uint64_t key = 0;           // sample_key(seed, request key, sample)
+  std::vector<Token> tokens;  // prompt, then generated
   int64_t prompt_length = 0;
-  int64_t max_length = 0;         // tokens at which it must stop: prompt + max_tokens, or the context
+  int64_t max_length = 0;  // tokens at which it must stop: prompt + max_tokens, or the context
   std::vector<Token> end_tokens;  // of the model, unless ignore_eos; and params.stop_tokens
 
-  int64_t computed = 0;           // tokens whose keys and values are in the cache
-  int64_t cached = 0;             // prompt tokens found in the cache at first admission
-  int64_t recomputed = 0;         // tokens computed again after evictions
-  // Its past, oldest first; together at least `computed` slots. The first `shared_segments` belong
-  // to the prefix map, the rest to this sequence alone.
+  int64_t computed = 0;    // tokens whose keys and values are in the cache
+  int64_t cached = 0;      // prompt tokens found in the cache at first admission
+  int64_t recomputed = 0;  // tokens computed again after evictions
+  // Its past, oldest first; together at least `computed` slots, and as many as a planned row needs.
+  // The first ones may be shared with other sequences.
   std::vector<Segment> segments;
 
   int64_t length() const { return static_cast<int64_t>(tokens.size()); }

@@ -1,0 +1,88 @@
+// From the waiting list to the running list: in order, as long as a row, tokens of the step and
+// slots are left. A sequence whose beginning a running row is just computing steps aside for that
+// long; nobody overtakes one that only lacks slots, so long requests do not starve.
+#include <algorithm>
+
+#include "sched/state.h"
+
+namespace spate {
+namespace {
+
+// How full the cache may be expected to get. What is left absorbs wrong guesses.
+constexpr double kFull = 0.97;
+// A new row reserves slots for the output that this share of rows does not exceed.
+constexpr double kReserved = 0.75;
+// Waiting sequences that are looked at in a step although they step aside.
+constexpr int kAside = 64;
+
+}  // namespace
+
+void Scheduler::Impl::admit(Batch& batch, int64_t& budget) {
+  if (admission_closed && !running.empty()) return;
+  int aside = 0;
+  auto place = waiting.begin();
+  while (place != waiting.end() && aside < kAside && budget > 0 &&
+         static_cast<int64_t>(running.size()) < row_limit) {
+    Live& live = **place;
+    const PrefixMap::Match match = slots.find(live);
+    if (match.promised > 0) {
+      ++aside;
+      ++place;
+      continue;
+    }
+    if (!fits(live, match)) break;
+    place = waiting.erase(place);
+    start(live, match);
+    add_chunk(batch, live, budget);
+  }
+}
+
+// Whether the cache has room for the sequence now, and for it and all others later on.
+bool Scheduler::Impl::fits(const Live& live, const PrefixMap::Match& match) {
+  const int64_t need = live.length() - match.ready;
+  if (!running.empty()) {
+    if (!occupancy) {
+      std::vector<Occupancy::Row> rows;
+      for (const Live* other : running) {
+        rows.push_back(forecast(*other, other->length() - other->shared));
+      }
+      occupancy.emplace(std::move(rows));
+    }
+    const auto shared = static_cast<double>(slots.shared() + match.unused);
+    const double peak = shared + occupancy->peak_with(forecast(live, need));
+    if (peak > kFull * static_cast<double>(slots.total())) return false;
+  }
+  while (slots.available(match) < need) {
+    if (!trim_youngest()) return false;
+  }
+  return true;
+}
+
+Occupancy::Row Scheduler::Impl::forecast(const Live& live, int64_t own_slots) const {
+  const double remaining =
+      lengths.mean_remaining(live.generated(), live.max_length - live.length());
+  return {.remaining = remaining, .slots = own_slots};
+}
+
+void Scheduler::Impl::start(Live& live, const PrefixMap::Match& match) {
+  const int64_t reserve =
+      lengths.quantile_remaining(live.generated(), live.most_slots() - live.length(), kReserved);
+  slots.enter(live, match, reserve);
+  if (live.age == 0) {
+    live.age = ++admissions;
+    live.cached = live.computed;
+    counted.prompt_tokens += live.prompt_length;
+    counted.cached_tokens += live.cached;
+    lengths.reached(0);
+  } else {
+    const int64_t again = std::max<int64_t>(0, live.lost - live.computed);
+    live.recomputed += again;
+    counted.recomputed += again;
+  }
+  live.runs = true;
+  const auto younger = [](const Live* a, const Live* b) { return a->age < b->age; };
+  running.insert(std::upper_bound(running.begin(), running.end(), &live, younger), &live);
+  if (occupancy) occupancy->add(forecast(live, live.length() - live.shared));
+}
+
+}  // namespace spate

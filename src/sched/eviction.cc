@@ -1,0 +1,50 @@
+// Slots for rows that grow. See state.h for why this always ends well for the oldest row.
+#include <algorithm>
+
+#include "base/check.h"
+#include "sched/state.h"
+
+namespace spate {
+namespace {
+
+// A row grows by what it is expected to need, within these bounds: long runs, little waste.
+constexpr int64_t kLeastGrowth = 16, kMostGrowth = 256;
+
+}  // namespace
+
+// A slot for each token of a running row. False: the row itself had to go.
+bool Scheduler::Impl::make_room(Live& live) {
+  while (live.capacity < live.length()) {
+    const auto expected = static_cast<int64_t>(
+        lengths.mean_remaining(live.generated(), live.max_length - live.length()));
+    if (slots.grow(live, std::clamp(expected, kLeastGrowth, kMostGrowth))) continue;
+    if (trim_youngest()) continue;
+    const bool itself = running.back() == &live;
+    evict_youngest();
+    if (itself) return false;
+  }
+  return true;
+}
+
+// Takes the reserve of the youngest row that has one.
+bool Scheduler::Impl::trim_youngest() {
+  return std::any_of(running.rbegin(), running.rend(),
+                     [&](Live* live) { return slots.trim(*live) > 0; });
+}
+
+// Its tokens stay findable as long as nobody takes their slots, so coming back may cost little.
+// Nothing enters before a row has left: the cache is fuller than admission thought.
+void Scheduler::Impl::evict_youngest() {
+  check(running.size() > 1, "the only row finds no slot in a cache of ", slots.total());
+  Live& live = *running.back();
+  running.pop_back();
+  live.lost = live.computed;
+  slots.leave(live);
+  live.prompt_logprobs.clear();
+  live.runs = false;
+  waiting.insert(&live);
+  admission_closed = true;
+  ++counted.evictions;
+}
+
+}  // namespace spate

@@ -1,0 +1,41 @@
+// A sequence and what the scheduler alone knows about it.
+//
+// Owner: the scheduler, by request, from add() until the sample's last event.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kv/prefix.h"
+#include "sched/loop_stop.h"
+#include "sched/sequence.h"
+
+namespace spate {
+
+struct Live : Sequence {
+  uint64_t arrival = 0;    // counts add(); samples of a request in order
+  uint64_t age = 0;        // counts first admissions, from 1; 0: never admitted
+  bool runs = false;       // in the running list, else it waits
+  bool cancelled = false;  // while its step runs; it ends at commit
+
+  // Slots: the first `shared` tokens' belong to the prefix map and are used through `node`, the
+  // others are this sequence's alone. `capacity` counts both.
+  PrefixMap::Node* node = nullptr;
+  int64_t shared = 0, capacity = 0;
+
+  int64_t lost = 0;  // tokens that were computed when it was evicted
+  LoopDetector loop;
+  std::vector<TokenLogprob> prompt_logprobs;  // until its first event
+  bool prompt_scored = false;                 // that event is out
+
+  // Slots it can ever need: the last token is drawn and never run.
+  int64_t most_slots() const { return max_length - 1; }
+  int64_t to_compute() const { return length() - computed; }
+  bool decodes() const { return generated() > 0 && to_compute() == 1; }
+  // Prompt scores need the logits of every prompt token, so nothing may come from the cache.
+  bool scores_prompt() const {
+    return params.prompt_logprobs.has_value() && sample == 0 && !prompt_scored;
+  }
+};
+
+}  // namespace spate

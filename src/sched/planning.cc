@@ -1,0 +1,77 @@
+// Which rows a step runs, by schedule. Rows stand in the order in which they are packed: decode
+// rows first, then chunks, each oldest first.
+#include <algorithm>
+
+#include "base/check.h"
+#include "sched/state.h"
+
+namespace spate {
+
+Batch Scheduler::Impl::next() {
+  check(!in_flight, "next() before the last batch was committed");
+  Batch batch;
+  occupancy.reset();
+  switch (options.schedule) {
+    case Schedule::mix: plan_mix(batch, options.max_step_tokens); break;
+    case Schedule::pingpong: plan_pingpong(batch, options.max_step_tokens); break;
+    case Schedule::timely: plan_timely(batch, options.max_step_tokens); break;
+  }
+  check(!batch.rows.empty() || requests.empty(), "there is work and none is planned");
+  in_flight = !batch.rows.empty();
+  return batch;
+}
+
+void Scheduler::Impl::plan_mix(Batch& batch, int64_t budget) {
+  add_decodes(batch, budget);
+  add_chunks(batch, budget);
+}
+
+void Scheduler::Impl::plan_timely(Batch& batch, int64_t budget) {
+  add_chunks(batch, budget);
+  if (batch.rows.empty()) add_decodes(batch, budget);
+}
+
+// The decode phase ends when a quarter of its rows have left and others wait. If those do not fit,
+// it goes on with what it has.
+void Scheduler::Impl::plan_pingpong(Batch& batch, int64_t budget) {
+  const bool shrunk = 4 * running.size() <= 3 * decoding_rows && !waiting.empty();
+  if (running.empty() || shrunk) decoding = false;
+  if (!decoding) {
+    add_chunks(batch, budget);
+    if (!batch.rows.empty()) return;
+    decoding = true;
+    decoding_rows = running.size();
+  }
+  add_decodes(batch, budget);
+}
+
+// One token for every row that decodes. Making room for one row evicts younger rows, which stand
+// behind it and have no place in the batch yet.
+void Scheduler::Impl::add_decodes(Batch& batch, int64_t& budget) {
+  for (size_t i = 0; i < running.size(); ++i) {
+    Live& live = *running[i];
+    if (!live.decodes() || !make_room(live)) continue;
+    batch.rows.push_back(
+        {.sequence = &live, .begin = live.computed, .count = 1, .wants_token = true});
+    --budget;
+  }
+}
+
+// Prompts, and what evictions lost, oldest first; then whoever can enter.
+void Scheduler::Impl::add_chunks(Batch& batch, int64_t& budget) {
+  for (Live* live : running) {
+    if (!live->decodes() && budget > 0) add_chunk(batch, *live, budget);
+  }
+  admit(batch, budget);
+}
+
+void Scheduler::Impl::add_chunk(Batch& batch, Live& live, int64_t& budget) {
+  const int64_t count = std::min(live.to_compute(), budget);
+  batch.rows.push_back({.sequence = &live,
+                        .begin = live.computed,
+                        .count = count,
+                        .wants_token = count == live.to_compute()});
+  budget -= count;
+}
+
+}  // namespace spate

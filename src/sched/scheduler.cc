@@ -1,0 +1,159 @@
+#include "sched/scheduler.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "base/check.h"
+#include "sched/state.h"
+
+namespace spate {
+
+bool Earlier::operator()(const Live* a, const Live* b) const {
+  const auto rank = [&](const Live* live) {
+    const bool fresh = live->age == 0;
+    const int64_t shortness = fresh && order == Order::longest_first ? -live->max_length : 0;
+    return std::tuple(fresh, live->age, shortness, live->arrival);
+  };
+  return rank(a) < rank(b);
+}
+
+Scheduler::Impl::Impl(const SchedulerOptions& chosen, std::vector<Token> model_end_tokens)
+    : options(chosen),
+      end_tokens(std::move(model_end_tokens)),
+      row_limit(std::min(chosen.max_rows, chosen.max_step_tokens)),
+      waiting(Earlier{chosen.order}),
+      slots(chosen.kv_slots, chosen.share_prefixes),
+      lengths(chosen.max_length) {
+  check(options.kv_slots > 0 && row_limit > 0 && options.max_length > 0, "a scheduler of ",
+        options.kv_slots, " slots, ", options.max_rows, " rows, ", options.max_step_tokens,
+        " tokens a step and sequences of ", options.max_length);
+}
+
+// Tokens at which a sequence of the request must stop.
+int64_t Scheduler::Impl::longest(const Request& request) const {
+  const auto prompt = static_cast<int64_t>(request.prompt.size());
+  const int64_t asked = request.params.max_tokens;
+  const bool unlimited = asked <= 0 || asked > options.max_length - prompt;
+  return unlimited ? options.max_length : prompt + asked;
+}
+
+std::optional<Finish> Scheduler::Impl::refusal(const Request& request) const {
+  const auto refuse = [](std::string code, std::string text) {
+    return Finish{FinishReason::error, std::move(code), std::move(text)};
+  };
+  const auto prompt = static_cast<int64_t>(request.prompt.size());
+  if (requests.count(request.id) > 0) {
+    return refuse("duplicate_id", cat("a request with id ", request.id,
+                                      " is running; ids must differ among live requests"));
+  }
+  if (request.params.n < 1) {
+    return refuse("invalid_param", cat("n is ", request.params.n, ", expected at least 1"));
+  }
+  if (prompt == 0) {
+    return refuse("empty_prompt", "the prompt has no tokens, expected at least one");
+  }
+  if (prompt >= options.max_length) {
+    return refuse("prompt_too_long",
+                  cat("the prompt has ", prompt, " tokens; with a token of output at most ",
+                      options.max_length - 1, " fit into ", options.max_length));
+  }
+  const int64_t needed = longest(request) - 1;  // the last token is never run
+  if (needed > options.kv_slots) {
+    return refuse("out_of_kv",
+                  cat("the prompt's ", prompt, " tokens and up to ", longest(request) - prompt,
+                      " of output need ", needed, " slots of the KV cache, which has ",
+                      options.kv_slots, "; lower max_tokens or enlarge the cache"));
+  }
+  return std::nullopt;
+}
+
+void Scheduler::Impl::add(Request request) {
+  const int64_t samples = std::max<int64_t>(request.params.n, 1);
+  if (const std::optional<Finish> refused = refusal(request)) {
+    for (int64_t sample = 0; sample < samples; ++sample) {
+      outbox.push_back(
+          {.request = request.id, .sample = static_cast<int>(sample), .finish = refused});
+    }
+    return;
+  }
+  LiveRequest& live_request = requests[request.id];
+  live_request.open = static_cast<size_t>(samples);
+  for (int64_t sample = 0; sample < samples; ++sample) {
+    auto live = std::make_unique<Live>();
+    live->request = request.id;
+    live->sample = static_cast<int>(sample);
+    live->params = request.params;
+    live->key = sample_key(request.params.seed, request.key, sample);
+    live->tokens = request.prompt;
+    live->prompt_length = live->length();
+    live->max_length = longest(request);
+    live->end_tokens = request.params.stop_tokens;
+    if (!request.params.ignore_eos) {
+      live->end_tokens.insert(live->end_tokens.end(), end_tokens.begin(), end_tokens.end());
+    }
+    live->arrival = ++arrivals;
+    waiting.insert(live.get());
+    live_request.samples.push_back(std::move(live));
+  }
+}
+
+void Scheduler::Impl::cancel(uint64_t request) {
+  const auto found = requests.find(request);
+  if (found == requests.end()) return;  // it has finished
+  std::vector<Live*> open;
+  for (const auto& live : found->second.samples) {
+    if (live != nullptr) open.push_back(live.get());
+  }
+  for (Live* live : open) {
+    live->cancelled = true;
+    if (live->runs && in_flight) continue;  // ends at commit
+    if (live->runs) {
+      std::erase(running, live);
+      admission_closed = false;
+    } else {
+      waiting.erase(live);
+    }
+    Event event{.request = request, .sample = live->sample};
+    finish(*live, event, FinishReason::cancelled);
+    outbox.push_back(std::move(event));
+    forget(*live);
+  }
+}
+
+// Drops a finished sample, and its request with the last one.
+void Scheduler::Impl::forget(const Live& live) {
+  const auto found = requests.find(live.request);
+  LiveRequest& request = found->second;
+  request.samples[static_cast<size_t>(live.sample)].reset();
+  if (--request.open == 0) requests.erase(found);
+}
+
+SchedulerStats Scheduler::Impl::stats() const {
+  SchedulerStats stats = counted;
+  stats.running = static_cast<int64_t>(running.size());
+  stats.waiting = static_cast<int64_t>(waiting.size());
+  stats.kv_used = slots.used();
+  stats.kv_cached = slots.unused();
+  stats.kv_slots = slots.total();
+  stats.free_runs = slots.free_runs().free_runs();
+  stats.largest_free = slots.free_runs().largest_free();
+  return stats;
+}
+
+Scheduler::Scheduler(const SchedulerOptions& options, std::vector<Token> end_tokens)
+    : impl_(std::make_unique<Impl>(options, std::move(end_tokens))) {}
+Scheduler::~Scheduler() = default;
+
+void Scheduler::add(Request request) { impl_->add(std::move(request)); }
+void Scheduler::cancel(uint64_t request) { impl_->cancel(request); }
+bool Scheduler::idle() const { return impl_->requests.empty(); }
+Batch Scheduler::next() { return impl_->next(); }
+std::vector<Event> Scheduler::commit(const Batch& batch, std::span<const RowResult> results) {
+  return impl_->commit(batch, results);
+}
+std::vector<Event> Scheduler::take_events() { return std::exchange(impl_->outbox, {}); }
+SchedulerStats Scheduler::stats() const { return impl_->stats(); }
+void Scheduler::check_invariants() const { impl_->check_invariants(); }
+
+}  // namespace spate

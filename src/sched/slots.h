@@ -1,0 +1,61 @@
+// What sequences have of the cache: ties the allocator and the prefix map to sequences.
+//
+// A sequence enters with slots for all its tokens and some more for what it will draw, in one run
+// where there is one; it grows when those are used up, can be trimmed to what it really holds, and
+// leaves its tokens in the prefix map, where they stay until their slots are wanted.
+//
+// Owner: the scheduler.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kv/prefix.h"
+#include "kv/segments.h"
+#include "sched/live.h"
+
+namespace spate {
+
+class Slots {
+ public:
+  Slots(int64_t slots, bool share_prefixes);
+
+  // What the cache already holds for a sequence that waits. Its last token is always computed.
+  PrefixMap::Match find(const Live& live) const;
+
+  // Slots free or unused, once the sequence takes its match.
+  int64_t available(const PrefixMap::Match& match) const;
+
+  // Slots for all tokens, of which match.ready are shared, and for up to `reserve` more. There must
+  // be enough available.
+  void enter(Live& live, const PrefixMap::Match& match, int64_t reserve);
+
+  // At least one slot more, up to `wish`. False: nothing is free or unused.
+  bool grow(Live& live, int64_t wish);
+
+  // Takes back slots that its tokens do not need; answers how many.
+  int64_t trim(Live& live);
+
+  // live.computed has grown.
+  void computed(Live& live);
+
+  // Frees all it has; what it computed stays findable.
+  void leave(Live& live);
+
+  int64_t total() const { return free_.slots(); }
+  int64_t used() const { return total() - free_.free_slots() - prefixes_.unused(); }
+  int64_t shared() const { return prefixes_.used(); }  // of `used`, in the prefix map
+  int64_t unused() const { return prefixes_.unused(); }
+  const SegmentAllocator& free_runs() const { return free_; }
+  const PrefixMap& prefixes() const { return prefixes_; }
+
+ private:
+  std::vector<Segment> obtain(int64_t need, int64_t wish);
+  void promise(Live& live, std::vector<Segment> own);
+
+  SegmentAllocator free_;
+  PrefixMap prefixes_;
+  bool share_;
+};
+
+}  // namespace spate
