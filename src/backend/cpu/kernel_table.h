@@ -3,12 +3,14 @@
 #pragma once
 
 #include "backend/cpu/kernels/attention.h"
+#include "backend/cpu/kernels/rows.h"
 
 namespace spate::cpu {
 
 struct KernelTable {
   const char* isa;  // "avx2"
   const AttentionKernels* attention;
+  const RowKernels* rows;
 };
 
 namespace generic {

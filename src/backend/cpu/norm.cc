@@ -1,28 +1,26 @@
 // Normalisation, alone and after an addition.
-#include <cmath>
-
 #include "backend/cpu/ops.h"
+#include "backend/cpu/rows.h"
 
 namespace spate::cpu {
 
-void run(Context& /*context*/, const op::RmsNorm& op) {
+void run(Context& context, const op::RmsNorm& op) {
+  const RowKernels& kernels = *context.kernels().rows;
   const int64_t width = op.weight.rows();
-  const int64_t heads = op.x.row_size() / width;
-  for (int64_t t = 0; t < op.x.rows(); ++t) {
-    for (int64_t h = 0; h < heads; ++h) {
-      const float* x = op.x.row<float>(t) + h * width;
-      float* out = op.out.row<float>(t) + h * width;
-      float squares = 0;
-      for (int64_t i = 0; i < width; ++i) squares += x[i] * x[i];
-      const float factor = 1 / std::sqrt(squares / static_cast<float>(width) + op.eps);
-      for (int64_t i = 0; i < width; ++i) out[i] = x[i] * factor * op.weight.as<float>()[i];
+  for_rows(context, op.x.rows(), op.x.row_size(), [&](int64_t t, int /*thread*/) {
+    for (int64_t i = 0; i < op.x.row_size(); i += width) {
+      kernels.rms_norm(op.x.row<float>(t) + i, op.weight.as<float>(), op.out.row<float>(t) + i,
+                       width, op.eps);
     }
-  }
+  });
 }
 
 void run(Context& context, const op::AddRmsNorm& op) {
-  run(context, op::Add{.a = op.residual, .b = op.x, .out = op.residual});
-  run(context, op::RmsNorm{.x = op.residual, .weight = op.weight, .out = op.out, .eps = op.eps});
+  const RowKernels& kernels = *context.kernels().rows;
+  for_rows(context, op.x.rows(), op.x.row_size(), [&](int64_t t, int /*thread*/) {
+    kernels.add_rms_norm(op.residual.row<float>(t), op.x.row<float>(t), op.weight.as<float>(),
+                         op.out.row<float>(t), op.x.row_size(), op.eps);
+  });
 }
 
 }  // namespace spate::cpu

@@ -1,65 +1,89 @@
-// Rotary positions, and the writing of keys and values to their slots.
-#include <cmath>
-
+// Rotary positions, the writing of keys and values to their slots, and both in one pass: a token's
+// angles are computed once for its queries and keys, which stay in the first cache meanwhile.
 #include "backend/cpu/ops.h"
-#include "tensor/half.h"
+#include "backend/cpu/rows.h"
 
 namespace spate::cpu {
 namespace {
 
-void store(DType type, void* to, int64_t index, float value) {
-  switch (type) {
-    case DType::f16: static_cast<uint16_t*>(to)[index] = f32_to_f16(value); break;
-    case DType::bf16: static_cast<uint16_t*>(to)[index] = f32_to_bf16(value); break;
-    default: static_cast<float*>(to)[index] = value; break;
+// Turns heads by the angles of one position at a time.
+class Turner {
+ public:
+  Turner(Context& context, const Rope& rope)
+      : context_(context),
+        rope_(rope),
+        pairs_(rope.frequencies.rows()),
+        turn_(rope.pairs == RopePairs::halves ? context.kernels().rows->turn_halves
+                                              : context.kernels().rows->turn_neighbours) {}
+
+  // Cosines, then sines, of a position; the thread's until it asks again.
+  const float* angles(int32_t position, int thread) const {
+    auto* angles = static_cast<float*>(
+        context_.scratch(thread, 2 * static_cast<size_t>(pairs_) * sizeof(float)));
+    context_.kernels().rows->angles(position, rope_.frequencies.as<float>(), pairs_,
+                                    rope_.magnitude, angles, angles + pairs_);
+    return angles;
   }
+  // x [T, heads, D]
+  void turn(const Tensor& x, int64_t t, const float* angles) const {
+    turn_(x.row<float>(t), x.shape[1], x.shape[2], angles, angles + pairs_, pairs_);
+  }
+
+ private:
+  Context& context_;
+  const Rope& rope_;
+  int64_t pairs_;
+  void (*turn_)(float*, int64_t, int64_t, const float*, const float*, int64_t);
+};
+
+void write_row(const RowKernels& kernels, const Tensor& from, int64_t t, const Tensor& cache,
+               int64_t slot) {
+  char* to =
+      cache.as<char>() + slot * cache.row_stride * static_cast<int64_t>(size_of(cache.dtype));
+  kernels.convert(from.row<float>(t), cache_type(cache.dtype), to, from.row_size());
 }
 
 }  // namespace
 
-void run(Context& /*context*/, const op::RopeApply& op) {
-  const int64_t heads = op.x.shape[1];
-  const int64_t width = op.x.shape[2];
-  const int64_t pairs = op.rope.frequencies.rows();
-  const bool halves = op.rope.pairs == RopePairs::halves;
-  for (int64_t t = 0; t < op.x.rows(); ++t) {
-    for (int64_t h = 0; h < heads; ++h) {
-      float* x = op.x.row<float>(t) + h * width;
-      for (int64_t i = 0; i < pairs; ++i) {
-        const double angle = static_cast<double>(op.positions.as<int32_t>()[t]) *
-                             static_cast<double>(op.rope.frequencies.as<float>()[i]);
-        const float cosine = static_cast<float>(std::cos(angle)) * op.rope.magnitude;
-        const float sine = static_cast<float>(std::sin(angle)) * op.rope.magnitude;
-        float& a = halves ? x[i] : x[2 * i];
-        float& b = halves ? x[i + pairs] : x[2 * i + 1];
-        const float old = a;
-        a = old * cosine - b * sine;
-        b = old * sine + b * cosine;
-      }
-    }
-  }
+void run(Context& context, const op::RopeApply& op) {
+  const Turner turner(context, op.rope);
+  for_rows(context, op.x.rows(), op.x.row_size(), [&](int64_t t, int thread) {
+    turner.turn(op.x, t, turner.angles(op.positions.as<int32_t>()[t], thread));
+  });
 }
 
-void run(Context& /*context*/, const op::KvWrite& op) {
-  for (int64_t t = 0; t < op.key.rows(); ++t) {
+void run(Context& context, const op::KvWrite& op) {
+  const RowKernels& kernels = *context.kernels().rows;
+  for_rows(context, op.key.rows(), 2 * op.key.row_size(), [&](int64_t t, int /*thread*/) {
     const int64_t slot = op.kv.slot.as<int32_t>()[t];
-    for (int64_t i = 0; i < op.key.row_size(); ++i) {
-      store(op.kv.keys.dtype, op.kv.keys.data, slot * op.kv.keys.row_stride + i,
-            op.key.row<float>(t)[i]);
-      store(op.kv.values.dtype, op.kv.values.data, slot * op.kv.values.row_stride + i,
-            op.value.row<float>(t)[i]);
-    }
-  }
+    write_row(kernels, op.key, t, op.kv.keys, slot);
+    write_row(kernels, op.value, t, op.kv.values, slot);
+  });
 }
 
 void run(Context& context, const op::QkvNormRopeWrite& op) {
-  if (op.q_norm.data != nullptr) {
-    run(context, op::RmsNorm{.x = op.q, .weight = op.q_norm, .out = op.q, .eps = op.eps});
-    run(context, op::RmsNorm{.x = op.key, .weight = op.k_norm, .out = op.key, .eps = op.eps});
-  }
-  run(context, op::RopeApply{.x = op.q, .positions = op.positions, .rope = op.rope});
-  run(context, op::RopeApply{.x = op.key, .positions = op.positions, .rope = op.rope});
-  run(context, op::KvWrite{.key = op.key, .value = op.value, .kv = op.kv});
+  const RowKernels& kernels = *context.kernels().rows;
+  const Turner turner(context, op.rope);
+  const auto norm_heads = [&](const Tensor& x, int64_t t, const Tensor& weight) {
+    const int64_t width = weight.rows();
+    for (int64_t i = 0; i < x.row_size(); i += width) {
+      float* head = x.row<float>(t) + i;
+      kernels.rms_norm(head, weight.as<float>(), head, width, op.eps);
+    }
+  };
+  const int64_t elements = op.q.row_size() + 2 * op.key.row_size();
+  for_rows(context, op.q.rows(), elements, [&](int64_t t, int thread) {
+    if (op.q_norm.data != nullptr) {
+      norm_heads(op.q, t, op.q_norm);
+      norm_heads(op.key, t, op.k_norm);
+    }
+    const float* angles = turner.angles(op.positions.as<int32_t>()[t], thread);
+    turner.turn(op.q, t, angles);
+    turner.turn(op.key, t, angles);
+    const int64_t slot = op.kv.slot.as<int32_t>()[t];
+    write_row(kernels, op.key, t, op.kv.keys, slot);
+    write_row(kernels, op.value, t, op.kv.values, slot);
+  });
 }
 
 }  // namespace spate::cpu

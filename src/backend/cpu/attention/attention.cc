@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/cpu/ops.h"
+#include "backend/cpu/rows.h"
 
 namespace spate::cpu {
 namespace {
@@ -39,9 +40,6 @@ struct Plan {
 
 AttentionProblem problem_of(const op::Attention& op) {
   const KvView& kv = op.kv;
-  CacheType type = CacheType::f32;
-  if (kv.keys.dtype == DType::f16) type = CacheType::f16;
-  if (kv.keys.dtype == DType::bf16) type = CacheType::bf16;
   return {.q = op.q.as<float>(),
           .out = op.out.as<float>(),
           .q_stride = op.q.row_stride,
@@ -50,7 +48,7 @@ AttentionProblem problem_of(const op::Attention& op) {
           .values = kv.values.data,
           .key_stride = kv.keys.row_stride,
           .value_stride = kv.values.row_stride,
-          .type = type,
+          .type = cache_type(kv.keys.dtype),
           .row_begin = kv.row_begin.as<int32_t>(),
           .length = kv.length.as<int32_t>(),
           .segment_begin = kv.segment_begin.as<int32_t>(),

@@ -10,11 +10,11 @@
 
 #include <cstdint>
 
+#include "backend/cpu/kernels/cache_type.h"
+
 namespace spate::cpu {
 
 constexpr int kKeyBlock = 128;
-
-enum class CacheType : uint8_t { f32, f16, bf16 };
 
 // All strides count elements.
 struct AttentionProblem {

@@ -7,10 +7,12 @@
 namespace spate::cpu::SPATE_ISA {
 
 extern const AttentionKernels kAttention;
+extern const RowKernels kRows;
 
 const KernelTable kTable{
     .isa = SPATE_TEXT(SPATE_ISA),
     .attention = &kAttention,
+    .rows = &kRows,
 };
 
 }  // namespace spate::cpu::SPATE_ISA
