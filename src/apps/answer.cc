@@ -131,9 +131,8 @@ Json flat_logprobs(const std::vector<TokenLogprob>& logprobs) {
     values.push_back(logprob_json(one.logprob));
     tops.emplace_back(std::move(top));
   }
-  return JsonObject{{"token_ids", std::move(tokens)},
-                    {"logprobs", std::move(values)},
-                    {"top", std::move(tops)}};
+  return JsonObject{
+      {"token_ids", std::move(tokens)}, {"logprobs", std::move(values)}, {"top", std::move(tops)}};
 }
 
 Json openai_choice(const AnswerFormat& format, const InputRow& row, const RowAnswer& answer,
@@ -294,8 +293,8 @@ std::string answer_line(const AnswerFormat& format, const InputRow& row, const R
 
 std::string error_line(const InputRow& row, const RowError& error, bool inline_errors) {
   const Json custom_id = row.has_custom_id ? Json(row.id) : Json();
-  const Json what = JsonObject{
-      {"code", error.code}, {"message", error.message}, {"retryable", error.retryable}};
+  const Json what =
+      JsonObject{{"code", error.code}, {"message", error.message}, {"retryable", error.retryable}};
   if (inline_errors && row.openai) {
     return Json(JsonObject{{"id", "batch_req_" + hex(stable_hash(row.id))},
                            {"custom_id", custom_id},

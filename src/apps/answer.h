@@ -1,5 +1,5 @@
-// What came of one row, and its line in the output: the OpenAI batch line, a flat line, or token ids
-// alone. docs/rows.md shows each form. Pure functions of values.
+// What came of one row, and its line in the output: the OpenAI batch line, a flat line, or token
+// ids alone. docs/rows.md shows each form. Pure functions of values.
 #pragma once
 
 #include <cstdint>

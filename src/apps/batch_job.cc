@@ -8,9 +8,9 @@
 namespace spate {
 namespace {
 
-constexpr double kDrainSeconds = 10;   // what rows that run get after a signal
-constexpr double kLookSeconds = 0.1;   // how often signals and the display are looked at
-constexpr size_t kLinesAhead = 256;    // read and not yet prepared
+constexpr double kDrainSeconds = 10;  // what rows that run get after a signal
+constexpr double kLookSeconds = 0.1;  // how often signals and the display are looked at
+constexpr size_t kLinesAhead = 256;   // read and not yet prepared
 
 }  // namespace
 
@@ -93,6 +93,8 @@ void BatchJob::enter(Work work, JsonParser& parser) {
     error = rejected.error();
   } catch (const Error& failed) {
     error = RowError{"tokenizer_error", failed.what(), false};
+  } catch (const std::exception& failed) {  // too large for memory, say: one row's fault
+    error = RowError{"engine_error", failed.what(), false};
   }
   if (!admission_.enter(work.place)) {
     return;
@@ -170,11 +172,15 @@ void BatchJob::finish(const std::shared_ptr<LiveRow>& row) {
 
 void BatchJob::reject(int64_t place, const InputRow& row, const RowError& error) {
   tally_.count_failure(error.code);
+  if (options_.verbose) {
+    notices_.add(
+        cat("row ", row.id, " (line ", row.index + 1, "): ", error.code, ": ", error.message));
+  }
   admission_.leave(output_.put_error(place, row, error));
-  const TallyNumbers numbers = tally_.numbers();
-  if (options_.error_limit.exceeded(numbers.failed, numbers.done())) {
-    stop_admitting(cat(numbers.failed, " failed rows, the last one with ", error.code, ": ",
-                       error.message));
+  const Tally::Outcomes outcomes = tally_.outcomes();
+  if (options_.error_limit.exceeded(outcomes.failed, outcomes.done)) {
+    stop_admitting(
+        cat(outcomes.failed, " failed rows, the last one with ", error.code, ": ", error.message));
   }
 }
 
@@ -241,7 +247,15 @@ void BatchJob::drain() {
   give_up_ = !since_signal_ || since_signal_->seconds() > kDrainSeconds || running_.empty();
 }
 
-JobEnd BatchJob::run(const StopSignals& signals, ProgressDisplay& display, int64_t rows_total) {
+void BatchJob::tell_notices(ProgressDisplay& display, LogFile& log) {
+  for (const std::string& notice : notices_.take()) {
+    display.note(notice);
+    log.write(notice);
+  }
+}
+
+JobEnd BatchJob::run(const StopSignals& signals, ProgressDisplay& display, LogFile& log,
+                     int64_t rows_total) {
   clock_.restart();
   preparing_ = options_.preparers;
   threads_.emplace_back([this] { read_lines(); });
@@ -254,9 +268,7 @@ JobEnd BatchJob::run(const StopSignals& signals, ProgressDisplay& display, int64
     }
     watch_signals(signals);
     drain();
-    for (const std::string& notice : notices_.take()) {
-      display.note(notice);
-    }
+    tell_notices(display, log);
     if (display.due()) {
       display.show(counts(rows_total));
     }
@@ -269,13 +281,13 @@ JobEnd BatchJob::run(const StopSignals& signals, ProgressDisplay& display, int64
     thread.join();
   }
   threads_.clear();
+  tell_notices(display, log);
   display.show(counts(rows_total));
   display.finish();
   if (failure_ != nullptr) {
     std::rethrow_exception(failure_);
   }
-  const int64_t done = tally_.numbers().done();
-  tally_.count_dropped(entered_ - done);
+  tally_.count_dropped(entered_ - tally_.outcomes().done);
   const bool complete = stopped_by_.empty();
   return {.rows_entered = entered_,
           .complete = complete,

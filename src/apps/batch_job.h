@@ -3,8 +3,9 @@
 //
 //   reader -> lines -> prepare -> Admission -> Engine -> events -> RowOutput
 //
-// Rows enter the engine in the order of the input and leave as they finish. What is in memory is
-// bounded by the admission window, whatever the size of the input.
+// Rows pass the door in the order of the input and leave as they finish. What is in memory is
+// bounded by the admission window, whatever the size of the input. Every row that passed the door
+// gets one outcome, or is counted as dropped when the job ends early.
 #pragma once
 
 #include <atomic>
@@ -20,6 +21,7 @@
 
 #include "apps/admission.h"
 #include "apps/live_row.h"
+#include "apps/log_file.h"
 #include "apps/progress.h"
 #include "apps/reader.h"
 #include "apps/row_output.h"
@@ -41,20 +43,21 @@ struct ErrorLimit {
 struct JobOptions {
   std::string input = "-";
   ParseOptions parse;
-  int64_t offset = 0;    // rows passed over
-  int64_t limit = -1;    // rows taken; -1: all
-  int64_t window = 1024; // rows inside at once
-  int preparers = 1;     // threads
+  int64_t offset = 0;     // rows passed over
+  int64_t limit = -1;     // rows taken; -1: all
+  int64_t window = 1024;  // rows inside at once
+  int preparers = 1;      // threads
   ErrorLimit error_limit;
   bool row_stats = false;
+  bool verbose = false;  // a note for every failed row
   AnswerFormat answers;
 };
 
 struct JobEnd {
   int64_t rows_entered = 0;  // rows that were taken from the input
   bool complete = true;
-  std::string stopped_by;    // when not complete
-  int signal = 0;            // that stopped it, or 0
+  std::string stopped_by;  // when not complete
+  int signal = 0;          // that stopped it, or 0
   double seconds = 0;
 };
 
@@ -66,7 +69,8 @@ class BatchJob {
 
   // Runs to the end of the input, or until a signal or too many errors stop it. Throws what ended
   // it otherwise: a failed engine, a full disk.
-  JobEnd run(const StopSignals& signals, ProgressDisplay& display, int64_t rows_total);
+  JobEnd run(const StopSignals& signals, ProgressDisplay& display, LogFile& log,
+             int64_t rows_total);
 
  private:
   struct Work {
@@ -89,6 +93,7 @@ class BatchJob {
   void fail_with(std::exception_ptr failure);
   void watch_signals(const StopSignals& signals);
   void drain();
+  void tell_notices(ProgressDisplay& display, LogFile& log);
   ProgressCounts counts(int64_t rows_total) const;
 
   Engine& engine_;

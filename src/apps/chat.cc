@@ -15,7 +15,6 @@
 #include "apps/signals.h"
 #include "base/clock.h"
 #include "base/hash.h"
-#include "base/log.h"
 
 namespace spate {
 namespace {
@@ -44,6 +43,7 @@ class Conversation {
       row.messages = messages_;
     }
     PreparedRow prepared = preparer_.prepare(std::move(row));
+    prepared.params.n = 1;  // a conversation goes on with one answer
     const auto prompt_tokens = prepared.prompts.front().size();
     SampleStream stream(files_.tokenizer.get(), prepared.params);
     const Stopwatch watch;
@@ -134,7 +134,7 @@ int start(ChatFlags& flags) {
   }
   EngineOptions& options = flags.engine.options;
   options.max_num_seqs = options.max_num_seqs == 0 ? 1 : options.max_num_seqs;
-  Engine engine(files, options);
+  Engine engine = before_running([&] { return Engine(files, options); });
   Notices notices;
   const SamplingDefaults sampling =
       sampling_defaults(flags.sampling, files.checkpoint->generation(), kDefaultMaxTokens);

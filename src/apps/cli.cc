@@ -16,23 +16,31 @@ bool is_positional(const Flag& flag) { return flag.names.front() != '-'; }
 bool is_switch(const Flag& flag) { return flag.value.empty() && !is_positional(flag); }
 bool has_optional_value(const Flag& flag) { return flag.value.substr(0, 1) == "["; }
 
+// The name that messages use: the first long one.
+std::string name_of(const Flag& flag) {
+  const size_t begin = std::min(flag.names.find("--"), flag.names.size());
+  const size_t end = flag.names.find(',', begin);
+  return is_positional(flag) ? flag.names : flag.names.substr(begin, end - begin);
+}
+
 // Calls flag.set, and names the flag in what it complains about.
 void set_named(const Flag& flag, const std::string& value) {
   try {
     flag.set(value);
   } catch (const Error& error) {
-    usage_error(cat(flag.names.substr(flag.names.find(',') + 1), ": ", error.what()));
+    usage_error(cat(name_of(flag), ": ", error.what()));
   }
 }
 
 // "-o,--output FILE"
 std::string left_column(const Flag& flag) {
   std::string text = flag.names;
+  if (!is_positional(flag) && text.substr(0, 2) == "--") {
+    text.insert(0, "    ");  // long names line up below "-o, "
+  }
   const size_t comma = text.find(',');
   if (comma != std::string::npos) {
     text.replace(comma, 1, ", ");
-  } else if (!is_positional(flag)) {
-    text.insert(0, "    ");  // long names line up below "-o, "
   }
   if (flag.value.empty()) {
     return text;
@@ -44,9 +52,9 @@ std::vector<std::string> long_names(const CommandLine& command) {
   std::vector<std::string> names;
   for (const FlagGroup& group : command.groups) {
     for (const Flag& flag : group.flags) {
-      const size_t at = flag.names.find("--");
-      if (at != std::string::npos) {
-        names.push_back(flag.names.substr(at));
+      for (size_t at = flag.names.find("--"); at != std::string::npos;
+           at = flag.names.find("--", at + 1)) {
+        names.push_back(flag.names.substr(at, flag.names.find(',', at) - at));
       }
     }
   }
@@ -77,8 +85,8 @@ void append_wrapped(std::string& out, std::string_view text, size_t indent, size
 
 std::string unknown_argument(const CommandLine& command, const std::string& argument) {
   if (argument.front() != '-') {
-    return cat("'", argument, "' is one argument too many; ", command.name, " takes: ",
-               command.usage);
+    return cat("'", argument, "' is one argument too many; ", command.name,
+               " takes: ", command.usage);
   }
   const std::string name = argument.substr(0, argument.find('='));
   const std::string near = nearest_word(name, long_names(command));
@@ -188,7 +196,7 @@ bool parse_command_line(const CommandLine& command, const std::vector<std::strin
   }
   for (const FlagGroup& group : command.groups) {
     for (const Flag& flag : group.flags) {
-      const std::string name = flag.names.substr(flag.names.find(',') + 1);
+      const std::string name = name_of(flag);
       if (flag.required && app.count(name) == 0) {
         usage_error(cat(name, " is missing; usage: ", command.name, " ", command.usage));
       }
@@ -235,9 +243,8 @@ SetFlag into(int64_t& target, int64_t least, int64_t most) {
   return [&target, least, most](const std::string& value) {
     const int64_t number = parse_integer(value);
     if (number < least || number > most) {
-      usage_error(most == INT64_MAX
-                      ? cat("expected at least ", least, ", found ", number)
-                      : cat("expected ", least, " to ", most, ", found ", number));
+      usage_error(most == INT64_MAX ? cat("expected at least ", least, ", found ", number)
+                                    : cat("expected ", least, " to ", most, ", found ", number));
     }
     target = number;
   };

@@ -19,7 +19,7 @@ namespace spate {
 using SetFlag = std::function<void(const std::string& value)>;
 
 struct Flag {
-  std::string names;     // "-o,--output"; a name without a dash is a positional: "MODEL"
+  std::string names;  // "-o,--output"; a name without a dash is a positional: "MODEL"
   // What the help calls its value: "FILE"; empty for a switch. "[SEED]": may be left out, and is
   // given with "=", so that it never takes the argument that follows.
   std::string value;

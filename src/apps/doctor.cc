@@ -28,7 +28,7 @@ struct Findings {
   std::string cpu, instruction_sets;
   int processors = 0;
   MemoryInfo memory;
-  double read_gb_per_s = 0;    // all threads summing a large array
+  double read_gb_per_s = 0;  // all threads summing a large array
   double matmul_gflop_per_s = 0;
   std::string disk_folder, disk_note;
   double disk_mb_per_s = 0;
@@ -56,9 +56,9 @@ std::map<std::string, std::string> read_pairs(const std::string& path) {
 // Of the sets that matter to matrix products, those that the processor lists.
 std::string interesting_sets(const std::string& flags) {
   std::string text;
-  for (const std::string_view name : {"sse4_2", "avx", "f16c", "fma", "avx2", "avx512f", "avx512bw",
-                                      "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile",
-                                      "amx_int8", "amx_bf16"}) {
+  for (const std::string_view name :
+       {"sse4_2", "avx", "f16c", "fma", "avx2", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16",
+        "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"}) {
     if ((" " + flags + " ").find(cat(" ", name, " ")) != std::string::npos) {
       text.append(text.empty() ? "" : " ").append(name);
     }
@@ -173,13 +173,12 @@ Findings examine(const std::string& folder, bool quick) {
 std::string gpu_text(const Findings& findings) {
   std::string text;
   for (const CudaDevice& device : findings.cuda.devices) {
-    text += cat(text.empty() ? "" : "\n        ", device.index, ": ", device.name, "  sm_",
-                device.compute_major, device.compute_minor, "  ",
-                bytes_text(static_cast<double>(device.free_bytes)), " free of ",
-                bytes_text(static_cast<double>(device.total_bytes)),
-                device.read_gb_per_s > 0
-                    ? "  reads " + with_commas(device.read_gb_per_s) + " GB/s"
-                    : "");
+    text += cat(
+        text.empty() ? "" : "\n        ", device.index, ": ", device.name, "  sm_",
+        device.compute_major, device.compute_minor, "  ",
+        bytes_text(static_cast<double>(device.free_bytes)), " free of ",
+        bytes_text(static_cast<double>(device.total_bytes)),
+        device.read_gb_per_s > 0 ? "  reads " + with_commas(device.read_gb_per_s) + " GB/s" : "");
   }
   if (text.empty()) {
     text = findings.driver_gpus.empty()
@@ -227,7 +226,8 @@ void print(const Findings& findings, bool quick) {
                      bytes_text(static_cast<double>(findings.memory.total))));
   if (!quick) {
     line("reads", fixed(findings.read_gb_per_s, 1) + " GB/s, all processors summing 256 MiB");
-    line("matmul", fixed(findings.matmul_gflop_per_s, 1) + " GFLOP/s, f32 [256,1024] x [1024,1024]");
+    line("matmul",
+         fixed(findings.matmul_gflop_per_s, 1) + " GFLOP/s, f32 [256,1024] x [1024,1024]");
     line("disk", findings.disk_note.empty()
                      ? cat("writes ", with_commas(findings.disk_mb_per_s), " MB/s to ",
                            findings.disk_folder, " (64 MiB with fdatasync)")

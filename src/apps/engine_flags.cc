@@ -3,8 +3,6 @@
 #include <climits>
 #include <cstdlib>
 
-#include "base/files.h"
-
 namespace spate {
 namespace {
 
@@ -67,8 +65,8 @@ Choices<Order> orders() {
 }
 
 Flag model_flag(EngineFlags& flags) {
-  return {"MODEL", "", "a .gguf file or a folder with Hugging Face files", "", into(flags.model),
-          true};
+  return {"MODEL",           "",  "a .gguf file or a folder with Hugging Face files", "",
+          into(flags.model), true};
 }
 
 Flag random_weights_flag(EngineFlags& flags) {
@@ -125,13 +123,8 @@ FlagGroup engine_flag_group(EngineFlags& flags) {
 }
 
 ModelFiles open_model(const EngineFlags& flags) {
-  if (!file_exists(flags.model)) {
-    throw Error(cat("model ", flags.model, ": no such file or folder; give the path of a .gguf file "
-                    "or of a folder with Hugging Face files. To download one: hf download ",
-                    "OWNER/NAME --local-dir ", flags.model),
-                ExitCode::usage);
-  }
-  return open_model_files(flags.model, flags.random_weights, flags.chat_template);
+  return before_running(
+      [&] { return open_model_files(flags.model, flags.random_weights, flags.chat_template); });
 }
 
 std::string model_name(const std::string& path) {

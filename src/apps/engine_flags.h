@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apps/cli.h"
+#include "base/check.h"
 #include "engine/engine.h"
 
 namespace spate {
@@ -14,8 +15,8 @@ struct EngineFlags {
   std::string model;  // as given
   EngineOptions options;
   std::optional<RandomWeights> random_weights;
-  std::string chat_template;    // a file, or empty
-  bool longest_row = false;     // --max-model-len auto: as long as the longest row needs
+  std::string chat_template;  // a file, or empty
+  bool longest_row = false;   // --max-model-len auto: as long as the longest row needs
 };
 
 Flag model_flag(EngineFlags& flags);  // the positional MODEL and where its weights come from
@@ -26,7 +27,18 @@ FlagGroup engine_flag_group(EngineFlags& flags);  // "engine": memory, schedule,
 Choices<Schedule> schedules();
 Choices<Order> orders();
 
-// Opens what MODEL names; for a path that is not there the error says how to download one.
+// What fails before anything has run is the fault of the model or the flags: exit code 2, unless
+// the error has a code of its own.
+template <class Action>
+auto before_running(const Action& action) {
+  try {
+    return action();
+  } catch (const Error& error) {
+    throw Error(error.what(), error.code() == ExitCode::engine ? ExitCode::usage : error.code());
+  }
+}
+
+// Opens what MODEL names.
 ModelFiles open_model(const EngineFlags& flags);
 
 std::string model_name(const std::string& path);  // "SmolLM2-135M-Instruct.Q4_1" of its path

@@ -73,27 +73,27 @@ Json to_json(const ModelFiles& files, const MemoryPlan& plan, bool tensors) {
                                           {"elements", total.elements},
                                           {"bytes", total.bytes}});
   }
-  Json json = JsonObject{
-      {"model", model_name(files.path)},
-      {"path", files.path},
-      {"file", files.checkpoint->describe()},
-      {"config", config_json(files.checkpoint->config())},
-      {"parameters", plan.parameters},
-      {"types", std::move(formats)},
-      {"tokenizer", tokenizer_json(files)},
-      {"chat_template", files.chat_template.has_value()},
-      {"end_tokens", JsonArray(files.end_tokens.begin(), files.end_tokens.end())},
-      {"plan", JsonObject{{"free_bytes", uint64_t{plan.memory.free}},
-                          {"budget_bytes", plan.budget},
-                          {"weights_bytes", plan.weights},
-                          {"workspace_bytes", plan.workspace},
-                          {"kv_bytes", plan.kv_bytes},
-                          {"kv_tokens", plan.kv_tokens},
-                          {"kv_bytes_per_token", plan.kv_bytes_per_token},
-                          {"kv_type", name_of(plan.kv_type)},
-                          {"max_model_len", plan.max_length},
-                          {"max_num_seqs", plan.max_rows},
-                          {"max_num_batched_tokens", plan.max_step_tokens}}}};
+  Json json =
+      JsonObject{{"model", model_name(files.path)},
+                 {"path", files.path},
+                 {"file", files.checkpoint->describe()},
+                 {"config", config_json(files.checkpoint->config())},
+                 {"parameters", plan.parameters},
+                 {"types", std::move(formats)},
+                 {"tokenizer", tokenizer_json(files)},
+                 {"chat_template", files.chat_template.has_value()},
+                 {"end_tokens", JsonArray(files.end_tokens.begin(), files.end_tokens.end())},
+                 {"plan", JsonObject{{"free_bytes", uint64_t{plan.memory.free}},
+                                     {"budget_bytes", plan.budget},
+                                     {"weights_bytes", plan.weights},
+                                     {"workspace_bytes", plan.workspace},
+                                     {"kv_bytes", plan.kv_bytes},
+                                     {"kv_tokens", plan.kv_tokens},
+                                     {"kv_bytes_per_token", plan.kv_bytes_per_token},
+                                     {"kv_type", name_of(plan.kv_type)},
+                                     {"max_model_len", plan.max_length},
+                                     {"max_num_seqs", plan.max_rows},
+                                     {"max_num_batched_tokens", plan.max_step_tokens}}}};
   if (tensors) {
     json.set("tensors", tensors_json(*files.checkpoint));
   }
@@ -107,9 +107,9 @@ std::string tokenizer_text(const ModelFiles& files) {
   const auto token = [&](const std::optional<Token>& id) {
     return id ? cat(*id, " ", files.tokenizer->bytes(*id)) : std::string("none");
   };
-  return cat(files.tokenizer->kind(), "  ", with_commas(int64_t{files.tokenizer->vocabulary_size()}),
-             " tokens  bos ", token(files.tokenizer->bos()), "  eos ",
-             token(files.tokenizer->eos()));
+  return cat(files.tokenizer->kind(), "  ",
+             with_commas(int64_t{files.tokenizer->vocabulary_size()}), " tokens  bos ",
+             token(files.tokenizer->bos()), "  eos ", token(files.tokenizer->eos()));
 }
 
 void print(const ModelFiles& files, const MemoryPlan& plan, const std::string& device,
@@ -117,13 +117,12 @@ void print(const ModelFiles& files, const MemoryPlan& plan, const std::string& d
   const Config& config = files.checkpoint->config();
   PlanLines lines = plan_lines(files, plan, device, utilization);
   const auto insert = lines.begin() + 1;
-  PlanLines about{
-      {"file", files.checkpoint->describe()},
-      {"sizes", cat("width ", config.width, "  heads ", config.heads, " of ", config.head_width,
-                    " (kv ", config.kv_heads, ")  inner ", config.inner_width, "  vocabulary ",
-                    with_commas(config.vocabulary), "  positions ",
-                    with_commas(config.max_positions),
-                    config.tied_embeddings ? "  head tied to the embedding" : "")}};
+  PlanLines about{{"file", files.checkpoint->describe()},
+                  {"sizes", cat("width ", config.width, "  heads ", config.heads, " of ",
+                                config.head_width, " (kv ", config.kv_heads, ")  inner ",
+                                config.inner_width, "  vocabulary ", with_commas(config.vocabulary),
+                                "  positions ", with_commas(config.max_positions),
+                                config.tied_embeddings ? "  head tied to the embedding" : "")}};
   for (const auto& [name, total] : totals_by_format(*files.checkpoint)) {
     about.emplace_back("type", cat(name, "  ", total.tensors, " tensors  ",
                                    count_text(static_cast<double>(total.elements)), " elements  ",

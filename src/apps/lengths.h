@@ -1,5 +1,5 @@
-// Lengths of benchmark rows: from a CSV file ("prompt_tokens,output_tokens", header optional) or one
-// pair many times; and prompts of such lengths from random token ids.
+// Lengths of benchmark rows: from a CSV file ("prompt_tokens,output_tokens", header optional) or
+// one pair many times; and prompts of such lengths from random token ids.
 #pragma once
 
 #include <cstdint>

@@ -14,6 +14,7 @@ LiveRow::LiveRow(PreparedRow prepared, int64_t place, const Tokenizer* tokenizer
   for (const std::vector<Token>& prompt : prepared_.prompts) {
     LivePrompt live;
     live.answer.prompt_tokens = static_cast<int64_t>(prompt.size());
+    live.open = params.n;
     for (int64_t i = 0; i < params.n; ++i) {
       live.samples.emplace_back(tokenizer, params);
     }
@@ -50,7 +51,8 @@ bool LiveRow::take(size_t prompt, Event event, double now) {
   }
   sample.push(event);
   if (event.finish) {
-    check(open_samples_ > 0, "an event for a row that is finished");
+    check(live.open > 0, "an event for a row that is finished");
+    --live.open;
     --open_samples_;
     times_.finished = now;
     if (event.sample == 0) {
@@ -62,12 +64,13 @@ bool LiveRow::take(size_t prompt, Event event, double now) {
                         code == "out_of_kv" || code.empty()};
     }
   }
-  const bool all_stopped =
-      std::all_of(live.samples.begin(), live.samples.end(),
-                  [](const SampleStream& one) { return one.stopped(); });
-  const bool cancel = all_stopped && !live.cancelled && !event.finish;
-  live.cancelled = live.cancelled || cancel;
-  return cancel;
+  if (live.cancelled || live.open == 0 ||
+      std::any_of(live.samples.begin(), live.samples.end(),
+                  [](const SampleStream& one) { return one.wants_more(); })) {
+    return false;
+  }
+  live.cancelled = true;
+  return true;
 }
 
 RowAnswer LiveRow::take_answer(bool with_stats) {

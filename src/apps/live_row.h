@@ -21,12 +21,12 @@ class LiveRow {
   std::vector<Request> take_requests(uint64_t first_id, double now);
 
   // Takes an event of the prompt. Returns true when the request should be cancelled: every sample
-  // has met its stop string.
+  // that the engine still runs has met its stop string.
   bool take(size_t prompt, Event event, double now);
 
   bool finished() const { return open_samples_ == 0; }
   const std::optional<RowError>& error() const { return error_; }  // of a finished row
-  RowAnswer take_answer(bool with_stats);                          // of a finished row without error
+  RowAnswer take_answer(bool with_stats);  // of a finished row without error
 
   const InputRow& row() const { return prepared_.row; }
   int64_t place() const { return place_; }
@@ -38,6 +38,7 @@ class LiveRow {
   struct LivePrompt {
     PromptAnswer answer;
     std::vector<SampleStream> samples;
+    int64_t open = 0;  // samples that the engine still runs
     bool cancelled = false;
   };
 

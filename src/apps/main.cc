@@ -21,6 +21,14 @@ void print_overview(std::FILE* out) {
   std::fputs("\nspate --version prints the version\n", out);
 }
 
+// Data that could not be written must not look like success.
+int after(int code) {
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    fail("stdout: cannot write all of the output");
+  }
+  return code;
+}
+
 int dispatch(const Arguments& arguments) {
   if (arguments.empty()) {
     print_overview(stderr);
@@ -43,9 +51,9 @@ int dispatch(const Arguments& arguments) {
     known.emplace_back(command.name);
   }
   const std::string near = nearest_word(name, known);
-  usage_error(cat("unknown command '", name, "'; ",
-                  near.empty() ? "commands: " + join_words(known, ", ")
-                               : "did you mean " + near + "?"));
+  usage_error(
+      cat("unknown command '", name, "'; ",
+          near.empty() ? "commands: " + join_words(known, ", ") : "did you mean " + near + "?"));
 }
 
 }  // namespace
@@ -54,7 +62,7 @@ int dispatch(const Arguments& arguments) {
 int main(int count, char** values) {
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of write(), with its own message
   try {
-    return spate::dispatch({values + 1, values + count});
+    return spate::after(spate::dispatch({values + 1, values + count}));
   } catch (const spate::Error& error) {
     std::fprintf(stderr, "spate: %s\n", error.what());
     return static_cast<int>(error.code());

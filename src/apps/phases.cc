@@ -47,13 +47,6 @@ Phases find_phases(const EngineStats& stats) {
     if (mean_rows(slice) < most / 2) {
       phases.under_half_seconds += slice.seconds;
     }
-    // The token that ends a prompt is drawn in the same step, so a pure prefill has outputs too.
-    constexpr int64_t kNearlyNothing = 10;
-    if (slice.prompt_tokens > 0 && slice.output_tokens <= slice.prompt_tokens / kNearlyNothing) {
-      add(phases.prefill, slice, slice.prompt_tokens);
-    } else if (slice.prompt_tokens == 0) {
-      add(phases.decode, slice, slice.output_tokens);
-    }
   }
   return phases;
 }
@@ -63,8 +56,8 @@ int64_t rows_percentile(const EngineStats& stats, double share) {
   for (const int64_t count : stats.steps_by_rows) {
     steps += count;
   }
-  const auto wanted = std::max<int64_t>(
-      static_cast<int64_t>(std::ceil(share * static_cast<double>(steps))), 1);
+  const auto wanted =
+      std::max<int64_t>(static_cast<int64_t>(std::ceil(share * static_cast<double>(steps))), 1);
   int64_t passed = 0;
   for (size_t rows = 0; rows < stats.steps_by_rows.size(); ++rows) {
     passed += stats.steps_by_rows[rows];

@@ -1,6 +1,6 @@
 // What the engine's time slices say about a run: how long it took to fill the batch, how long it
-// ran full, how long it emptied, and how fast prompts and outputs were computed. Pure arithmetic;
-// docs/report.md defines every number.
+// ran full, how long it emptied, and how fast prompts and outputs were computed meanwhile. Pure
+// arithmetic; docs/report.md defines every number.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,11 @@ struct Rate {
 };
 
 struct Phases {
-  double ramp_seconds = 0;    // until the batch first had 95 % of the most rows it ever had
-  double steady_seconds = 0;  // from there to the last slice that computed prompt tokens
-  double tail_seconds = 0;    // after it
+  double ramp_seconds = 0;            // until the batch first had 95 % of the most rows it ever had
+  double steady_seconds = 0;          // from there to the last slice that computed prompt tokens
+  double tail_seconds = 0;            // after it
   Rate steady_prompt, steady_output;  // within the steady part; empty when there is none
-  Rate prefill;  // prompt tokens of slices that did (nearly) nothing else
-  Rate decode;   // output tokens of slices without prompt tokens
-  double under_half_seconds = 0;  // fewer rows than half of the most
+  double under_half_seconds = 0;      // fewer rows than half of the most
 };
 
 Phases find_phases(const EngineStats& stats);

@@ -13,9 +13,8 @@ std::string weight_type(const Checkpoint& checkpoint) {
   for (const TensorInfo& tensor : checkpoint.tensors()) {
     bytes[std::string(tensor.format->name)] += tensor.bytes;
   }
-  const auto most = std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) {
-    return a.second < b.second;
-  });
+  const auto most = std::max_element(
+      bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == bytes.end() ? checkpoint.config().dtype + " (random)" : most->first;
 }
 
@@ -24,18 +23,18 @@ PlanLines plan_lines(const ModelFiles& files, const MemoryPlan& plan, const std:
   const Config& config = files.checkpoint->config();
   const auto bytes = [](auto count) { return bytes_text(static_cast<double>(count)); };
   return {
-      {"model", cat(model_name(files.path), "  ", weight_type(*files.checkpoint), "  ",
-                    config.architecture, "  ", config.layers, " layers  ",
-                    count_text(static_cast<double>(plan.parameters)), "   weights ",
-                    bytes(plan.weights))},
+      {"model",
+       cat(model_name(files.path), "  ", weight_type(*files.checkpoint), "  ", config.architecture,
+           "  ", config.layers, " layers  ", count_text(static_cast<double>(plan.parameters)),
+           "   weights ", bytes(plan.weights))},
       {"device", cat(device, "   free ", bytes(plan.memory.free), " of ", bytes(plan.memory.total),
                      "   plan ", utilization, " = ", bytes(plan.budget))},
-      {"memory", cat("weights ", bytes(plan.weights), " | workspace ", bytes(plan.workspace),
-                     " | kv ", bytes(plan.kv_bytes), " = ", with_commas(plan.kv_tokens),
-                     " tokens (", name_of(plan.kv_type), ", ", bytes(plan.kv_bytes_per_token),
-                     " each)")},
-      {"limits", cat("max-model-len ", with_commas(plan.max_length), "   rows <= ",
-                     with_commas(plan.max_rows), "   step tokens ",
+      {"memory",
+       cat("weights ", bytes(plan.weights), " | workspace ", bytes(plan.workspace), " | kv ",
+           bytes(plan.kv_bytes), " = ", with_commas(plan.kv_tokens), " tokens (",
+           name_of(plan.kv_type), ", ", bytes(plan.kv_bytes_per_token), " each)")},
+      {"limits", cat("max-model-len ", with_commas(plan.max_length),
+                     "   rows <= ", with_commas(plan.max_rows), "   step tokens ",
                      with_commas(plan.max_step_tokens))},
   };
 }

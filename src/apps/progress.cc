@@ -4,13 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 
 #include "apps/figures.h"
+#include "apps/log_file.h"
 
 namespace spate {
 namespace {
@@ -21,15 +20,6 @@ size_t terminal_width() {
     return 80;
   }
   return size.ws_col;
-}
-
-std::string time_stamp() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::localtime_r(&now, &parts);
-  std::array<char, 32> text;
-  std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S", &parts);
-  return text.data();
 }
 
 void put(const std::string& text) {
@@ -52,7 +42,8 @@ Choices<ProgressMode> progress_modes() {
 }
 
 Choices<ColorMode> color_modes() {
-  return {{"auto", ColorMode::automatic}, {"always", ColorMode::always}, {"never", ColorMode::never}};
+  return {
+      {"auto", ColorMode::automatic}, {"always", ColorMode::always}, {"never", ColorMode::never}};
 }
 
 bool use_color(ColorMode mode) {
@@ -89,7 +80,8 @@ ProgressRates ProgressMeter::update(double seconds, const ProgressCounts& counts
     // Tokens that rows in flight already have are not to be done again.
     const auto started = static_cast<double>(counts.prompt_tokens + counts.output_tokens -
                                              counts.done_prompt_tokens - counts.done_output_tokens);
-    const double left = std::max(0.0, mean * static_cast<double>(rows_left) - std::max(0.0, started));
+    const double left =
+        std::max(0.0, mean * static_cast<double>(rows_left) - std::max(0.0, started));
     rates.eta_seconds = left / rate;
   }
   return rates;
@@ -146,7 +138,7 @@ ProgressDisplay::ProgressDisplay(ProgressMode mode, ColorMode color, double inte
 }
 
 bool ProgressDisplay::due() const {
-  return mode_ != ProgressMode::none && (first_ || since_show_.seconds() >= interval_);
+  return mode_ != ProgressMode::none && mode_ != ProgressMode::silent && (first_ || since_show_.seconds() >= interval_);
 }
 
 void ProgressDisplay::show(const ProgressCounts& counts) {
@@ -173,6 +165,9 @@ void ProgressDisplay::show(const ProgressCounts& counts) {
 }
 
 void ProgressDisplay::note(const std::string& text) {
+  if (mode_ == ProgressMode::silent) {
+    return;
+  }
   clear();
   if (mode_ == ProgressMode::json) {
     put(Json(JsonObject{{"event", "note"}, {"text", text}}).dump() + "\n");

@@ -12,7 +12,7 @@
 
 namespace spate {
 
-enum class ProgressMode { automatic, bar, plain, json, none };
+enum class ProgressMode { automatic, bar, plain, json, none, silent };  // silent: not even notes
 enum class ColorMode { automatic, always, never };
 
 Choices<ProgressMode> progress_modes();
@@ -23,7 +23,7 @@ struct ProgressCounts {
   int64_t rows_total = -1;  // -1: not known, the input is a pipe
   int64_t rows_done = 0;    // with an outcome: answered, failed or skipped
   int64_t failed = 0;
-  int64_t running = 0, waiting = 0;  // in the engine
+  int64_t running = 0, waiting = 0;                        // in the engine
   int64_t prompt_tokens = 0, output_tokens = 0;            // computed and drawn so far
   int64_t done_prompt_tokens = 0, done_output_tokens = 0;  // of answered rows
   int64_t answered = 0;
@@ -64,11 +64,11 @@ class ProgressDisplay {
   ProgressDisplay(const ProgressDisplay&) = delete;
   ProgressDisplay& operator=(const ProgressDisplay&) = delete;
 
-  bool due() const;                          // time for the next show()
+  bool due() const;  // time for the next show()
   void show(const ProgressCounts& counts);
-  void note(const std::string& text);        // a line of its own, above the bar
-  void stage(const std::string& text);       // what happens before rows run: "loading"
-  void finish();                             // takes the bar away
+  void note(const std::string& text);   // a line of its own, above the bar
+  void stage(const std::string& text);  // what happens before rows run: "loading"
+  void finish();                        // takes the bar away
 
  private:
   void clear();

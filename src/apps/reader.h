@@ -1,5 +1,5 @@
-// Lines of a file or of stdin, one by one and without reading ahead more than a block: the input may
-// be larger than memory and may still be growing.
+// Lines of a file or of stdin, one by one and without reading ahead more than a block: the input
+// may be larger than memory and may still be growing.
 //
 // A LineReader belongs to one thread; `stop` may be set by any.
 #pragma once
@@ -12,9 +12,9 @@
 namespace spate {
 
 struct Line {
-  int64_t index = 0;   // 0-based; blank lines count
-  int64_t end = 0;     // byte offset behind the line and its newline
-  std::string text;    // without "\n" or "\r\n"
+  int64_t index = 0;  // 0-based; blank lines count
+  int64_t end = 0;    // byte offset behind the line and its newline
+  std::string text;   // without "\n" or "\r\n"
 };
 
 class LineReader {
@@ -33,7 +33,7 @@ class LineReader {
 
   std::string path_;
   int file_ = -1;
-  std::string block_;     // bytes read and not yet given out, from start_ on
+  std::string block_;  // bytes read and not yet given out, from start_ on
   size_t start_ = 0;
   bool ended_ = false;
   int64_t index_ = 0, offset_ = 0;
@@ -41,7 +41,7 @@ class LineReader {
 
 // What one pass over a regular file finds without parsing it.
 struct InputSize {
-  int64_t rows = 0;   // lines that are not blank
+  int64_t rows = 0;  // lines that are not blank
   int64_t bytes = 0;
   bool looks_like_json = false;  // the first character that is not a space is { or [
 };

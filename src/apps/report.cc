@@ -92,7 +92,8 @@ double tail_seconds(const TallyNumbers& tally, double share) {
   if (times.size() < kFewest) {
     return 0;
   }
-  const auto before = static_cast<size_t>(std::floor(static_cast<double>(times.size()) * (1 - share)));
+  const auto before =
+      static_cast<size_t>(std::floor(static_cast<double>(times.size()) * (1 - share)));
   return times.back() - times[std::max<size_t>(before, 1) - 1];
 }
 
@@ -211,8 +212,8 @@ std::string report_text(const RunFacts& facts) {
   if (numbers.tail_seconds > 0) {
     line("tail", "last 5 % of rows took " + fixed(numbers.tail_seconds, 1) + " s (" +
                      fixed(100 * ratio(numbers.tail_seconds, facts.times.run), 1) +
-                     " %)  time under half batch " +
-                     fixed(numbers.phases.under_half_seconds, 1) + " s");
+                     " %)  time under half batch " + fixed(numbers.phases.under_half_seconds, 1) +
+                     " s");
   }
   if (tally.ok > 0) {
     line("latency", latency_text("ttft", tally.first_token) + " | " +

@@ -12,10 +12,10 @@
 
 namespace spate {
 
-struct RunTimes {  // seconds
-  double load = 0;   // opening the model and bringing its weights to the device
-  double run = 0;    // from the first row read to the last row finished
-  double flush = 0;  // bringing the rest of the output to disk
+struct RunTimes {          // seconds
+  double load = 0;         // opening the model and bringing its weights to the device
+  double run = 0;          // from the first row read to the last row finished
+  double flush = 0;        // bringing the rest of the output to disk
   double input_wait = 0;   // the engine had no row although more input was to come
   double output_wait = 0;  // finished rows waited for the disk
 };

@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <cstdio>
+
 namespace spate {
 namespace {
 
@@ -10,8 +12,8 @@ std::string errors_path_of(const OutputOptions& options) {
     return options.errors;
   }
   struct stat status {};
-  const bool special = options.output == "-" || (::stat(options.output.c_str(), &status) == 0 &&
-                                                 !S_ISREG(status.st_mode));
+  const bool special = options.output == "-" ||
+                       (::stat(options.output.c_str(), &status) == 0 && !S_ISREG(status.st_mode));
   // Beside a pipe or a device there is no place for a file.
   return special ? "spate.errors.jsonl" : options.output + ".errors.jsonl";
 }
@@ -39,6 +41,13 @@ RowOutput::RowOutput(OutputOptions options)
       errors_path_(errors_path_of(options_)),
       output_((check_errors_path(errors_path_, options_.overwrite), options_.output), "--output",
               options_.overwrite) {}
+
+RowOutput::~RowOutput() {
+  try {
+    close();
+  } catch (const std::exception&) {
+  }
+}
 
 int64_t RowOutput::put_answer(int64_t place, const std::string& line) {
   return pass_on(place, line);

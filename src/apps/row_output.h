@@ -25,6 +25,9 @@ class RowOutput {
  public:
   // Opens the output, and refuses an existing errors file (exit code 2).
   explicit RowOutput(OutputOptions options);
+  ~RowOutput();  // keeps what is finished; errors are lost, so call close first
+  RowOutput(const RowOutput&) = delete;
+  RowOutput& operator=(const RowOutput&) = delete;
 
   // Each takes the outcome of the row at `place` and returns how many rows have now been passed on
   // to the writer: with `ordered` none or several.

@@ -8,11 +8,11 @@
 #include "apps/engine_flags.h"
 #include "apps/figures.h"
 #include "apps/list.h"
+#include "apps/log_file.h"
 #include "apps/plan_text.h"
 #include "apps/report.h"
 #include "apps/sampling_flags.h"
 #include "base/files.h"
-#include "base/log.h"
 #include "base/threads.h"
 
 namespace spate {
@@ -30,7 +30,7 @@ struct RunFlags {
   double progress_interval = 0;
   std::string report = "text", log;
   int64_t window = 0;
-  bool verbose = false, quiet = false, dry_run = false, fail_fast = false;
+  bool quiet = false, dry_run = false, fail_fast = false;
 };
 
 SetFlag set_error_limit(ErrorLimit& limit) {
@@ -53,7 +53,8 @@ CommandLine command_line(RunFlags& flags) {
       "spate run",
       "MODEL -i FILE|- -o FILE|- [flags]",
       "Answers every row of a file. Rows are OpenAI batch lines, short JSON rows\n"
-      "({\"id\", \"prompt\"}, {\"messages\"}, {\"prompt_token_ids\"}) or plain text, one prompt a line.",
+      "({\"id\", \"prompt\"}, {\"messages\"}, {\"prompt_token_ids\"}) or plain text, one "
+      "prompt a line.",
       {
           {"input and output",
            {model_flag(flags.engine),
@@ -88,8 +89,9 @@ CommandLine command_line(RunFlags& flags) {
              into(flags.window, 1)}}},
           {"chat",
            {chat_template_flag(flags.engine),
-            {"--template-kwargs", "JSON", "variables for the template: {\"enable_thinking\": false}",
-             "", into(flags.template_arguments)},
+            {"--template-kwargs", "JSON",
+             "variables for the template: {\"enable_thinking\": false}", "",
+             into(flags.template_arguments)},
             {"--system", "TEXT", "system message for chats that bring none", "",
              into(flags.system)}}},
           sampling_flag_group(flags.sampling),
@@ -102,21 +104,23 @@ CommandLine command_line(RunFlags& flags) {
              into(flags.progress_interval, 0.05, 86400)},
             {"--report", "text|json|FILE", "final report on stderr, or as JSON in a file", "text",
              into(flags.report)},
-            {"--log", "FILE", "also write log lines there", "", into(flags.log)},
+            {"--log", "FILE", "add plan, notes and report to a file, with times", "",
+             into(flags.log)},
             {"--dry-run", "", "print the plan and stop", "", set_true(flags.dry_run)},
             {"--color", "NAME", "auto, always, never; NO_COLOR is heeded", "auto",
              choose(flags.color, color_modes())},
-            {"-v,--verbose", "", "log more", "", set_true(flags.verbose)},
+            {"-v,--verbose", "", "say of every failed row why", "", set_true(flags.job.verbose)},
             {"-q,--quiet", "", "no plan, no progress, no report; errors only", "",
              set_true(flags.quiet)}}},
       }};
 }
 
-void set_up_log(const RunFlags& flags) {
-  set_log_level(flags.quiet ? LogLevel::error : flags.verbose ? LogLevel::debug : LogLevel::info);
-  if (!flags.log.empty()) {
-    set_log_file(flags.log);
+// Says something on stderr, unless --quiet, and in the log file, without colours.
+void say(const RunFlags& flags, LogFile& log, const std::string& text, const std::string& plain) {
+  if (!flags.quiet) {
+    std::fputs(text.c_str(), stderr);
   }
+  log.write(plain);
 }
 
 JsonObject template_arguments(const std::string& text) {
@@ -145,8 +149,9 @@ void check_flags(RunFlags& flags, const ModelFiles& files) {
                     "), so there is no text; give ids"));
   }
   if (flags.engine.longest_row && input == "-") {
-    usage_error("--max-model-len auto reads the input twice, and stdin can be read once; give a "
-                "number, or the input as a file");
+    usage_error(
+        "--max-model-len auto reads the input twice, and stdin can be read once; give a "
+        "number, or the input as a file");
   }
   if (flags.fail_fast) {
     flags.job.error_limit.rows = 0;
@@ -187,17 +192,16 @@ PlanLines rows_plan(const RunFlags& flags, const ModelFiles& files, int64_t rows
     return path == "-" ? std::string(standard) : path;
   };
   PlanLines lines;
-  lines.emplace_back(
-      "input", cat(name(flags.job.input, "stdin"), "  ",
-                   rows < 0 ? std::string("rows not known") : with_commas(rows) + " rows",
-                   "  format ", word_of(flags.job.parse.format, row_formats())));
-  lines.emplace_back(
-      "output",
-      cat(name(flags.output.output, "stdout"), "  format ",
-          word_of(flags.job.answers.format, output_formats()),
-          flags.output.ordered ? "  ordered" : "",
-          output != nullptr ? cat("   errors ", output->errors_path()) : "",
-          flags.output.output == "-" ? "   (stdout: nothing to resume from)" : ""));
+  lines.emplace_back("input",
+                     cat(name(flags.job.input, "stdin"), "  ",
+                         rows < 0 ? std::string("rows not known") : with_commas(rows) + " rows",
+                         "  format ", word_of(flags.job.parse.format, row_formats())));
+  lines.emplace_back("output",
+                     cat(name(flags.output.output, "stdout"), "  format ",
+                         word_of(flags.job.answers.format, output_formats()),
+                         flags.output.ordered ? "  ordered" : "",
+                         output != nullptr ? cat("   errors ", output->errors_path()) : "",
+                         flags.output.output == "-" ? "   (stdout: nothing to resume from)" : ""));
   lines.emplace_back("sampling", sampling);
   lines.emplace_back("chat", files.chat_template
                                  ? (flags.engine.chat_template.empty()
@@ -207,16 +211,14 @@ PlanLines rows_plan(const RunFlags& flags, const ModelFiles& files, int64_t rows
   return lines;
 }
 
-void write_report(const RunFlags& flags, const RunFacts& facts) {
-  if (flags.report != "text" && flags.report != "json") {
-    LineFile(flags.report, "--report", true).append(report_json(facts).dump() + "\n");
+void write_report(const RunFlags& flags, const RunFacts& facts, std::optional<LineFile>& file,
+                  LogFile& log) {
+  const std::string json = report_json(facts).dump() + "\n";
+  if (file) {
+    file->append(json);
   }
-  if (flags.quiet) {
-    return;
-  }
-  const std::string text =
-      flags.report == "json" ? report_json(facts).dump() + "\n" : cat("\n", report_text(facts));
-  std::fputs(text.c_str(), stderr);
+  const std::string text = report_text(facts);
+  say(flags, log, flags.report == "json" ? json : "\n" + text, text);
 }
 
 int exit_code(const JobEnd& end, const TallyNumbers& tally) {
@@ -241,9 +243,13 @@ int64_t window_of(const RunFlags& flags, const MemoryPlan& plan) {
 
 // Everything between the parsed flags and the exit code.
 int run_job(RunFlags& flags) {
-  set_up_log(flags);
+  LogFile log(flags.log);
   const StopSignals signals;
   const Stopwatch load_watch;
+  std::optional<LineFile> report_file;  // opened now: it must not fail after hours of work
+  if (flags.report != "text" && flags.report != "json" && !flags.dry_run) {
+    report_file.emplace(flags.report, "--report", true);
+  }
   const ModelFiles files = open_model(flags.engine);
   check_flags(flags, files);
   const std::optional<InputSize> size = measure_file(flags.job.input);
@@ -254,8 +260,8 @@ int run_job(RunFlags& flags) {
   }
 
   const Config& config = files.checkpoint->config();
-  const SamplingDefaults sampling = sampling_defaults(
-      flags.sampling, files.checkpoint->generation(), kDefaultMaxTokens);
+  const SamplingDefaults sampling =
+      sampling_defaults(flags.sampling, files.checkpoint->generation(), kDefaultMaxTokens);
   Notices notices;
   RowPreparer preparer(files,
                        {.defaults = sampling.params,
@@ -280,21 +286,19 @@ int run_job(RunFlags& flags) {
   if (!flags.dry_run) {
     output.emplace(flags.output);
   }
-  if (!flags.quiet) {
-    PlanLines lines = plan_lines(files, plan, device, flags.engine.options.memory_utilization);
-    const PlanLines more =
-        rows_plan(flags, files, rows, output ? &*output : nullptr, sampling.description);
-    lines.insert(lines.end(), more.begin(), more.end());
-    std::fputs(plan_text(lines, use_color(flags.color)).c_str(), stderr);
-  }
+  PlanLines lines = plan_lines(files, plan, device, flags.engine.options.memory_utilization);
+  const PlanLines more =
+      rows_plan(flags, files, rows, output ? &*output : nullptr, sampling.description);
+  lines.insert(lines.end(), more.begin(), more.end());
+  say(flags, log, plan_text(lines, use_color(flags.color)), plan_text(lines, false));
   if (flags.dry_run) {
     return 0;
   }
 
-  ProgressDisplay display(flags.quiet ? ProgressMode::none : flags.progress, flags.color,
+  ProgressDisplay display(flags.quiet ? ProgressMode::silent : flags.progress, flags.color,
                           flags.progress_interval);
   display.stage("loading the model");
-  Engine engine(files, flags.engine.options);
+  Engine engine = before_running([&] { return Engine(files, flags.engine.options); });
   for (const std::string& warning : engine.warnings()) {
     notices.add(warning);
   }
@@ -312,7 +316,7 @@ int run_job(RunFlags& flags) {
   flags.job.answers.created = std::time(nullptr);
   Tally tally;
   BatchJob job(engine, preparer, *output, tally, notices, flags.job);
-  const JobEnd end = job.run(signals, display, rows);
+  const JobEnd end = job.run(signals, display, log, rows);
   const Stopwatch flush_watch;
   output->close();
 
@@ -325,7 +329,7 @@ int run_job(RunFlags& flags) {
   facts.engine = engine.stats();
   facts.times.input_wait = facts.engine.idle_seconds;
   facts.times.output_wait = output->waited_seconds();
-  write_report(flags, facts);
+  write_report(flags, facts, report_file, log);
   return exit_code(end, facts.tally);
 }
 

@@ -1,4 +1,5 @@
-// One sample as it comes out of the engine: tokens to text, stop strings, and the answer at the end.
+// One sample as it comes out of the engine: tokens to text, stop strings, and the answer at the
+// end.
 #pragma once
 
 #include <optional>
@@ -35,6 +36,7 @@ class SampleStream {
       }
     }
     if (event.finish) {
+      finished_ = true;
       answer_.reason = stop_.stopped() ? FinishReason::stop : event.finish->reason;
       if (decoder_ && !stop_.stopped()) {
         shown += admit(decoder_->finish());
@@ -47,7 +49,8 @@ class SampleStream {
     return shown;
   }
 
-  bool stopped() const { return stop_.stopped(); }  // by a stop string: no more tokens are wanted
+  bool stopped() const { return stop_.stopped(); }  // by a stop string
+  bool wants_more() const { return !finished_ && !stop_.stopped(); }
   SampleAnswer take() { return std::move(answer_); }
 
  private:
@@ -59,6 +62,7 @@ class SampleStream {
   std::optional<Decoder> decoder_;
   StopMatcher stop_;
   int64_t min_tokens_;
+  bool finished_ = false;  // in the engine
   SampleAnswer answer_;
 };
 

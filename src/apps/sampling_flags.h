@@ -12,7 +12,7 @@
 namespace spate {
 
 struct SamplingFlags {
-  Json fields = JsonObject();           // what was given, under the names that rows use
+  Json fields = JsonObject();  // what was given, under the names that rows use
   bool use_generation_config = true;
 };
 

@@ -22,12 +22,12 @@ struct RowTimes {
 
 struct TallyNumbers {
   int64_t ok = 0, failed = 0, skipped = 0, dropped = 0;  // rows; dropped: not finished at the end
-  int64_t truncated = 0;                                  // prompts that were cut to fit
-  std::map<std::string, int64_t> errors;                  // by code
-  std::map<std::string, int64_t> finishes;                // samples by finish reason
+  int64_t truncated = 0;                                 // prompts that were cut to fit
+  std::map<std::string, int64_t> errors;                 // by code
+  std::map<std::string, int64_t> finishes;               // samples by finish reason
   int64_t prompt_tokens = 0, cached_tokens = 0, output_tokens = 0;  // of answered rows
-  Histogram first_token, whole_row, per_token;            // seconds
-  std::vector<double> finish_times;                       // every finish_stride-th answered row
+  Histogram first_token, whole_row, per_token;                      // seconds
+  std::vector<double> finish_times;  // every finish_stride-th answered row
   int64_t finish_stride = 1;
 
   int64_t done() const { return ok + failed + skipped; }
@@ -71,9 +71,13 @@ class Tally {
     const std::lock_guard lock(mutex_);
     return numbers_;
   }
-  int64_t failed() const {
+  // Of numbers(), what is asked for after every row: without a copy of the rest.
+  struct Outcomes {
+    int64_t failed = 0, done = 0;
+  };
+  Outcomes outcomes() const {
     const std::lock_guard lock(mutex_);
-    return numbers_.failed;
+    return {numbers_.failed, numbers_.done()};
   }
 
  private:

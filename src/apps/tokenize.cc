@@ -31,8 +31,8 @@ std::vector<Token> parse_ids(const std::string& text) {
     Token id = 0;
     const auto [stop, error] = std::from_chars(at, end, id);
     if (error != std::errc()) {
-      usage_error(cat("--decode: found '", std::string(at, end),
-                      "', expected token ids such as 1,2,3"));
+      usage_error(
+          cat("--decode: found '", std::string(at, end), "', expected token ids such as 1,2,3"));
     }
     ids.push_back(id);
     at = stop;
@@ -86,7 +86,8 @@ void print_tokens(const Tokenizer& tokenizer, const std::vector<Token>& tokens,
   for (const Token token : tokens) {
     std::string piece;
     append_json_string(piece, tokenizer.bytes(token));
-    std::printf("%8d  %s%s\n", token, piece.c_str(), tokenizer.is_special(token) ? "  special" : "");
+    std::printf("%8d  %s%s\n", token, piece.c_str(),
+                tokenizer.is_special(token) ? "  special" : "");
   }
 }
 

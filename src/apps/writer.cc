@@ -17,9 +17,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr size_t kBlockBytes = 256 << 10;    // written at once when so much is pending
-constexpr size_t kMostPending = 64 << 20;    // callers wait from here on
-constexpr milliseconds kLongestWait{200};    // a line reaches the file within this time
+constexpr size_t kBlockBytes = 256 << 10;  // written at once when so much is pending
+constexpr size_t kMostPending = 64 << 20;  // callers wait from here on
+constexpr milliseconds kLongestWait{200};  // a line reaches the file within this time
 constexpr double kSyncSeconds = 5;
 
 }  // namespace

@@ -36,18 +36,27 @@ constexpr double kSliceSeconds = 0.1;
 
 // What a step does, counted before its commit: a committed batch may point to rows that are gone.
 struct StepCount {
-  int64_t rows = 0, prompt_tokens = 0, output_tokens = 0;
+  int64_t rows = 0, decode_rows = 0, prompt_tokens = 0, output_tokens = 0;
 };
 
 StepCount count_step(const Batch& batch) {
   StepCount count{.rows = static_cast<int64_t>(batch.rows.size())};
   for (const Row& row : batch.rows) {
-    const bool decodes = row.count == 1 && row.sequence->generated() > 0 &&
-                         row.begin + 1 == row.sequence->length();
+    const bool decodes =
+        row.count == 1 && row.sequence->generated() > 0 && row.begin + 1 == row.sequence->length();
+    count.decode_rows += decodes ? 1 : 0;
     count.prompt_tokens += decodes ? 0 : row.count;
     count.output_tokens += row.wants_token ? 1 : 0;
   }
   return count;
+}
+
+void add_step(StepSlice& into, const StepCount& step, double seconds) {
+  into.seconds += seconds;
+  into.steps += 1;
+  into.rows += step.rows;
+  into.prompt_tokens += step.prompt_tokens;
+  into.output_tokens += step.output_tokens;
 }
 
 std::unique_ptr<Model> load_model(const ModelFiles& files, Backend& backend,
@@ -67,7 +76,8 @@ struct Engine::Impl {
       : backend(open_cpu_backend(options.backend)),
         plan(plan_memory(*files.checkpoint, *backend, options)),
         model(load_model(files, *backend, warnings)),
-        kv(*backend, find_architecture(files.checkpoint->config()).kv_needs(files.checkpoint->config()),
+        kv(*backend,
+           find_architecture(files.checkpoint->config()).kv_needs(files.checkpoint->config()),
            plan.kv_type, plan.kv_tokens),
         runner(*backend, *model, kv, files.checkpoint->config(), plan, files.end_tokens),
         scheduler(scheduler_options(plan, options), files.end_tokens) {
@@ -101,11 +111,12 @@ struct Engine::Impl {
           continue;
         }
         const StepCount counted = count_step(batch);
+        const int64_t kv_used = scheduler.stats().kv_used;  // before finished rows give theirs back
         const Stopwatch watch;
         const std::vector<RowResult> results = runner.run(batch);
         std::vector<Event> events = scheduler.commit(batch, results);
         for (Event& event : scheduler.take_events()) events.push_back(std::move(event));
-        note(counted, watch.seconds());
+        note(counted, kv_used, watch.seconds());
         send(std::move(events));
       }
     } catch (...) {
@@ -159,8 +170,7 @@ struct Engine::Impl {
     if (!outbox.empty()) outbox_news.notify_all();
   }
 
-  void note(const StepCount& step, double seconds) {
-    const SchedulerStats now = scheduler.stats();
+  void note(const StepCount& step, int64_t kv_used, double seconds) {
     const std::lock_guard lock(mutex);
     if (numbers.steps == 0) since_first_step.restart();
     numbers.steps += 1;
@@ -169,18 +179,15 @@ struct Engine::Impl {
     numbers.output_tokens += step.output_tokens;
     numbers.busy_seconds += seconds;
     numbers.steps_by_rows[static_cast<size_t>(step.rows)] += 1;
-    numbers.kv_peak = std::max(numbers.kv_peak, now.kv_used);
-    kv_seconds += static_cast<double>(now.kv_used) * seconds;
+    numbers.kv_peak = std::max(numbers.kv_peak, kv_used);
+    kv_seconds += static_cast<double>(kv_used) * seconds;
     numbers.kv_mean = kv_seconds / numbers.busy_seconds;
     numbers.profile = backend->profile();
     const auto slice = static_cast<size_t>(since_first_step.seconds() / kSliceSeconds);
     if (numbers.slices.size() <= slice) numbers.slices.resize(slice + 1);
-    StepSlice& into = numbers.slices[slice];
-    into.seconds += seconds;
-    into.steps += 1;
-    into.rows += step.rows;
-    into.prompt_tokens += step.prompt_tokens;
-    into.output_tokens += step.output_tokens;
+    add_step(numbers.slices[slice], step, seconds);
+    if (step.decode_rows == 0) add_step(numbers.prefill, step, seconds);
+    if (step.decode_rows == step.rows) add_step(numbers.decode, step, seconds);
   }
 
   void post(Message message) {

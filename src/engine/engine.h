@@ -18,25 +18,28 @@
 
 namespace spate {
 
-// What happened in one slice of time, for rates, ramps and tails.
+// What some steps did together: those of one slice of time, for rates, ramps and tails, or those of
+// one kind.
 struct StepSlice {
-  double seconds = 0;           // length of the slice's steps together
+  double seconds = 0;  // length of the steps together
   int64_t steps = 0;
-  int64_t rows = 0;             // sum over steps
-  int64_t prompt_tokens = 0;    // computed, recomputed ones too
-  int64_t output_tokens = 0;    // drawn
+  int64_t rows = 0;           // sum over steps
+  int64_t prompt_tokens = 0;  // computed, recomputed ones too
+  int64_t output_tokens = 0;  // drawn
 };
 
 struct EngineStats {
   SchedulerStats scheduler;
-  double busy_seconds = 0;      // in steps
-  double idle_seconds = 0;      // waiting for requests while none was there
+  double busy_seconds = 0;  // in steps
+  double idle_seconds = 0;  // waiting for requests while none was there
   int64_t steps = 0;
-  int64_t prompt_tokens = 0;    // computed
-  int64_t output_tokens = 0;    // drawn
-  int64_t rows = 0;             // sum over steps
-  int64_t kv_peak = 0;          // slots
-  double kv_mean = 0;           // slots, weighted by time
+  int64_t prompt_tokens = 0;           // computed
+  int64_t output_tokens = 0;           // drawn
+  int64_t rows = 0;                    // sum over steps
+  StepSlice prefill;                   // the steps that computed prompts alone
+  StepSlice decode;                    // the steps that went on with outputs alone
+  int64_t kv_peak = 0;                 // slots
+  double kv_mean = 0;                  // slots, weighted by time
   std::vector<int64_t> steps_by_rows;  // [rows] -> steps that ran so many rows
   double slice_seconds = 0.1;          // time a slice of `slices` covers
   std::vector<StepSlice> slices;       // since the first step
@@ -62,7 +65,7 @@ class Engine {
 
   EngineStats stats() const;
   const MemoryPlan& plan() const;
-  std::string device() const;      // "CPU, 2 threads, avx2"
+  std::string device() const;  // "CPU, 2 threads, avx2"
   double load_seconds() const;
   std::vector<std::string> warnings() const;  // unread tensors and the like
 

@@ -218,8 +218,7 @@ void parse_row(std::string_view line, const ParseOptions& options, JsonParser& p
       break;
     default:
       row.fields = json;
-      row.prompts =
-          read_prompts(need(json, options.prompt_field, "the row"), options.prompt_field);
+      row.prompts = read_prompts(need(json, options.prompt_field, "the row"), options.prompt_field);
   }
 }
 

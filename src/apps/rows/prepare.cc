@@ -53,8 +53,7 @@ std::string RowPreparer::render(const InputRow& row) const {
   request.documents = row.documents;
   if (!options_.system.empty() && !has_system_message(row.messages)) {
     JsonArray& messages = request.messages.as_array();
-    messages.insert(messages.begin(),
-                    JsonObject{{"role", "system"}, {"content", options_.system}});
+    messages.insert(messages.begin(), JsonObject{{"role", "system"}, {"content", options_.system}});
   }
   Json arguments = options_.template_arguments;
   if (row.template_arguments.is_object()) {
@@ -64,7 +63,8 @@ std::string RowPreparer::render(const InputRow& row) const {
   }
   request.arguments = arguments.as_object();
   try {
-    return files_.chat_template->render(request);
+    const bool own = files_.tool_template && request.tools.is_array();
+    return (own ? *files_.tool_template : *files_.chat_template).render(request);
   } catch (const Error& error) {
     reject("tokenizer_error", cat("the chat template refused the messages: ", error.what()));
   }
@@ -88,14 +88,7 @@ std::vector<std::vector<Token>> RowPreparer::encode(const InputRow& row) const {
       prompts.push_back(tokenizer().encode(*text));
       continue;
     }
-    const auto& ids = std::get<std::vector<Token>>(prompt);
-    const auto bad = std::find_if(ids.begin(), ids.end(),
-                                  [this](Token id) { return id >= options_.vocabulary; });
-    if (bad != ids.end()) {
-      reject("invalid_param", cat("token id ", *bad, " at place ", bad - ids.begin(),
-                                  " is not in the vocabulary of ", options_.vocabulary));
-    }
-    prompts.push_back(ids);
+    prompts.push_back(std::get<std::vector<Token>>(prompt));
   }
   return prompts;
 }
@@ -104,6 +97,13 @@ void RowPreparer::fit(std::vector<Token>& prompt, PreparedRow& prepared) const {
   const auto length = static_cast<int64_t>(prompt.size());
   if (length == 0) {
     reject("empty_prompt", "the prompt has no tokens; give at least one");
+  }
+  const auto bad = std::find_if(prompt.begin(), prompt.end(), [this](Token token) {
+    return token < 0 || token >= options_.vocabulary;
+  });
+  if (bad != prompt.end()) {
+    reject("invalid_param", cat("token id ", *bad, " at place ", bad - prompt.begin(),
+                                " is not in the vocabulary of ", options_.vocabulary));
   }
   if (length < options_.max_length) {
     return;  // at least one token can be generated
@@ -120,7 +120,8 @@ void RowPreparer::fit(std::vector<Token>& prompt, PreparedRow& prepared) const {
   // Room for the output that was asked for, but never more than half of the length.
   const int64_t half = std::max<int64_t>(options_.max_length / 2, 1);
   const int64_t wanted = prepared.params.max_tokens > 0 ? prepared.params.max_tokens : half;
-  const auto keep = std::max<int64_t>(options_.max_length - std::clamp<int64_t>(wanted, 1, half), 1);
+  const auto keep =
+      std::max<int64_t>(options_.max_length - std::clamp<int64_t>(wanted, 1, half), 1);
   ++prepared.truncated;
   if (options_.too_long == TooLong::truncate_left) {
     prompt.erase(prompt.begin(), prompt.end() - keep);

@@ -25,12 +25,12 @@ Choices<TooLong> too_long_choices();
 constexpr int64_t kDefaultMaxTokens = 512;
 
 struct PrepareOptions {
-  Params defaults;               // of rows that say nothing else
-  int64_t max_length = 0;        // longest sequence, prompt and output
+  Params defaults;         // of rows that say nothing else
+  int64_t max_length = 0;  // longest sequence, prompt and output
   TooLong too_long = TooLong::error;
-  std::string system;            // put before chats that have no system message; may be empty
-  JsonObject template_arguments; // a row's own replace them one by one
-  int64_t vocabulary = 0;        // token ids of rows must be below
+  std::string system;             // put before chats that have no system message; may be empty
+  JsonObject template_arguments;  // a row's own replace them one by one
+  int64_t vocabulary = 0;         // token ids of rows must be below
 };
 
 struct PreparedRow {

@@ -50,11 +50,11 @@ class RowRejected : public std::exception {
 using Prompt = std::variant<std::string, std::vector<Token>>;
 
 struct InputRow {
-  int64_t index = 0;         // line of the input, 0-based; blank lines count
-  std::string id;            // custom_id or id; "row-<index>" when the row brings none
+  int64_t index = 0;  // line of the input, 0-based; blank lines count
+  std::string id;     // custom_id or id; "row-<index>" when the row brings none
   bool has_custom_id = false;
-  bool openai = false;       // came as a line of an OpenAI batch
-  bool chat = false;         // `messages` is set, otherwise `prompts`
+  bool openai = false;  // came as a line of an OpenAI batch
+  bool chat = false;    // `messages` is set, otherwise `prompts`
   std::vector<Prompt> prompts;
   Json messages, tools, documents, template_arguments;
   Json fields = JsonObject();  // the object that holds the sampling fields
@@ -66,8 +66,8 @@ struct ParseOptions {
   std::string id_field;  // empty: custom_id, then id
 };
 
-// Fills `row`, whose index is set. The id is set even when it throws RowRejected, so far as the line
-// could be read. `parser` belongs to the calling thread.
+// Fills `row`, whose index is set. The id is set even when it throws RowRejected, so far as the
+// line could be read. `parser` belongs to the calling thread.
 void parse_row(std::string_view line, const ParseOptions& options, JsonParser& parser,
                InputRow& row);
 

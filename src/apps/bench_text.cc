@@ -1,0 +1,170 @@
+#include "apps/bench_text.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "apps/figures.h"
+
+namespace spate {
+namespace {
+
+double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
+double share(int64_t part, int64_t whole) {
+  return share(static_cast<double>(part), static_cast<double>(whole));
+}
+
+std::string right(const std::string& text, size_t width) {
+  return text.size() >= width ? text : std::string(width - text.size(), ' ') + text;
+}
+
+std::string left(std::string text, size_t width) {
+  text.resize(std::max(text.size(), width), ' ');
+  return text;
+}
+
+double mean_tokens(const EngineStats& stats) {
+  return share(stats.prompt_tokens + stats.output_tokens, stats.steps);
+}
+
+std::vector<OpProfile> slowest_first(const EngineStats& stats) {
+  std::vector<OpProfile> ops = stats.profile;
+  std::sort(ops.begin(), ops.end(),
+            [](const OpProfile& a, const OpProfile& b) { return a.seconds > b.seconds; });
+  return ops;
+}
+
+double ops_seconds(const EngineStats& stats) {
+  double seconds = 0;
+  for (const OpProfile& op : stats.profile) {
+    seconds += op.seconds;
+  }
+  return seconds;
+}
+
+double giga_per_second(int64_t amount, double seconds) {
+  return share(1e-9 * static_cast<double>(amount), seconds);
+}
+
+Json exact(double value) {
+  return std::isfinite(value) ? Json(std::round(value * 1e4) / 1e4) : Json();
+}
+
+Json profile_json(const EngineStats& stats) {
+  JsonArray list;
+  for (const OpProfile& op : slowest_first(stats)) {
+    list.emplace_back(
+        JsonObject{{"op", op.name},
+                   {"calls", op.calls},
+                   {"seconds", exact(op.seconds)},
+                   {"share", exact(share(op.seconds, stats.busy_seconds))},
+                   {"gb_per_second", exact(giga_per_second(op.bytes, op.seconds))},
+                   {"gflop_per_second", exact(giga_per_second(op.flops, op.seconds))}});
+  }
+  return list;
+}
+
+}  // namespace
+
+std::string profile_text(const EngineStats& stats) {
+  constexpr size_t kName = 24, kColumn = 12;
+  std::string text = "  " + left("op", kName);
+  for (const char* title : {"calls", "seconds", "share", "GB/s", "GFLOP/s"}) {
+    text += right(title, kColumn);
+  }
+  text += '\n';
+  for (const OpProfile& op : slowest_first(stats)) {
+    text += "  " + left(std::string(op.name), kName) + right(with_commas(op.calls), kColumn) +
+            right(fixed(op.seconds, 3), kColumn) +
+            right(percent_text(op.seconds, stats.busy_seconds, 1), kColumn) +
+            right(fixed(giga_per_second(op.bytes, op.seconds), 2), kColumn) +
+            right(fixed(giga_per_second(op.flops, op.seconds), 1), kColumn) + "\n";
+  }
+  const double rest = stats.busy_seconds - ops_seconds(stats);
+  return text + "  " + left("between ops", kName) + right("", kColumn) +
+         right(fixed(rest, 3), kColumn) +
+         right(percent_text(rest, stats.busy_seconds, 1), kColumn) + "\n";
+}
+
+std::string bench_case_text(const BenchResult& result) {
+  const EngineStats& stats = typical_run(result.runs).stats;
+  const size_t runs = result.runs.size();
+  std::string text = result.what.name;
+  text += runs > 1 ? cat("   median of ", runs, " runs (least to most)\n") : "\n";
+  for (const BenchMetric& metric : bench_metrics()) {
+    const Spread spread = spread_of(result.runs, metric);
+    text +=
+        "  " + left(std::string(metric.title), 20) + right(fixed(spread.median, metric.digits), 10);
+    if (runs > 1) {
+      text += "   (" + fixed(spread.least, metric.digits) + " to " +
+              fixed(spread.most, metric.digits) + ")";
+    }
+    text += '\n';
+  }
+  const auto slots = static_cast<double>(stats.scheduler.kv_slots);
+  text += "  " + left("steps", 20) + right(with_commas(stats.steps), 10) + "   rows mean " +
+          fixed(share(stats.rows, stats.steps), 1) +
+          cat(" p10 ", rows_percentile(stats, 0.1), " p50 ", rows_percentile(stats, 0.5), " p99 ",
+              rows_percentile(stats, 0.99)) +
+          "   tokens mean " + fixed(mean_tokens(stats), 1) + "   kv peak " +
+          percent_text(static_cast<double>(stats.kv_peak), slots, 1) + " preempted " +
+          with_commas(stats.scheduler.evictions) + "\n";
+  return stats.profile.empty() ? text : text + profile_text(stats);
+}
+
+std::string bench_table_text(const std::vector<BenchResult>& all) {
+  constexpr size_t kShown = 5;  // rates; the others stand in the blocks
+  constexpr size_t kName = 34, kColumn = 15;
+  std::string text = left("", kName);
+  for (size_t i = 0; i < kShown; ++i) {
+    text += right(std::string(bench_metrics()[i].title), kColumn);
+  }
+  text += '\n';
+  for (const BenchResult& result : all) {
+    text += left(result.what.name, kName);
+    for (size_t i = 0; i < kShown; ++i) {
+      const BenchMetric& metric = bench_metrics()[i];
+      text += right(fixed(spread_of(result.runs, metric).median, metric.digits), kColumn);
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+Json bench_case_json(const BenchResult& result) {
+  const BenchRun& typical = typical_run(result.runs);
+  const EngineStats& stats = typical.stats;
+  JsonObject metrics;
+  for (const BenchMetric& metric : bench_metrics()) {
+    const Spread spread = spread_of(result.runs, metric);
+    JsonArray runs;
+    for (const BenchRun& run : result.runs) {
+      runs.push_back(exact(metric.value(run)));
+    }
+    metrics.emplace_back(metric.key, JsonObject{{"median", exact(spread.median)},
+                                                {"least", exact(spread.least)},
+                                                {"most", exact(spread.most)},
+                                                {"runs", std::move(runs)}});
+  }
+  return JsonObject{
+      {"name", result.what.name},
+      {"rows", static_cast<int64_t>(result.what.requests.size())},
+      {"prompt_tokens", typical.prompt_tokens},
+      {"output_tokens", typical.output_tokens},
+      {"runs", static_cast<int64_t>(result.runs.size())},
+      {"metrics", std::move(metrics)},
+      {"batch", JsonObject{{"steps", stats.steps},
+                           {"mean_rows", exact(share(stats.rows, stats.steps))},
+                           {"p10_rows", rows_percentile(stats, 0.1)},
+                           {"p50_rows", rows_percentile(stats, 0.5)},
+                           {"p99_rows", rows_percentile(stats, 0.99)},
+                           {"mean_tokens_per_step", exact(mean_tokens(stats))}}},
+      {"kv", JsonObject{{"slots", stats.scheduler.kv_slots},
+                        {"peak_slots", stats.kv_peak},
+                        {"mean_slots", exact(stats.kv_mean)},
+                        {"evictions", stats.scheduler.evictions},
+                        {"recomputed_tokens", stats.scheduler.recomputed}}},
+      {"profile", profile_json(stats)},
+  };
+}
+
+}  // namespace spate
