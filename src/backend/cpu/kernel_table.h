@@ -4,6 +4,7 @@
 
 #include "backend/cpu/kernels/attention.h"
 #include "backend/cpu/kernels/rows.h"
+#include "backend/cpu/kernels/sampling.h"
 
 namespace spate::cpu {
 
@@ -11,6 +12,7 @@ struct KernelTable {
   const char* isa;  // "avx2"
   const AttentionKernels* attention;
   const RowKernels* rows;
+  const SamplingKernels* sampling;
 };
 
 namespace generic {

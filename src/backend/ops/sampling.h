@@ -1,6 +1,8 @@
 // From logits to tokens. All rows of a step go through the same few ops; what differs between
 // requests is in small tables with one entry a row. B rows, V vocabulary, N edits of all rows.
-// Ragged tables: row b owns the entries [begin[b], begin[b + 1]).
+// Ragged tables: row b owns the entries [begin[b], begin[b + 1]), each for another token.
+//
+// A NaN counts as -infinity. Beside a +infinity, finite logits have no probability.
 #pragma once
 
 #include "backend/contract.h"
@@ -13,10 +15,10 @@ namespace spate::op {
 //   c > 0:      logit -= frequency * c + presence
 struct Penalize {
   static constexpr std::string_view kName = "penalize";
-  Tensor logits;                            // [B, V] f32, in place
-  Tensor begin;                             // [B + 1] i32
-  Tensor tokens, count;                     // [N] i32: token id, times generated (0: prompt only)
-  Tensor repetition, frequency, presence;   // [B] f32; 1, 0, 0 change nothing
+  Tensor logits;                           // [B, V] f32, in place
+  Tensor begin;                            // [B + 1] i32
+  Tensor tokens, count;                    // [N] i32: token id, times generated (0: prompt only)
+  Tensor repetition, frequency, presence;  // [B] f32; 1, 0, 0 change nothing
   void contract() const {
     Dim B{"B"}, V{"V"}, N{"N"};
     match("logits", logits, DType::f32, {B, V});
@@ -91,8 +93,9 @@ struct MaskTop {
 };
 
 // Draws one token a row from softmax(logits), or the largest logit (ties: the smallest id) when
-// temperature is 0. The draw adds Gumbel noise made from philox(key, position, token) and takes the
-// largest, so it needs no sum over the row and depends on nothing but the row itself.
+// temperature is 0; -1 when no logit is above -infinity. The draw adds Gumbel noise made from
+// philox(key, position, token / 4).word[token % 4] and takes the largest, so it needs no sum over
+// the row and depends on nothing but the row itself.
 struct Draw {
   static constexpr std::string_view kName = "draw";
   Tensor logits;       // [B, V] f32, already divided by the temperature
@@ -116,12 +119,12 @@ struct Draw {
 // K most probable ones, best first; ties by the smaller id.
 struct Logprobs {
   static constexpr std::string_view kName = "logprobs";
-  Tensor logits;       // [B, V] f32, read only
-  Tensor chosen;       // [B] i32
-  Tensor logprob;      // [B] f32: of the chosen token
-  Tensor rank;         // [B] i32: 1 + number of tokens with a larger logit
-  Tensor top_tokens;   // [B, K] i32, or empty
-  Tensor top_logprobs; // [B, K] f32, or empty
+  Tensor logits;        // [B, V] f32, read only
+  Tensor chosen;        // [B] i32
+  Tensor logprob;       // [B] f32: of the chosen token
+  Tensor rank;          // [B] i32: 1 + number of tokens with a larger logit
+  Tensor top_tokens;    // [B, K] i32, or empty
+  Tensor top_logprobs;  // [B, K] f32, or empty
   void contract() const {
     Dim B{"B"}, V{"V"}, K{"K"};
     match("logits", logits, DType::f32, {B, V});

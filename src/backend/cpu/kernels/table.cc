@@ -8,11 +8,13 @@ namespace spate::cpu::SPATE_ISA {
 
 extern const AttentionKernels kAttention;
 extern const RowKernels kRows;
+extern const SamplingKernels kSampling;
 
 const KernelTable kTable{
     .isa = SPATE_TEXT(SPATE_ISA),
     .attention = &kAttention,
     .rows = &kRows,
+    .sampling = &kSampling,
 };
 
 }  // namespace spate::cpu::SPATE_ISA
