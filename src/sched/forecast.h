@@ -23,17 +23,16 @@ class OutputLengths {
   int64_t quantile_remaining(int64_t generated, int64_t most, double share) const;
 
  private:
-  static constexpr int64_t kBins = 512;
-
   void refresh() const;
   double survival(double length) const;  // share of rows that get longer
   double area(double length) const;      // integral of survival from 0
 
-  int64_t width_;  // tokens a bin
-  double prior_;   // share of rows that end in a bin, as long as nothing is known
-  std::vector<int64_t> reached_, ended_;  // [kBins] rows
+  // Bins begin at lengths about 6 % apart, at every length below 16.
+  std::vector<int64_t> begins_;           // [bins + 1]
+  std::vector<double> prior_;             // [bins] share of rows that end, while nothing is known
+  std::vector<int64_t> reached_, ended_;  // [bins] rows
   mutable bool stale_ = true;
-  mutable std::vector<double> survival_, area_;  // [kBins + 1], at the bins' beginnings
+  mutable std::vector<double> survival_, area_;  // [bins + 1], at the bins' beginnings
 };
 
 // The fullest the cache will be if every row gets its expected length: rows leave in the order of

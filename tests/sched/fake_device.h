@@ -186,6 +186,7 @@ class Harness {
     last = scheduler.next();
     rows.clear();
     for (const Row& row : last.rows) {
+      most_segments = std::max(most_segments, row.sequence->segments.size());
       rows.push_back({row.sequence->request, row.sequence->sample, row.begin, row.count,
                       row.sequence->generated()});
     }
@@ -228,6 +229,7 @@ class Harness {
   std::function<void()> before_commit;
   Batch last;
   int64_t steps = 0;
+  size_t most_segments = 0;  // that a row had
 
  private:
   void take(std::vector<Event> events) {

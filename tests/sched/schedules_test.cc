@@ -1,0 +1,148 @@
+// The shape of steps: order of admission, mix, pingpong, timely.
+#include "tests/sched/fake_device.h"
+
+namespace spate {
+namespace {
+
+SchedulerOptions roomy() {
+  return {.kv_slots = 4000, .max_rows = 4, .max_step_tokens = 32, .max_length = 400};
+}
+
+std::vector<uint64_t> order_of_ends(const Harness& harness) {
+  std::vector<uint64_t> ids;
+  for (const auto& [request, sample] : harness.finished) ids.push_back(request);
+  return ids;
+}
+
+TEST(Schedules, ArrivalOrderIsKept) {
+  SchedulerOptions options = roomy();
+  options.max_rows = 1;
+  Harness harness(options);
+  for (uint64_t id = 1; id <= 6; ++id) {
+    harness.scheduler.add(plain_request(id, 10 * (7 - id), static_cast<int64_t>(3 + id)));
+  }
+  harness.drain();
+  EXPECT_EQ(order_of_ends(harness), (std::vector<uint64_t>{1, 2, 3, 4, 5, 6}));
+}
+
+TEST(Schedules, LongestFirstAmongThoseThatWait) {
+  SchedulerOptions options = roomy();
+  options.max_rows = 1;
+  options.order = Order::longest_first;
+  Harness harness(options);
+  harness.scheduler.add(plain_request(1, 10, 5));
+  harness.scheduler.add(plain_request(2, 50, 5));
+  harness.scheduler.add(plain_request(3, 10, 80));
+  harness.scheduler.add(plain_request(4, 10, 5));
+  harness.step();  // 3 has begun
+  harness.scheduler.add(plain_request(5, 10, 300));
+  harness.drain();
+  EXPECT_EQ(order_of_ends(harness), (std::vector<uint64_t>{3, 5, 2, 1, 4}));
+}
+
+TEST(Schedules, NobodyOvertakesOneThatLacksSlots) {
+  SchedulerOptions options = roomy();
+  options.kv_slots = 150;
+  options.max_length = 150;
+  Harness harness(options);
+  harness.scheduler.add(plain_request(1, 50, 40));
+  harness.scheduler.add(plain_request(2, 100, 40));
+  harness.scheduler.add(plain_request(3, 5, 5));
+  harness.drain();
+  EXPECT_EQ(order_of_ends(harness), (std::vector<uint64_t>{1, 3, 2}))
+      << "3 enters with 2, after 1, and is short";
+  for (int64_t i = 0; i < 2; ++i) EXPECT_TRUE(harness.out.at({3, 0}).finish);
+}
+
+TEST(Schedules, MixPutsDecodesFirstAndChunksIntoTheRest) {
+  Harness harness(roomy());
+  harness.scheduler.add(plain_request(1, 10, 50));
+  harness.scheduler.add(plain_request(2, 12, 50));
+  harness.step();
+  EXPECT_EQ(harness.rows.size(), 2U);
+  harness.scheduler.add(plain_request(3, 70, 50));
+  harness.step();
+  ASSERT_EQ(harness.rows.size(), 3U);
+  EXPECT_TRUE(harness.rows[0].decodes() && harness.rows[1].decodes());
+  EXPECT_EQ(harness.rows[2].count, 30) << "the whole budget is used";
+  harness.step();
+  EXPECT_EQ(harness.rows[2].begin, 30);
+  EXPECT_EQ(harness.rows[2].count, 30);
+  harness.step();
+  EXPECT_EQ(harness.rows[2].count, 10);
+  harness.step();
+  EXPECT_EQ(harness.last.tokens(), 3);
+  harness.drain();
+}
+
+TEST(Schedules, RowsEnterAsOthersLeave) {
+  Harness harness(roomy());
+  for (uint64_t id = 0; id < 40; ++id) {
+    harness.scheduler.add(plain_request(id, 4, static_cast<int64_t>(3 + id % 5)));
+  }
+  int64_t full = 0;
+  while (harness.step()) full += harness.rows.size() == 4 ? 1 : 0;
+  EXPECT_GE(full, harness.steps - 8) << "a row that leaves is replaced in the next step";
+}
+
+TEST(Schedules, NoMoreRowsRunThanGetATokenEach) {
+  SchedulerOptions options = roomy();
+  options.max_step_tokens = 3;
+  Harness harness(options);
+  for (uint64_t id = 0; id < 5; ++id) harness.scheduler.add(plain_request(id, 9, 20));
+  while (harness.step()) EXPECT_LE(harness.scheduler.stats().running, 3);
+  options.max_step_tokens = 1;
+  Harness one(options);
+  one.scheduler.add(plain_request(1, 9, 20));
+  one.scheduler.add(plain_request(2, 9, 20));
+  one.drain();
+  EXPECT_EQ(one.steps, 2 * 28);
+}
+
+TEST(Schedules, PingpongPrefillsUntilFullThenDecodesUntilShrunk) {
+  SchedulerOptions options = roomy();
+  options.schedule = Schedule::pingpong;
+  options.max_rows = 8;
+  Harness harness(options);
+  for (uint64_t id = 0; id < 16; ++id) {
+    harness.scheduler.add(plain_request(id, 20, static_cast<int64_t>(10 + 4 * (id % 8))));
+  }
+  int64_t phases = 0;
+  bool decoding = false;
+  while (harness.step()) {
+    const bool decodes = harness.rows[0].decodes();
+    for (const Harness::RowNote& row : harness.rows) EXPECT_EQ(row.decodes(), decodes);
+    if (decodes && !decoding) {
+      ++phases;
+      EXPECT_TRUE(harness.rows.size() == 8 || harness.scheduler.stats().waiting == 0);
+    }
+    decoding = decodes;
+  }
+  EXPECT_GE(phases, 3);
+  EXPECT_LE(phases, 8);
+  harness.drain();
+}
+
+TEST(Schedules, TimelyPrefillsWheneverSomethingFits) {
+  SchedulerOptions options = roomy();
+  options.schedule = Schedule::timely;
+  Harness harness(options);
+  harness.scheduler.add(plain_request(1, 40, 30));
+  harness.step();
+  harness.step();
+  EXPECT_EQ(harness.rows[0].begin, 32);
+  harness.step();
+  EXPECT_TRUE(harness.rows[0].decodes());
+  harness.scheduler.add(plain_request(2, 20, 30));
+  harness.step();
+  ASSERT_EQ(harness.rows.size(), 1U);
+  EXPECT_EQ(harness.rows[0].request, 2U);
+  EXPECT_EQ(harness.rows[0].count, 20);
+  harness.step();
+  EXPECT_EQ(harness.rows.size(), 2U);
+  EXPECT_TRUE(harness.rows[0].decodes() && harness.rows[1].decodes());
+  harness.drain();
+}
+
+}  // namespace
+}  // namespace spate

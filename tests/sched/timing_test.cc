@@ -1,0 +1,87 @@
+// What planning costs the host. Prints figures; the bounds only catch a wrong order of growth.
+#include <chrono>
+
+#include "tests/sched/fake_device.h"
+
+namespace spate {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Cost {
+  double plan = 0, commit = 0;  // microseconds a step, medians
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values.empty() ? 0 : values[values.size() / 2];
+}
+
+// Steps without a device: every drawn token is the same.
+Cost measure(Scheduler& scheduler, int steps) {
+  std::vector<double> plans, commits;
+  for (int i = 0; i < steps; ++i) {
+    const auto begin = Clock::now();
+    const Batch batch = scheduler.next();
+    const auto planned = Clock::now();
+    if (batch.rows.empty()) break;
+    const std::vector<RowResult> results(batch.rows.size());
+    const auto ran = Clock::now();
+    scheduler.commit(batch, results);
+    const auto end = Clock::now();
+    plans.push_back(std::chrono::duration<double, std::micro>(planned - begin).count());
+    commits.push_back(std::chrono::duration<double, std::micro>(end - ran).count());
+  }
+  return {median(plans), median(commits)};
+}
+
+void fill(Scheduler& scheduler, uint64_t from, uint64_t count, size_t prompt, int64_t max_tokens) {
+  for (uint64_t id = from; id < from + count; ++id) {
+    scheduler.add(plain_request(id, prompt, max_tokens));
+  }
+}
+
+TEST(Timing, PlansTakeFarLessThanAStep) {
+  SchedulerOptions options{
+      .kv_slots = 1000000, .max_rows = 512, .max_step_tokens = 2048, .max_length = 4096};
+  {
+    Scheduler scheduler(options, {kEnd});
+    fill(scheduler, 0, 512, 300, 2000);
+    while (scheduler.stats().waiting > 0) measure(scheduler, 1);
+    const Cost cost = measure(scheduler, 400);
+    std::cout << "512 rows decode: plan " << cost.plan << " us, commit " << cost.commit << " us\n";
+    EXPECT_LT(cost.plan, 5000);
+  }
+  {
+    // The pool is full: each step asks again whether the first that waits fits.
+    options.kv_slots = 250000;
+    Scheduler scheduler(options, {kEnd});
+    fill(scheduler, 0, 10512, 300, 400);
+    for (int i = 0; i < 60; ++i) measure(scheduler, 1);
+    const SchedulerStats stats = scheduler.stats();
+    const Cost cost = measure(scheduler, 200);
+    std::cout << stats.running << " rows decode, " << stats.waiting << " wait: plan " << cost.plan
+              << " us, commit " << cost.commit << " us\n";
+    EXPECT_LT(cost.plan, 5000);
+  }
+  {
+    // A common beginning: waiting rows are looked up again until it is there.
+    options.kv_slots = 1000000;
+    Scheduler scheduler(options, {kEnd});
+    for (uint64_t id = 0; id < 10000; ++id) {
+      Request request = plain_request(id, 100, 200);
+      const std::vector<Token> common = random_tokens(1, 6000);
+      request.prompt.insert(request.prompt.begin(), common.begin(),
+                            common.begin() + (id == 0 ? 3000 : 2900));
+      scheduler.add(std::move(request));
+    }
+    const Cost waits = measure(scheduler, 1);
+    const Cost cost = measure(scheduler, 30);
+    std::cout << "10000 wait for a beginning of 3000 tokens: plan " << waits.plan
+              << " us; then rows enter: plan " << cost.plan << " us\n";
+    EXPECT_LT(waits.plan, 20000);
+  }
+}
+
+}  // namespace
+}  // namespace spate
