@@ -104,6 +104,19 @@ int64_t count_above(const float* logits, int64_t size, float value) {
   return count;
 }
 
+float add_noise(const float* logits, int64_t count, uint64_t key, uint64_t position, int64_t first,
+                float* scores) {
+  const PaddedBlock block(logits, count);
+  gumbel_block(key, position, first, scores);
+  Vec largest = broadcast(kMinusInfinity);
+  for (int64_t i = 0; i < kBlock; i += kLanes) {
+    const Vec score = load(block.values + i) + load(scores + i);
+    store(scores + i, score);
+    largest = max(score, largest);
+  }
+  return max_lane(largest);
+}
+
 }  // namespace
 
 extern const SamplingKernels kSampling;
@@ -113,7 +126,7 @@ const SamplingKernels kSampling{.maxima = maxima,
                                 .exponentials = exponentials,
                                 .mask_below = mask_below,
                                 .count_above = count_above,
-                                .noise = gumbel_block};
+                                .add_noise = add_noise};
 static_assert(kNoiseTokens == SamplingKernels::kBlock);
 
 }  // namespace spate::cpu::SPATE_ISA

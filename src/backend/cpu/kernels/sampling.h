@@ -22,10 +22,12 @@ struct SamplingKernels {
   void (*mask_below)(float* logits, int64_t size, float least);
   // How many are larger than `value`.
   int64_t (*count_above)(const float* logits, int64_t size, float value);
-  // Gumbel noise of kBlock tokens from `first` on, a multiple of kBlock: of token t it is
-  // -log(-log(u)) with u made from word t % 4 of philox(key, position, t / 4). The same bits with
-  // every instruction set; at most kMostNoise.
-  void (*noise)(uint64_t key, uint64_t position, int64_t first, float* out);
+  // scores[i] = logits[i] + Gumbel noise, for `count` <= kBlock tokens from `first` on, a multiple
+  // of kBlock; returns the largest score. The noise of token t is -log(-log(u)) with u made from
+  // word t % 4 of philox(key, position, t / 4): the same bits with every instruction set, and at
+  // most kMostNoise.
+  float (*add_noise)(const float* logits, int64_t count, uint64_t key, uint64_t position,
+                     int64_t first, float* scores);
   static constexpr float kMostNoise = 23;  // u is at most 1 - 2^-33
 };
 

@@ -43,13 +43,15 @@ Best most_probable(const Part& part, const RowScratch& scratch) {
 
 Best draw_from(const SamplingKernels& kernels, const Part& part, const RowScratch& scratch,
                uint64_t key, uint64_t position) {
-  float noise[kBlock];
+  float scores[kBlock];
   Best best;
   const auto try_block = [&](int64_t block) {
     const int64_t begin = block * kBlock, count = std::min(kBlock, part.size - begin);
-    kernels.noise(key, position, part.first + begin, noise);
+    const float most =
+        kernels.add_noise(part.logits + begin, count, key, position, part.first + begin, scores);
+    if (most < best.score) return;
     for (int64_t i = 0; i < count; ++i) {
-      best.offer(part.logits[begin + i] + noise[i], static_cast<int32_t>(part.first + begin + i));
+      best.offer(scores[i], static_cast<int32_t>(part.first + begin + i));
     }
   };
   const Best largest = most_probable(part, scratch);
@@ -65,7 +67,7 @@ Best draw_from(const SamplingKernels& kernels, const Part& part, const RowScratc
 
 // Parts that a row is cut into so that all threads have work, none too small to be worth it.
 int64_t parts_of(int64_t rows, int64_t size, int threads) {
-  constexpr int64_t kSmallest = 8192;
+  constexpr int64_t kSmallest = 32768;
   return std::clamp<int64_t>((threads + rows - 1) / rows, 1,
                              std::max(size / kSmallest, int64_t{1}));
 }
