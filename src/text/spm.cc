@@ -133,7 +133,8 @@ class SpmModel::Merger {
     consider(join.left, left.next);
   }
 
-  // Unused pieces helped to reach longer ones; where they remain, they come apart again.
+  // Unused pieces only help to reach longer ones: where one remains, it comes apart again, and a
+  // single character is unknown.
   void emit(std::string_view text, Token token) {
     if (token >= 0 && model_.unused_[token]) {
       if (const auto cut = unused_cuts_.find(text); cut != unused_cuts_.end()) {
@@ -143,6 +144,7 @@ class SpmModel::Merger {
         }
         return;
       }
+      token = -1;
     }
     if (token >= 0) {
       out_.push_back(token);

@@ -10,6 +10,7 @@ namespace spate {
 namespace {
 
 constexpr double kUnknownPenalty = 10;
+constexpr double kUserDefinedBonus = 0.1;  // a byte but the first; scores are never above 0
 
 bool matched(GgufTokenType type) {
   return type == GgufTokenType::normal || type == GgufTokenType::user_defined;
@@ -31,7 +32,6 @@ UnigramModel::UnigramModel(const PieceVocabulary& vocabulary)
       single_precision_(!vocabulary.types.empty()) {
   std::vector<Trie::Entry> pieces;
   double lowest = std::numeric_limits<double>::max();
-  best_score_ = std::numeric_limits<double>::lowest();
   for (size_t i = 0; i < vocabulary.tokens.size(); ++i) {
     const GgufTokenType type = vocabulary.type(i);
     if (matched(type)) {
@@ -39,17 +39,15 @@ UnigramModel::UnigramModel(const PieceVocabulary& vocabulary)
     }
     if (type == GgufTokenType::normal) {
       lowest = std::min(lowest, scores_[i]);
-      best_score_ = std::max(best_score_, scores_[i]);
     }
     user_defined_[i] = type == GgufTokenType::user_defined;
   }
-  unknown_score_ = lowest - kUnknownPenalty;
+  unknown_score_ = rounded(lowest - kUnknownPenalty);
   pieces_ = Trie(std::move(pieces));
 }
 
 double UnigramModel::score_of(Token token, size_t length) const {
-  // So much that SentencePiece always prefers a user-defined piece to its parts.
-  return user_defined_[token] ? static_cast<float>(length) * static_cast<float>(best_score_) - 0.1
+  return user_defined_[token] ? kUserDefinedBonus * (static_cast<double>(length) - 1)
                               : scores_[token];
 }
 
@@ -101,11 +99,10 @@ std::vector<UnigramModel::Cut> UnigramModel::best_cuts(std::string_view text) co
     const size_t character = front.state == Character::State::whole ? front.length : 1;
     const double before = cuts[begin].score;
     const auto offer = [&](size_t length, double score, Token token) {
+      score = rounded(score);
       Cut& cut = cuts[begin + length];
       if (cut.begin < 0 || score > cut.score) {
-        cut = {.score = single_precision_ ? static_cast<float>(score) : score,
-               .begin = static_cast<int32_t>(begin),
-               .token = token};
+        cut = {.score = score, .begin = static_cast<int32_t>(begin), .token = token};
       }
     };
     bool covered = false;  // the first character by itself is a piece

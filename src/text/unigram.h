@@ -28,6 +28,10 @@ class UnigramModel {
   struct Cut;  // the best way to end a piece at one place
 
   std::vector<Cut> best_cuts(std::string_view text) const;
+  // SentencePiece adds in single precision: where two cuts are equally good, that decides.
+  double rounded(double score) const {
+    return single_precision_ ? static_cast<float>(score) : score;
+  }
   double score_of(Token token, size_t length) const;
   void emit_unknown(std::string_view text, std::vector<Token>& out) const;
 
@@ -37,7 +41,6 @@ class UnigramModel {
   std::optional<Token> unknown_;
   ByteTokens bytes_;
   double unknown_score_ = 0;
-  double best_score_ = 0;
   bool single_precision_ = false;
 };
 
