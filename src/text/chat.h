@@ -13,12 +13,12 @@
 namespace spate {
 
 struct ChatRequest {
-  Json messages;   // array of {"role", "content", ...}
-  Json tools;      // array, or null
-  Json documents;  // array, or null
+  Json messages;                       // array of {"role", "content", ...}
+  Json tools;                          // array, or null
+  Json documents;                      // array, or null
   bool add_generation_prompt = true;
-  JsonObject arguments;            // more template variables, for example enable_thinking
-  std::optional<std::time_t> now;  // what strftime_now prints; the wall clock when absent
+  JsonObject arguments;                // more template variables, for example enable_thinking
+  std::optional<std::time_t> now;      // what strftime_now prints; the wall clock when absent
 };
 
 // Const after construction; render may be called by many threads at once.

@@ -43,12 +43,15 @@ PieceVocabulary PieceVocabulary::from(const GgufVocabulary& gguf) {
     }
     out.types.push_back(static_cast<GgufTokenType>(type));
   }
-  const auto tokens = static_cast<int64_t>(out.tokens.size());
-  if (gguf.unknown && *gguf.unknown >= 0 && *gguf.unknown < tokens) {
-    out.unknown = static_cast<Token>(*gguf.unknown);
+  const auto index_of = [&](GgufTokenType type) {
+    return std::find(out.types.begin(), out.types.end(), type) - out.types.begin();
+  };
+  const auto count = static_cast<int64_t>(out.tokens.size());
+  const int64_t unknown = gguf.unknown.value_or(index_of(GgufTokenType::unknown));
+  if (unknown >= 0 && unknown < count) {
+    out.unknown = static_cast<Token>(unknown);
   }
-  out.byte_fallback =
-      std::find(out.types.begin(), out.types.end(), GgufTokenType::byte) != out.types.end();
+  out.byte_fallback = index_of(GgufTokenType::byte) < static_cast<int64_t>(out.types.size());
   return out;
 }
 
