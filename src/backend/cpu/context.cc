@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <new>
 
+#include "backend/cpu/linear/linear.h"
 #include "backend/ops/attention.h"
+#include "backend/ops/linear.h"
 #include "base/check.h"
 
 namespace spate::cpu {
@@ -23,7 +25,8 @@ std::vector<Family> families(const KernelTable& kernels) {
     for (const auto& kernel : list) out.emplace_back(kernel.name);
     return out;
   };
-  return {{op::Attention::kName, names(kernels.attention->choices)}};
+  return {{op::Attention::kName, names(kernels.attention->choices)},
+          {op::Linear::kName, linear_kernel_names()}};
 }
 
 std::string names_of(const std::vector<Family>& all) {
@@ -78,7 +81,7 @@ Context::Context(int threads, const Isa& isa, ForcedKernels forced)
     : pool_(threads),
       isa_(isa),
       forced_(std::move(forced)),
-      scratch_(static_cast<size_t>(threads)) {}
+      scratch_(static_cast<size_t>(threads) + 1) {}
 
 void* Context::scratch(int thread, size_t bytes) {
   Scratch& scratch = scratch_[static_cast<size_t>(thread)];

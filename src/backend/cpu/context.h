@@ -62,6 +62,8 @@ class Context {
   // and is kept, so steps after the first few allocate nothing. A second call by the same thread
   // may move it: ask once for all that a task needs.
   void* scratch(int thread, size_t bytes);
+  // The same, one for all threads: what an op's tasks read together.
+  void* shared(size_t bytes) { return scratch(threads(), bytes); }
 
  private:
   struct Free {
@@ -75,7 +77,7 @@ class Context {
   ThreadPool pool_;
   const Isa& isa_;
   ForcedKernels forced_;
-  std::vector<Scratch> scratch_;  // one a thread
+  std::vector<Scratch> scratch_;  // one a thread, and the shared one
 };
 
 }  // namespace spate::cpu

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "backend/cpu/linear/place.h"
 #include "backend/cpu/memory.h"
 #include "backend/cpu/ops.h"
 #include "base/check.h"
@@ -49,7 +50,10 @@ Weight CpuBackend::place(const HostWeight& weight) {
   check(weight.in % weight.format->block == 0, "a row of ", weight.in,
         " elements is no whole number of ", weight.format->name, " blocks of ",
         weight.format->block);
-  Weight placed{.format = weight.format, .out = weight.out, .in = weight.in};
+  Weight placed{.format = weight.format,
+                .out = weight.out,
+                .in = weight.in,
+                .layout = cpu::layout_of(*weight.format)};
   placed.storage = allocate(placed_bytes(*weight.format, weight.out, weight.in));
   cpu::place(context_, weight, placed.storage.data());
   return placed;

@@ -5,6 +5,7 @@
 #include "backend/cpu/kernels/attention.h"
 #include "backend/cpu/kernels/rows.h"
 #include "backend/cpu/kernels/sampling.h"
+#include "backend/cpu/linear/kernels.h"
 
 namespace spate::cpu {
 
@@ -13,6 +14,7 @@ struct KernelTable {
   const AttentionKernels* attention;
   const RowKernels* rows;
   const SamplingKernels* sampling;
+  const LinearKernels* linear;
 };
 
 namespace generic {

@@ -32,8 +32,4 @@ void run(Context& context, const op::AddRmsNorm& op);
 void run(Context& context, const op::LinearGated& op);
 void run(Context& context, const op::QkvNormRopeWrite& op);
 
-// The layout of placed weights, private to this backend.
-size_t placed_bytes(const Format& format, int64_t out, int64_t in);
-void place(Context& context, const HostWeight& weight, void* to);
-
 }  // namespace spate::cpu

@@ -9,12 +9,14 @@ namespace spate::cpu::SPATE_ISA {
 extern const AttentionKernels kAttention;
 extern const RowKernels kRows;
 extern const SamplingKernels kSampling;
+extern const LinearKernels kLinear;
 
 const KernelTable kTable{
     .isa = SPATE_TEXT(SPATE_ISA),
     .attention = &kAttention,
     .rows = &kRows,
     .sampling = &kSampling,
+    .linear = &kLinear,
 };
 
 }  // namespace spate::cpu::SPATE_ISA

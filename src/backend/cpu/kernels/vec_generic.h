@@ -134,4 +134,58 @@ inline float max_lane(Vec x) {
   return largest;
 }
 
+struct Words {
+  uint32_t v[kLanes];
+};
+
+template <class F>
+inline Words each_word(F f) {
+  Words out;
+  for (int i = 0; i < kLanes; ++i) out.v[i] = f(i);
+  return out;
+}
+
+inline Words load_words(const void* from) {
+  Words out;
+  std::memcpy(out.v, from, sizeof out.v);
+  return out;
+}
+inline Words load_i8(const void* from) {
+  const auto* bytes = static_cast<const int8_t*>(from);
+  return each_word([&](int i) { return static_cast<uint32_t>(int32_t{bytes[i]}); });
+}
+inline Words load_u8(const void* from) {
+  const auto* bytes = static_cast<const uint8_t*>(from);
+  return each_word([&](int i) { return uint32_t{bytes[i]}; });
+}
+inline Words operator>>(Words x, int bits) {
+  return each_word([&](int i) { return x.v[i] >> bits; });
+}
+inline Words operator<<(Words x, int bits) {
+  return each_word([&](int i) { return x.v[i] << bits; });
+}
+inline Words operator&(Words x, uint32_t mask) {
+  return each_word([&](int i) { return x.v[i] & mask; });
+}
+inline Words choose_bits(uint32_t mask, Words yes, Words no) {
+  return each_word([&](int i) { return (yes.v[i] & mask) | (no.v[i] & ~mask); });
+}
+inline Vec to_float(Words x) {
+  return each_lane([&](int i) { return static_cast<float>(static_cast<int32_t>(x.v[i])); });
+}
+
+constexpr bool kFastLookup = false;
+
+template <int kBits>
+class Lookup {
+ public:
+  explicit Lookup(const float* entries) : entries_(entries) {}
+  Vec operator()(Words index) const {
+    return each_lane([&](int i) { return entries_[index.v[i] & ((1U << kBits) - 1)]; });
+  }
+
+ private:
+  const float* entries_;
+};
+
 }  // namespace spate::cpu::SPATE_ISA

@@ -1,0 +1,89 @@
+// How weights lie in memory. The outputs (rows of the checkpoint's matrix) are cut into tiles of
+// 16; a tile is a run of tile blocks, each holding `block` inputs of all 16 outputs, so that the
+// lanes of a vector are outputs and one load brings the same input's weight of all of them. The
+// last tile is padded with zeros. Nothing is decoded: a tile block holds the 16 blocks' own bits,
+// regrouped.
+//
+// In a tile block every field is an array with the 16 outputs as its last axis:
+//
+//   scale, minimum   f16 [16]
+//   steps, shifts    sub-block scales and minimums, one byte each [parts][16]; q2_K keeps both in
+//                    one byte, as two halves
+//   codes            f32, f16, bf16 [block][16]; bytes [block][16]; or 32-bit words that each hold
+//                    a run of inputs of one output, first input in the lowest bits: 8 codes of four
+//                    bits, or 16 of two [block / run][16]
+//   extra            further high bits of the codes, in words: 32 inputs of one bit, or 16 of two
+//
+// This file has constants only: cpu/kernels/ includes it.
+#pragma once
+
+#include <cstdint>
+
+namespace spate::cpu {
+
+constexpr int kTile = 16;  // outputs
+
+// Offsets in bytes; -1 where a format has no such field.
+struct TileLayout {
+  int block;  // inputs
+  int bytes;
+  int scale = -1, minimum = -1, steps = -1, shifts = -1, codes = 0, extra = -1;
+};
+
+// Plain floats: any number of inputs, one at a time.
+constexpr TileLayout kF32Tile{.block = 1, .bytes = 64};
+constexpr TileLayout kF16Tile{.block = 1, .bytes = 32};
+
+constexpr TileLayout kQ4_0Tile{.block = 32, .bytes = 288, .scale = 0, .codes = 32};
+constexpr TileLayout kQ4_1Tile{.block = 32, .bytes = 320, .scale = 0, .minimum = 32, .codes = 64};
+constexpr TileLayout kQ5_0Tile{.block = 32, .bytes = 352, .scale = 0, .codes = 32, .extra = 288};
+constexpr TileLayout kQ5_1Tile{
+    .block = 32, .bytes = 384, .scale = 0, .minimum = 32, .codes = 64, .extra = 320};
+constexpr TileLayout kQ8_0Tile{.block = 32, .bytes = 544, .scale = 0, .codes = 32};
+
+constexpr TileLayout kQ2KTile{
+    .block = 256, .bytes = 1344, .scale = 0, .minimum = 32, .steps = 64, .codes = 320};
+constexpr TileLayout kQ3KTile{
+    .block = 256, .bytes = 1824, .scale = 0, .steps = 32, .codes = 288, .extra = 1312};
+constexpr TileLayout kQ4KTile{.block = 256,
+                              .bytes = 2368,
+                              .scale = 0,
+                              .minimum = 32,
+                              .steps = 64,
+                              .shifts = 192,
+                              .codes = 320};
+constexpr TileLayout kQ5KTile{.block = 256,
+                              .bytes = 2880,
+                              .scale = 0,
+                              .minimum = 32,
+                              .steps = 64,
+                              .shifts = 192,
+                              .codes = 320,
+                              .extra = 2368};
+constexpr TileLayout kQ6KTile{
+    .block = 256, .bytes = 3360, .scale = 0, .steps = 32, .codes = 288, .extra = 2336};
+
+// The step table of iq4_nl, by code.
+constexpr float kIq4NlSteps[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                   1,    13,   25,  38,  53,  69,  89,  113};
+
+// Which layout a placed weight has (Weight::layout), and the order of every table by layout.
+enum class TileFormat : int {
+  f32,
+  f16,
+  bf16,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  iq4_nl,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k
+};
+constexpr int kTileFormats = 14;
+
+}  // namespace spate::cpu
