@@ -4,7 +4,6 @@
 //    must fix it: what was found, what was expected, what to do. Caught once, in apps/main.cc.
 #pragma once
 
-#include <source_location>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -51,13 +50,15 @@ template <class... Parts>
   throw Error(cat(parts...));
 }
 
-// A message that remembers where it was written.
+// A message that remembers where it was written. (The builtins are those behind
+// std::source_location, which clang 14 does not have yet.)
 struct What {
   std::string_view text;
-  std::source_location where;
+  const char* file;
+  int line;
   // NOLINTNEXTLINE(google-explicit-constructor): the conversion captures the call site.
-  What(const char* message, std::source_location at = std::source_location::current())
-      : text(message), where(at) {}
+  What(const char* message, const char* file = __builtin_FILE(), int line = __builtin_LINE())
+      : text(message), file(file), line(line) {}
 };
 
 [[noreturn]] void check_failed(const What& what, const std::string& details);
