@@ -64,7 +64,7 @@ class SpacePrefix final : public Step {
  public:
   bool rewrite(std::string_view text, bool, std::string& out) const override {
     if (text.empty() || text.front() == ' ') return false;
-    out.assign(" ").append(text);
+    out.assign(1, ' ').append(text);
     return true;
   }
 };
