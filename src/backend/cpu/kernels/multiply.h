@@ -143,9 +143,9 @@ void decode(const uint8_t* tile, int64_t inputs, float* to) {
 constexpr PanelShape kPanelShapes[] = {{1, 4}, {2, 4},  {3, 2},  {4, 2},  {6, 1},
                                        {8, 1}, {12, 1}, {16, 1}, {20, 1}, {24, 1}};
 #elif defined(__AVX2__)  // 16 registers of half a tile
-constexpr PanelShape kPanelShapes[] = {{1, 4}, {2, 3}, {3, 2}, {4, 2}, {6, 1}, {8, 1}, {12, 1}};
+constexpr PanelShape kPanelShapes[] = {{1, 4}, {2, 3}, {3, 2}, {4, 2}, {6, 1}, {8, 1}, {10, 1}};
 #else
-constexpr PanelShape kPanelShapes[] = {{1, 1}, {2, 1}, {4, 1}};
+constexpr PanelShape kPanelShapes[] = {{1, 2}, {2, 2}, {4, 1}, {6, 1}, {8, 1}};
 #endif
 constexpr int kPanelSizes = sizeof kPanelShapes / sizeof kPanelShapes[0];
 

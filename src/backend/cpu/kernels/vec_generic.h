@@ -1,5 +1,5 @@
-// Vec in plain code; see vec.h. Eight lanes, because the compiler turns the loops into whatever
-// short vectors the processor's base set has.
+// Vec without intrinsics; see vec.h. Vectors of four are a language extension of GCC and clang,
+// which turn them into what the processor's base set has (SSE2, NEON) or into single operations.
 #pragma once
 
 #include <cstdint>
@@ -7,10 +7,17 @@
 
 namespace spate::cpu::SPATE_ISA {
 
-constexpr int kLanes = 8;
+constexpr int kLanes = 4;
+
+using Floats = float __attribute__((vector_size(16)));
+using Integers = int32_t __attribute__((vector_size(16)));
+using Unsigned = uint32_t __attribute__((vector_size(16)));
 
 struct Vec {
-  float v[kLanes];
+  Floats v;
+};
+struct Words {
+  Unsigned v;
 };
 
 inline float float_of_bits(uint32_t bits) {
@@ -23,16 +30,6 @@ inline uint32_t bits_of_float(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
   return bits;
-}
-
-// f16 -> f32: shift to f32's fields, then fix the exponent by a multiplication, which is exact and
-// covers subnormals too; infinities and NaNs get the top exponent.
-inline float float_of_f16(uint16_t half) {
-  const uint32_t magnitude = (half & 0x7FFFU) << 13;
-  const uint32_t value = magnitude >= 0x7C00U << 13
-                             ? magnitude | 0x7F800000U
-                             : bits_of_float(float_of_bits(magnitude) * 0x1p112F);
-  return float_of_bits(value | (half & 0x8000U) << 16);
 }
 
 inline uint16_t f16_of_float(float value) {
@@ -56,35 +53,41 @@ inline uint16_t bf16_of_float(float value) {
   return static_cast<uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);
 }
 
-// Applies `f` to each lane index.
 template <class F>
 inline Vec each_lane(F f) {
-  Vec out;
-  for (int i = 0; i < kLanes; ++i) out.v[i] = f(i);
-  return out;
+  return {Floats{f(0), f(1), f(2), f(3)}};
 }
 
-inline Vec broadcast(float x) {
-  return each_lane([&](int) { return x; });
+template <class F>
+inline Words each_word(F f) {
+  return {Unsigned{f(0), f(1), f(2), f(3)}};
 }
+
+inline Vec broadcast(float x) { return {Floats{x, x, x, x}}; }
 inline Vec load(const float* from) {
-  return each_lane([&](int i) { return from[i]; });
+  Vec out;
+  std::memcpy(&out, from, sizeof out);
+  return out;
 }
 inline Vec load_part(const float* from, int count) {
   return each_lane([&](int i) { return i < count ? from[i] : 0.0F; });
 }
-inline void store(float* to, Vec x) {
-  for (int i = 0; i < kLanes; ++i) to[i] = x.v[i];
-}
+inline void store(float* to, Vec x) { std::memcpy(to, &x, sizeof x); }
 inline void store_part(float* to, Vec x, int count) {
   for (int i = 0; i < count; ++i) to[i] = x.v[i];
 }
 
+// Shifts to the fields of an f32, then mends the exponent by a multiplication, which is exact and
+// covers subnormals too; infinities and NaNs get the top exponent.
 inline Vec load_f16(const uint16_t* from) {
-  return each_lane([&](int i) { return float_of_f16(from[i]); });
+  const Unsigned half = each_word([&](int i) { return uint32_t{from[i]}; }).v;
+  const Unsigned magnitude = (half & 0x7FFFU) << 13;
+  const Unsigned scaled = (Unsigned)((Floats)magnitude * 0x1p112F);
+  const Unsigned value = magnitude >= (0x7C00U << 13) ? magnitude | 0x7F800000U : scaled;
+  return {(Floats)(value | (half & 0x8000U) << 16)};
 }
 inline Vec load_bf16(const uint16_t* from) {
-  return each_lane([&](int i) { return float_of_bits(uint32_t{from[i]} << 16); });
+  return {(Floats)each_word([&](int i) { return uint32_t{from[i]} << 16; }).v};
 }
 inline void store_f16(uint16_t* to, Vec x) {
   for (int i = 0; i < kLanes; ++i) to[i] = f16_of_float(x.v[i]);
@@ -93,61 +96,34 @@ inline void store_bf16(uint16_t* to, Vec x) {
   for (int i = 0; i < kLanes; ++i) to[i] = bf16_of_float(x.v[i]);
 }
 
-inline Vec operator+(Vec a, Vec b) {
-  return each_lane([&](int i) { return a.v[i] + b.v[i]; });
-}
-inline Vec operator-(Vec a, Vec b) {
-  return each_lane([&](int i) { return a.v[i] - b.v[i]; });
-}
-inline Vec operator*(Vec a, Vec b) {
-  return each_lane([&](int i) { return a.v[i] * b.v[i]; });
-}
-inline Vec operator/(Vec a, Vec b) {
-  return each_lane([&](int i) { return a.v[i] / b.v[i]; });
-}
+inline Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
+inline Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }
+inline Vec operator*(Vec a, Vec b) { return {a.v * b.v}; }
+inline Vec operator/(Vec a, Vec b) { return {a.v / b.v}; }
 inline Vec fma(Vec a, Vec b, Vec c) {  // the base set may have no fused one; two roundings then
-  return each_lane([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
+  return {a.v * b.v + c.v};
 }
 inline Vec max(Vec a, Vec b) {  // b when either is a NaN
-  return each_lane([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+  return {a.v > b.v ? a.v : b.v};
 }
-inline Vec min(Vec a, Vec b) {
-  return each_lane([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
-}
-inline Vec where_less(Vec x, Vec limit, Vec yes, Vec no) {
-  return each_lane([&](int i) { return x.v[i] < limit.v[i] ? yes.v[i] : no.v[i]; });
-}
-// x * 2^n for whole n in [-126, 127]; a NaN in x gives one, whatever n is.
+inline Vec min(Vec a, Vec b) { return {a.v < b.v ? a.v : b.v}; }
+inline Vec where_less(Vec x, Vec limit, Vec yes, Vec no) { return {x.v < limit.v ? yes.v : no.v}; }
+// x * 2^n for whole n in [-126, 127]; adding 1.5 * 2^23 puts n into the lowest bits.
 inline Vec scale_by_power_of_two(Vec x, Vec n) {
-  return each_lane([&](int i) {
-    const int power = n.v[i] == n.v[i] ? static_cast<int>(n.v[i]) : 0;
-    return x.v[i] * float_of_bits(static_cast<uint32_t>(power + 127) << 23);
-  });
+  const Unsigned exponent = ((Unsigned)(n.v + 12582912.0F) + 127U) << 23;
+  return {x.v * (Floats)exponent};
 }
 
-inline float sum(Vec x) {
-  return ((x.v[0] + x.v[4]) + (x.v[2] + x.v[6])) + ((x.v[1] + x.v[5]) + (x.v[3] + x.v[7]));
-}
+inline float sum(Vec x) { return (x.v[0] + x.v[2]) + (x.v[1] + x.v[3]); }
 inline float max_lane(Vec x) {
   float largest = x.v[0];
   for (int i = 1; i < kLanes; ++i) largest = x.v[i] > largest ? x.v[i] : largest;
   return largest;
 }
 
-struct Words {
-  uint32_t v[kLanes];
-};
-
-template <class F>
-inline Words each_word(F f) {
-  Words out;
-  for (int i = 0; i < kLanes; ++i) out.v[i] = f(i);
-  return out;
-}
-
 inline Words load_words(const void* from) {
   Words out;
-  std::memcpy(out.v, from, sizeof out.v);
+  std::memcpy(&out, from, sizeof out);
   return out;
 }
 inline Words load_i8(const void* from) {
@@ -158,21 +134,13 @@ inline Words load_u8(const void* from) {
   const auto* bytes = static_cast<const uint8_t*>(from);
   return each_word([&](int i) { return uint32_t{bytes[i]}; });
 }
-inline Words operator>>(Words x, int bits) {
-  return each_word([&](int i) { return x.v[i] >> bits; });
-}
-inline Words operator<<(Words x, int bits) {
-  return each_word([&](int i) { return x.v[i] << bits; });
-}
-inline Words operator&(Words x, uint32_t mask) {
-  return each_word([&](int i) { return x.v[i] & mask; });
-}
+inline Words operator>>(Words x, int bits) { return {x.v >> bits}; }
+inline Words operator<<(Words x, int bits) { return {x.v << bits}; }
+inline Words operator&(Words x, uint32_t mask) { return {x.v & mask}; }
 inline Words choose_bits(uint32_t mask, Words yes, Words no) {
-  return each_word([&](int i) { return (yes.v[i] & mask) | (no.v[i] & ~mask); });
+  return {(yes.v & mask) | (no.v & ~mask)};
 }
-inline Vec to_float(Words x) {
-  return each_lane([&](int i) { return static_cast<float>(static_cast<int32_t>(x.v[i])); });
-}
+inline Vec to_float(Words x) { return {__builtin_convertvector((Integers)x.v, Floats)}; }
 
 constexpr bool kFastLookup = false;
 
