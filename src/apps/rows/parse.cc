@@ -220,6 +220,10 @@ void parse_row(std::string_view line, const ParseOptions& options, JsonParser& p
       row.fields = json;
       row.prompts = read_prompts(need(json, options.prompt_field, "the row"), options.prompt_field);
   }
+  // Fields of the user's own names have been read here; what stays is for prepare.h.
+  std::erase_if(row.fields.as_object(), [&options](const JsonMember& member) {
+    return member.first == options.prompt_field || member.first == options.id_field;
+  });
 }
 
 }  // namespace spate
