@@ -8,10 +8,13 @@
 namespace spate {
 namespace {
 
-// How full the cache may be expected to get. What is left absorbs wrong guesses.
-constexpr double kFull = 0.97;
+// Slots that a row has reserved and not filled, on average, when the cache is full: fewer would cut
+// it into short segments. In a small pool at most this part of it.
+constexpr int64_t kSpare = 32, kSparePart = 256;
 // A new row reserves slots for the output that this share of rows does not exceed.
 constexpr double kReserved = 0.75;
+// A prompt should not be cut into shorter runs than this while rows have slots to spare.
+constexpr int64_t kPromptRun = 256;
 // Waiting sequences that are looked at in a step although they step aside.
 constexpr int kAside = 64;
 
@@ -42,26 +45,29 @@ bool Scheduler::Impl::fits(const Live& live, const PrefixMap::Match& match) {
   const int64_t need = live.length() - match.ready;
   if (!running.empty()) {
     if (!occupancy) {
-      std::vector<Occupancy::Row> rows;
-      for (const Live* other : running) {
-        rows.push_back(forecast(*other, other->length() - other->shared));
-      }
-      occupancy.emplace(std::move(rows));
+      occupancy.emplace(lengths, options.max_length);
+      for (const Live* other : running) occupancy->add(forecast(*other));
     }
+    Occupancy::Row row = forecast(live);
+    row.slots -= match.ready;
     const auto shared = static_cast<double>(slots.shared() + match.unused);
-    const double peak = shared + occupancy->peak_with(forecast(live, need));
-    if (peak > kFull * static_cast<double>(slots.total())) return false;
+    if (shared + occupancy->peak_with(row) > static_cast<double>(slots.total())) return false;
+  }
+  const int64_t run = std::min(need, kPromptRun);
+  while (slots.free_runs().largest_free() < run && trim_youngest(Runs::long_ones)) {
   }
   while (slots.available(match) < need) {
-    if (!trim_youngest()) return false;
+    if (!trim_youngest(Runs::any)) return false;
   }
   return true;
 }
 
-Occupancy::Row Scheduler::Impl::forecast(const Live& live, int64_t own_slots) const {
-  const double remaining =
-      lengths.mean_remaining(live.generated(), live.max_length - live.length());
-  return {.remaining = remaining, .slots = own_slots};
+// What a row has alone; shared slots are counted apart, once.
+Occupancy::Row Scheduler::Impl::forecast(const Live& live) const {
+  const int64_t spare = std::min(kSpare, slots.total() / kSparePart);
+  return {.slots = live.length() - live.shared + spare,
+          .generated = live.generated(),
+          .limit = live.most_slots() - live.length()};
 }
 
 void Scheduler::Impl::start(Live& live, const PrefixMap::Match& match) {
@@ -82,7 +88,7 @@ void Scheduler::Impl::start(Live& live, const PrefixMap::Match& match) {
   live.runs = true;
   const auto younger = [](const Live* a, const Live* b) { return a->age < b->age; };
   running.insert(std::upper_bound(running.begin(), running.end(), &live, younger), &live);
-  if (occupancy) occupancy->add(forecast(live, live.length() - live.shared));
+  if (occupancy) occupancy->add(forecast(live));
 }
 
 }  // namespace spate

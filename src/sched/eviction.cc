@@ -7,18 +7,16 @@
 namespace spate {
 namespace {
 
-// A row grows by what it is expected to need, within these bounds: long runs, little waste.
-constexpr int64_t kLeastGrowth = 16, kMostGrowth = 256;
+// A row grows by so many slots at a time.
+constexpr int64_t kGrowth = 48;
 
 }  // namespace
 
 // A slot for each token of a running row. False: the row itself had to go.
 bool Scheduler::Impl::make_room(Live& live) {
   while (live.capacity < live.length()) {
-    const auto expected = static_cast<int64_t>(
-        lengths.mean_remaining(live.generated(), live.max_length - live.length()));
-    if (slots.grow(live, std::clamp(expected, kLeastGrowth, kMostGrowth))) continue;
-    if (trim_youngest()) continue;
+    if (slots.grow(live, kGrowth, Runs::long_ones) || trim_youngest(Runs::long_ones)) continue;
+    if (slots.grow(live, kGrowth, Runs::any) || trim_youngest(Runs::any)) continue;
     const bool itself = running.back() == &live;
     evict_youngest();
     if (itself) return false;
@@ -27,9 +25,9 @@ bool Scheduler::Impl::make_room(Live& live) {
 }
 
 // Takes the reserve of the youngest row that has one.
-bool Scheduler::Impl::trim_youngest() {
+bool Scheduler::Impl::trim_youngest(Runs runs) {
   return std::any_of(running.rbegin(), running.rend(),
-                     [&](Live* live) { return slots.trim(*live) > 0; });
+                     [&](Live* live) { return slots.trim(*live, runs) > 0; });
 }
 
 // Its tokens stay findable as long as nobody takes their slots, so coming back may cost little.

@@ -14,6 +14,9 @@ namespace {
 constexpr int64_t kShortestGuess = 16, kLongestGuess = 512;
 constexpr double kGuessWeight = 4;
 
+// Standard deviations above the mean that the cache must hold.
+constexpr double kDeviations = 1;
+
 // Lengths below kFine have a bin each; from there on every doubling is cut into kFine bins.
 constexpr int64_t kFine = 16;
 
@@ -21,20 +24,6 @@ size_t bin_of(int64_t length) {
   if (length < kFine) return static_cast<size_t>(length);
   const int shift = std::bit_width(static_cast<uint64_t>(length / kFine)) - 1;
   return static_cast<size_t>(shift * kFine + (length >> shift));
-}
-
-// Where a length lies: in which bin, and how far in it.
-struct Place {
-  size_t bin;
-  double inside;  // 0 to 1
-};
-
-Place place_of(double length, const std::vector<int64_t>& begins) {
-  const double most = static_cast<double>(begins.back());
-  const size_t bin =
-      std::min(bin_of(static_cast<int64_t>(std::min(length, most))), begins.size() - 2);
-  const auto begin = static_cast<double>(begins[bin]), end = static_cast<double>(begins[bin + 1]);
-  return {bin, std::clamp((length - begin) / (end - begin), 0.0, 1.0)};
 }
 
 }  // namespace
@@ -54,7 +43,6 @@ OutputLengths::OutputLengths(int64_t max_length) {
   reached_.resize(bins);
   ended_.resize(bins);
   survival_.resize(bins + 1);
-  area_.resize(bins + 1);
 }
 
 void OutputLengths::reached(int64_t generated) {
@@ -69,16 +57,9 @@ void OutputLengths::ended(int64_t generated) {
   stale_ = true;
 }
 
-double OutputLengths::mean_remaining(int64_t generated, int64_t most) const {
-  refresh();
-  most = std::max<int64_t>(most, 0);
-  const auto from = static_cast<double>(generated), limit = static_cast<double>(most);
-  return std::min((area(from + limit) - area(from)) / survival(from), limit);
-}
-
 int64_t OutputLengths::quantile_remaining(int64_t generated, int64_t most, double share) const {
   refresh();
-  const double target = (1 - share) * survival(static_cast<double>(generated));
+  const double target = (1 - share) * survival(generated);
   // survival_ falls: the first beginning of a bin that so few rows reach.
   const auto bin = std::partition_point(survival_.begin(), survival_.end() - 1,
                                         [&](double value) { return value > target; });
@@ -86,58 +67,59 @@ int64_t OutputLengths::quantile_remaining(int64_t generated, int64_t most, doubl
   return std::clamp<int64_t>(length - generated, 0, std::max<int64_t>(most, 0));
 }
 
+double OutputLengths::share_beyond(int64_t generated, int64_t more) const {
+  refresh();
+  return survival(static_cast<double>(generated + more)) / survival(static_cast<double>(generated));
+}
+
 void OutputLengths::refresh() const {
   if (!stale_) return;
   stale_ = false;
   survival_[0] = 1;
-  area_[0] = 0;
   for (size_t bin = 0; bin < prior_.size(); ++bin) {
     const double share = (static_cast<double>(ended_[bin]) + kGuessWeight * prior_[bin]) /
                          (static_cast<double>(reached_[bin]) + kGuessWeight);
     survival_[bin + 1] = survival_[bin] * std::clamp(1 - share, 0.0, 1.0);
-    const auto width = static_cast<double>(begins_[bin + 1] - begins_[bin]);
-    area_[bin + 1] = area_[bin] + width * (survival_[bin] + survival_[bin + 1]) / 2;
   }
 }
 
-double OutputLengths::survival(double length) const {
-  const auto [bin, inside] = place_of(length, begins_);
+double OutputLengths::survival(int64_t length) const {
+  length = std::min(length, begins_.back());
+  const size_t bin = std::min(bin_of(length), prior_.size() - 1);
+  const auto inside = static_cast<double>(length - begins_[bin]) /
+                      static_cast<double>(begins_[bin + 1] - begins_[bin]);
   const double share = survival_[bin] + inside * (survival_[bin + 1] - survival_[bin]);
   return std::max(share, std::numeric_limits<double>::min());  // it is divided by
 }
 
-double OutputLengths::area(double length) const {
-  const auto [bin, inside] = place_of(length, begins_);
-  const auto width = static_cast<double>(begins_[bin + 1] - begins_[bin]);
-  const double end = survival_[bin] + inside * (survival_[bin + 1] - survival_[bin]);
-  return area_[bin] + inside * width * (survival_[bin] + end) / 2;
+Occupancy::Occupancy(const OutputLengths& lengths, int64_t max_length) : lengths_(lengths) {
+  // 0, 8, 12, 16, 24, 32, 48, ...
+  moments_.push_back({});
+  for (int64_t ahead = 8; ahead < max_length; ahead *= 2) {
+    moments_.push_back({.ahead = ahead});
+    moments_.push_back({.ahead = ahead + ahead / 2});
+  }
 }
 
-namespace {
-
-bool longer(const Occupancy::Row& a, const Occupancy::Row& b) { return a.remaining > b.remaining; }
-
-}  // namespace
-
-Occupancy::Occupancy(std::vector<Row> rows) : rows_(std::move(rows)) {
-  std::sort(rows_.begin(), rows_.end(), longer);
+void Occupancy::put(const Row& row, std::vector<Moment>& moments) const {
+  for (Moment& moment : moments) {
+    if (moment.ahead > row.limit) break;
+    const double stays = lengths_.share_beyond(row.generated, moment.ahead);
+    const auto slots = static_cast<double>(row.slots + moment.ahead);
+    moment.mean += stays * slots;
+    moment.variance += stays * (1 - stays) * slots * slots;
+  }
 }
 
-void Occupancy::add(Row row) {
-  rows_.insert(std::upper_bound(rows_.begin(), rows_.end(), row, longer), row);
-}
+void Occupancy::add(const Row& row) { put(row, moments_); }
 
-double Occupancy::peak_with(Row row) const {
-  double peak = 0, now = 0, alive = 0;
-  const auto leaves = [&](const Row& leaving) {
-    now += static_cast<double>(leaving.slots);
-    alive += 1;
-    peak = std::max(peak, now + alive * leaving.remaining);
-  };
-  const auto place = std::upper_bound(rows_.begin(), rows_.end(), row, longer);
-  std::for_each(rows_.begin(), place, leaves);
-  leaves(row);
-  std::for_each(place, rows_.end(), leaves);
+double Occupancy::peak_with(const Row& row) const {
+  std::vector<Moment> moments = moments_;
+  put(row, moments);
+  double peak = 0;
+  for (const Moment& moment : moments) {
+    peak = std::max(peak, moment.mean + kDeviations * std::sqrt(moment.variance));
+  }
   return peak;
 }
 

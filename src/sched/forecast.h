@@ -17,38 +17,48 @@ class OutputLengths {
   void reached(int64_t generated);  // a row has so many tokens: call once for each, from 0
   void ended(int64_t generated);    // a row ended by itself with so many
 
-  // Tokens that a row with `generated` is still expected to get, at most `most`: their mean, and
-  // what a share of such rows does not exceed.
-  double mean_remaining(int64_t generated, int64_t most) const;
+  // The share of rows with `generated` tokens that get at least `more`.
+  double share_beyond(int64_t generated, int64_t more) const;
+  // Tokens that a share of the rows with `generated` does not exceed; at most `most`.
   int64_t quantile_remaining(int64_t generated, int64_t most, double share) const;
 
  private:
   void refresh() const;
-  double survival(double length) const;  // share of rows that get longer
-  double area(double length) const;      // integral of survival from 0
+  double survival(int64_t length) const;  // share of rows that get longer
 
   // Bins begin at lengths about 6 % apart, at every length below 16.
   std::vector<int64_t> begins_;           // [bins + 1]
   std::vector<double> prior_;             // [bins] share of rows that end, while nothing is known
   std::vector<int64_t> reached_, ended_;  // [bins] rows
   mutable bool stale_ = true;
-  mutable std::vector<double> survival_, area_;  // [bins + 1], at the bins' beginnings
+  mutable std::vector<double> survival_;  // [bins + 1], at the bins' beginnings
 };
 
-// The fullest the cache will be if every row gets its expected length: rows leave in the order of
-// what they still have to do, and just before one leaves, all that stay have grown as much as it.
+// How full the cache will be, at a few moments ahead: rows grow by a token a step and leave with
+// the shares that the life table gives, at the latest at their limits.
 class Occupancy {
  public:
   struct Row {
-    double remaining;  // tokens
-    int64_t slots;     // now
+    int64_t slots = 0;      // now
+    int64_t generated = 0;  // tokens
+    int64_t limit = 0;      // tokens that it may still get
   };
-  explicit Occupancy(std::vector<Row> rows);
-  void add(Row row);
-  double peak_with(Row row) const;  // with one row more
+  // `lengths` must stay as it is meanwhile.
+  explicit Occupancy(const OutputLengths& lengths, int64_t max_length);
+
+  void add(const Row& row);
+  // The fullest it gets with one row more: the mean and some deviations of many futures.
+  double peak_with(const Row& row) const;
 
  private:
-  std::vector<Row> rows_;  // most remaining first
+  struct Moment {
+    int64_t ahead = 0;              // steps from now
+    double mean = 0, variance = 0;  // of slots
+  };
+  void put(const Row& row, std::vector<Moment>& moments) const;
+
+  const OutputLengths& lengths_;
+  std::vector<Moment> moments_;
 };
 
 }  // namespace spate

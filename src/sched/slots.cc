@@ -12,6 +12,16 @@ std::span<const Token> tokens_between(const Live& live, int64_t begin, int64_t e
       .subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
 }
 
+// As long as there is another way, a row that grows gets no segment shorter than this: attention
+// likes long runs.
+constexpr int64_t kLongRun = 48;
+// Unused tokens are dropped this part of the pool at a time, so that the runs they leave are long.
+constexpr int64_t kDroppedPart = 32;
+
+int64_t round_up(int64_t slots) {
+  return (slots + PrefixMap::kBlock - 1) / PrefixMap::kBlock * PrefixMap::kBlock;
+}
+
 }  // namespace
 
 Slots::Slots(int64_t slots, bool share_prefixes)
@@ -31,7 +41,7 @@ void Slots::enter(Live& live, const PrefixMap::Match& match, int64_t reserve) {
   live.node = prefixes_.take(live.tokens, match.ready, live.segments);
   live.computed = live.shared = live.capacity = match.ready;
   const int64_t need = live.length() - match.ready;
-  std::vector<Segment> own = obtain(need, need + reserve);
+  std::vector<Segment> own = obtain(need, round_up(need + reserve));
   for (const Segment& segment : own) {
     append(live.segments, segment);
     live.capacity += segment.size();
@@ -50,28 +60,60 @@ void Slots::promise(Live& live, std::vector<Segment> own) {
   live.shared = end;
 }
 
-bool Slots::grow(Live& live, int64_t wish) {
+void Slots::drop_unused(int64_t slots) {
+  prefixes_.reclaim(std::max(slots, total() / kDroppedPart));
+}
+
+bool Slots::grow(Live& live, int64_t wish, Runs runs) {
   const int64_t room = live.most_slots() - live.capacity;
   check(room > 0, "a sequence grows past its longest");
-  const auto wanted = static_cast<int>(std::clamp<int64_t>(wish, 1, room));
-  const int added = free_.extend(live.segments.back(), wanted);
-  live.capacity += added;
-  if (added > 0) return true;
-  if (free_.largest_free() < wanted) prefixes_.reclaim(wanted);
-  const std::optional<Segment> segment = free_.allocate_up_to(wanted);
-  if (!segment) return false;
-  append(live.segments, *segment);
-  live.capacity += segment->size();
+  const int64_t wanted = round_up(std::clamp<int64_t>(wish, 1, room));
+  if (extend(live, wanted)) return true;
+  if (free_.largest_free() < wanted) drop_unused(wanted);
+  const int64_t least = runs == Runs::any ? 1 : std::min(kLongRun, wanted);
+  if (free_.largest_free() < least) return false;
+  const Segment segment = take_run(wanted);
+  append(live.segments, segment);
+  live.capacity += segment.size();
   return true;
 }
 
-int64_t Slots::trim(Live& live) {
-  const int64_t spare = live.capacity - live.length();
-  if (spare <= 0) return 0;
+// Grows the last segment in place, in whole blocks where possible.
+bool Slots::extend(Live& live, int64_t wanted) {
+  Segment& last = live.segments.back();
+  const int begin = last.end;
+  if (free_.extend(last, static_cast<int>(wanted)) == 0) return false;
+  const Segment added = in_blocks({begin, last.end});
+  last.end = added.end;
+  live.capacity += added.size();
+  return true;
+}
+
+// A free run of up to `wanted` slots, in whole blocks where possible: slivers would come back as
+// segments of a few tokens.
+Segment Slots::take_run(int64_t wanted) {
+  const std::optional<Segment> run = free_.allocate_up_to(static_cast<int>(wanted));
+  check(run.has_value(), "the cache is ", wanted, " slots short of what was promised");
+  return in_blocks(*run);
+}
+
+// Gives back what a run has beyond whole blocks, unless it is shorter than one.
+Segment Slots::in_blocks(Segment run) {
+  const int odd = run.size() % static_cast<int>(PrefixMap::kBlock);
+  if (odd == run.size()) return run;
+  free_.release({run.end - odd, run.end});
+  return {run.begin, run.end - odd};
+}
+
+int64_t Slots::trim(Live& live, Runs runs) {
+  const bool any = runs == Runs::any;
+  const int64_t kept = any ? live.length() : round_up(live.length()) + PrefixMap::kBlock;
+  const int64_t spare = live.capacity - kept;
+  if (spare < (any ? 1 : kLongRun)) return 0;
   std::vector<Segment> rest = std::move(live.segments);
-  live.segments = take_front(rest, live.length());
+  live.segments = take_front(rest, kept);
   for (const Segment& segment : rest) free_.release(segment);
-  live.capacity -= spare;
+  live.capacity = kept;
   return spare;
 }
 
@@ -94,19 +136,15 @@ void Slots::leave(Live& live) {
 // `need` slots, `wish` if there are so many in one run. A run is worth some cached tokens that
 // nobody uses: a quarter of its length.
 std::vector<Segment> Slots::obtain(int64_t need, int64_t wish) {
-  prefixes_.reclaim(need - free_.free_slots());
+  if (need > free_.free_slots()) drop_unused(need - free_.free_slots());
   for (int64_t given = 0; free_.largest_free() < wish && 4 * given < wish;) {
     const int64_t more = prefixes_.reclaim(PrefixMap::kBlock);
     if (more == 0) break;
     given += more;
   }
   std::vector<Segment> segments;
-  while (need > 0) {
-    const std::optional<Segment> run = free_.allocate_up_to(static_cast<int>(wish));
-    check(run.has_value(), "the cache is ", need, " slots short of what was promised");
-    segments.push_back(*run);
-    need -= run->size();
-    wish -= run->size();
+  for (; need > 0; need -= segments.back().size(), wish -= segments.back().size()) {
+    segments.push_back(take_run(wish));
   }
   return segments;
 }

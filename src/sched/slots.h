@@ -16,6 +16,9 @@
 
 namespace spate {
 
+// Which runs of slots are worth moving: long ones, as long as there are some.
+enum class Runs { long_ones, any };
+
 class Slots {
  public:
   Slots(int64_t slots, bool share_prefixes);
@@ -30,11 +33,12 @@ class Slots {
   // be enough available.
   void enter(Live& live, const PrefixMap::Match& match, int64_t reserve);
 
-  // At least one slot more, up to `wish`. False: nothing is free or unused.
-  bool grow(Live& live, int64_t wish);
+  // Some slots more, about `wish`: in place, or a new segment. False: no such run is free or
+  // unused.
+  bool grow(Live& live, int64_t wish, Runs runs);
 
   // Takes back slots that its tokens do not need; answers how many.
-  int64_t trim(Live& live);
+  int64_t trim(Live& live, Runs runs);
 
   // live.computed has grown.
   void computed(Live& live);
@@ -50,6 +54,10 @@ class Slots {
   const PrefixMap& prefixes() const { return prefixes_; }
 
  private:
+  void drop_unused(int64_t slots);
+  bool extend(Live& live, int64_t wanted);
+  Segment take_run(int64_t wanted);
+  Segment in_blocks(Segment run);
   std::vector<Segment> obtain(int64_t need, int64_t wish);
   void promise(Live& live, std::vector<Segment> own);
 

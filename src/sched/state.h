@@ -69,11 +69,11 @@ struct Scheduler::Impl {
   void admit(Batch& batch, int64_t& budget);
   bool fits(const Live& live, const PrefixMap::Match& match);
   void start(Live& live, const PrefixMap::Match& match);
-  Occupancy::Row forecast(const Live& live, int64_t own_slots) const;
+  Occupancy::Row forecast(const Live& live) const;
 
   // eviction.cc
   bool make_room(Live& live);
-  bool trim_youngest();
+  bool trim_youngest(Runs runs);
   void evict_youngest();
 
   // commit.cc

@@ -39,7 +39,7 @@ TEST(Cache, SharedSlotsAreCountedOnce) {
   for (uint64_t id = 0; id < 8; ++id) harness.scheduler.add(same_prompt(id, 320, 40));
   while (harness.step() && harness.scheduler.stats().running < 8) {
   }
-  EXPECT_LT(harness.scheduler.stats().kv_used, 320 + 8 * 60);
+  EXPECT_LT(harness.scheduler.stats().kv_used, 320 + 8 * 64);
   harness.drain();
   EXPECT_GE(harness.scheduler.stats().kv_cached, 320);
 }

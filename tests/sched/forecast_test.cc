@@ -15,29 +15,27 @@ void live_through(OutputLengths& lengths, int64_t length, bool by_itself) {
   if (by_itself) lengths.ended(length);
 }
 
+// Geometric, mean 200.
+int64_t random_length(uint64_t at) {
+  return static_cast<int64_t>(-200 * std::log(open_uniform(philox(9, at).word[0])));
+}
+
 TEST(Forecast, ALimitIsExactWhereNothingEndsByItself) {
   OutputLengths lengths(4096);
   for (int i = 0; i < 1000; ++i) live_through(lengths, 300, false);
-  EXPECT_NEAR(lengths.mean_remaining(0, 200), 200, 3);
-  EXPECT_NEAR(lengths.mean_remaining(100, 150), 150, 3);
+  EXPECT_GT(lengths.share_beyond(0, 200), 0.97);
   EXPECT_EQ(lengths.quantile_remaining(0, 200, 0.75), 200);
-  EXPECT_EQ(lengths.mean_remaining(7, 0), 0);
-  EXPECT_LE(lengths.mean_remaining(4000, 95), 95);
+  EXPECT_EQ(lengths.quantile_remaining(100, 0, 0.75), 0);
 }
 
 TEST(Forecast, LearnsLengthsAndTheirTails) {
   OutputLengths lengths(8192);
-  uint64_t at = 0;
-  double sum = 0;
-  constexpr int kRows = 4000;
-  for (int i = 0; i < kRows; ++i) {  // geometric, mean 200
-    const double u = open_uniform(philox(9, at++).word[0]);
-    const auto length = static_cast<int64_t>(-200 * std::log(u));
-    sum += static_cast<double>(length);
-    live_through(lengths, length, true);
+  for (uint64_t i = 0; i < 4000; ++i) live_through(lengths, random_length(i), true);
+  for (const int64_t more : {20, 100, 200, 500}) {
+    const double expected = std::exp(-static_cast<double>(more) / 200);
+    EXPECT_NEAR(lengths.share_beyond(0, more), expected, 0.03) << more;
+    EXPECT_NEAR(lengths.share_beyond(150, more), expected, 0.05) << "such rows never age";
   }
-  EXPECT_NEAR(lengths.mean_remaining(0, 8000), sum / kRows, 15);
-  EXPECT_NEAR(lengths.mean_remaining(150, 8000), 200, 25) << "a geometric row never ages";
   EXPECT_NEAR(static_cast<double>(lengths.quantile_remaining(0, 8000, 0.5)), 139, 20);
   EXPECT_NEAR(static_cast<double>(lengths.quantile_remaining(0, 8000, 0.9)), 460, 40);
   EXPECT_EQ(lengths.quantile_remaining(0, 50, 0.9), 50);
@@ -45,48 +43,68 @@ TEST(Forecast, LearnsLengthsAndTheirTails) {
 
 TEST(Forecast, KnowsNothingAtFirstAndNeverBreaks) {
   for (const int64_t longest : {1, 16, 110, 4096, 1000000}) {
-    const OutputLengths lengths(longest);
-    const double mean = lengths.mean_remaining(0, longest);
-    EXPECT_GE(mean, 0);
-    EXPECT_LE(mean, static_cast<double>(longest));
-    EXPECT_LT(mean, 600);
-    EXPECT_GE(lengths.mean_remaining(longest, 10), 0);
-    EXPECT_LE(lengths.quantile_remaining(longest, 10, 0.9), 10);
-  }
-}
-
-// The peak by going through time, one token at a time.
-double slow_peak(const std::vector<Occupancy::Row>& rows) {
-  double peak = 0;
-  for (const Occupancy::Row& last : rows) {
-    double sum = 0;
-    for (const Occupancy::Row& row : rows) {
-      if (row.remaining >= last.remaining) sum += static_cast<double>(row.slots) + last.remaining;
+    OutputLengths lengths(longest);
+    for (const int64_t generated : {int64_t{0}, longest / 2, longest}) {
+      double before = 1;
+      for (int64_t more = 0; generated + more <= longest; more += 1 + longest / 50) {
+        const double share = lengths.share_beyond(generated, more);
+        EXPECT_LE(share, before);
+        EXPECT_GE(share, 0);
+        before = share;
+      }
+      EXPECT_LE(lengths.quantile_remaining(generated, 10, 0.9), 10);
+      lengths.reached(generated);
+      lengths.ended(generated);
     }
-    peak = std::max(peak, sum);
   }
-  return peak;
 }
 
-TEST(Forecast, PeakOfRowsThatLeaveOneByOne) {
-  // 10 + 10 now; 5 steps later the first leaves at 15 + 15; the other ends at 30 alone.
-  EXPECT_EQ(Occupancy({{5, 10}}).peak_with({20, 10}), 30);
-  uint64_t at = 0;
-  const auto random = [&](int64_t below) {
-    return static_cast<int64_t>(philox(4, at++).word[0]) % below;
+TEST(Forecast, RowsThatOnlyLimitsEndLeaveAtTheirLimits) {
+  OutputLengths lengths(4096);
+  for (int i = 0; i < 100000; ++i) lengths.reached(0);
+  for (int64_t generated = 1; generated < 200; ++generated) {
+    for (int i = 0; i < 100000; ++i) lengths.reached(generated);
+  }
+  Occupancy occupancy(lengths, 4096);
+  occupancy.add({.slots = 100, .limit = 40});
+  EXPECT_NEAR(occupancy.peak_with({.slots = 50, .limit = 10}), 166, 1) << "at 8: 108 + 58";
+  EXPECT_NEAR(occupancy.peak_with({.slots = 10, .limit = 10}), 132, 1) << "at 32, alone";
+  EXPECT_NEAR(occupancy.peak_with({.slots = 50, .limit = 40}), 214, 1) << "at 32: 132 + 82";
+}
+
+// Many futures of the same rows, step by step.
+TEST(Forecast, PeakMatchesManyFutures) {
+  OutputLengths lengths(2048);
+  for (uint64_t i = 0; i < 4000; ++i) live_through(lengths, random_length(i), true);
+  constexpr size_t kRows = 60, kFutures = 400, kSteps = 400;
+  Occupancy occupancy(lengths, 2048);
+  std::vector<double> sum(kSteps), squares(kSteps);
+  const auto row_at = [](size_t i) {
+    return Occupancy::Row{.slots = static_cast<int64_t>(50 + 5 * i),
+                          .generated = static_cast<int64_t>(3 * i),
+                          .limit = static_cast<int64_t>(i % 3 == 0 ? 60 : 1000)};
   };
-  for (int round = 0; round < 200; ++round) {
-    std::vector<Occupancy::Row> rows;
-    for (int64_t count = random(8); count >= 0; --count) {
-      rows.push_back({static_cast<double>(random(30)), random(50)});
+  for (size_t i = 0; i + 1 < kRows; ++i) occupancy.add(row_at(i));
+  for (size_t future = 0; future < kFutures; ++future) {
+    std::vector<double> slots(kSteps);
+    for (size_t i = 0; i < kRows; ++i) {
+      const Occupancy::Row row = row_at(i);
+      const int64_t more = std::min(random_length(10000 + future * kRows + i), row.limit);
+      for (size_t step = 0; step < kSteps && static_cast<int64_t>(step) <= more; ++step) {
+        slots[step] += static_cast<double>(row.slots) + static_cast<double>(step);
+      }
     }
-    Occupancy::Row extra = rows.back();
-    std::vector<Occupancy::Row> others(rows.begin(), rows.end() - 1);
-    EXPECT_EQ(Occupancy(others).peak_with(extra), slow_peak(rows));
-    Occupancy grown({});
-    for (const Occupancy::Row& row : others) grown.add(row);
-    EXPECT_EQ(grown.peak_with(extra), slow_peak(rows));
+    for (size_t step = 0; step < kSteps; ++step) {
+      sum[step] += slots[step];
+      squares[step] += slots[step] * slots[step];
+    }
   }
+  double peak = 0;
+  for (size_t step = 0; step < kSteps; ++step) {
+    const double mean = sum[step] / kFutures;
+    peak = std::max(peak, mean + std::sqrt(squares[step] / kFutures - mean * mean));
+  }
+  EXPECT_NEAR(occupancy.peak_with(row_at(kRows - 1)) / peak, 1, 0.03);
 }
 
 }  // namespace
