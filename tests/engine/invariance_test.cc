@@ -59,12 +59,12 @@ std::vector<Variation> variations() {
   out.push_back(with("two threads", [](Variation& v) { v.options.backend.threads = 2; }));
   out.push_back(with("three threads", [](Variation& v) { v.options.backend.threads = 3; }));
   for (int64_t tokens : {1, 3, 7, 16, 33, 100}) {
-    out.push_back(with(cat("chunks of ", tokens), [&](Variation& v) {
-      v.options.max_num_batched_tokens = tokens;
-    }));
+    out.push_back(with(cat("chunks of ", tokens),
+                       [&](Variation& v) { v.options.max_num_batched_tokens = tokens; }));
   }
   out.push_back(with("three rows", [](Variation& v) { v.options.max_num_seqs = 3; }));
-  out.push_back(with("longest first", [](Variation& v) { v.options.order = Order::longest_first; }));
+  out.push_back(
+      with("longest first", [](Variation& v) { v.options.order = Order::longest_first; }));
   out.push_back(with("pingpong", [](Variation& v) { v.options.schedule = Schedule::pingpong; }));
   out.push_back(with("timely", [](Variation& v) { v.options.schedule = Schedule::timely; }));
   for (int64_t slots : {110, 150, 230}) {
@@ -84,8 +84,7 @@ std::vector<Variation> variations() {
 class Invariance : public testing::TestWithParam<std::string> {};
 
 TEST_P(Invariance, SameTokensHoweverTheyRun) {
-  const ModelFiles files =
-      open_model_files(SPATE_SOURCE_DIR "/tests/golden/models/" + GetParam());
+  const ModelFiles files = open_model_files(SPATE_SOURCE_DIR "/tests/golden/models/" + GetParam());
   EngineOptions alone;
   alone.kv_cache_tokens = 2000;
   alone.backend.threads = 1;
@@ -100,8 +99,8 @@ TEST_P(Invariance, SameTokensHoweverTheyRun) {
   for (const Variation& variation : variations()) {
     SCOPED_TRACE(variation.name);
     EngineStats stats;
-    const auto found = generate(files, variation.options,
-                                requests(files.checkpoint->config().vocabulary), &stats);
+    const auto found =
+        generate(files, variation.options, requests(files.checkpoint->config().vocabulary), &stats);
     ASSERT_EQ(found.size(), expected.size());
     for (const auto& [key, want] : expected) {
       const Generated& have = found.at(key);
@@ -114,14 +113,17 @@ TEST_P(Invariance, SameTokensHoweverTheyRun) {
         EXPECT_EQ(have.logprobs[i].top, want.logprobs[i].top);
       }
     }
-    if (variation.must_share) EXPECT_GT(stats.scheduler.cached_tokens, 0);
+    if (variation.must_share) {
+      EXPECT_GT(stats.scheduler.cached_tokens, 0);
+    }
     if (variation.must_evict) evictions += static_cast<int>(stats.scheduler.evictions);
   }
   EXPECT_GT(evictions, 0) << "no variation forced an eviction";
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Invariance,
-                         testing::Values("llama", "llama3-rope", "mistral-window", "qwen2", "qwen3"),
+                         testing::Values("llama", "llama3-rope", "mistral-window", "qwen2",
+                                         "qwen3"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
