@@ -289,7 +289,7 @@ Pipeline make_json_unigram(const HuggingFaceVocabulary& files) {
       fail(vocab.where(), "[", pieces.tokens.size(), "]: expected a piece and its score");
     }
     pieces.tokens.push_back(item.as_array()[0].as_string());
-    pieces.scores.push_back(item.as_array()[1].as_number());
+    pieces.scores.push_back(score_as_tokenizers_reads(item.as_array()[1].as_number()));
   }
   if (pieces.tokens.empty()) vocab.complain("found no tokens");
   if (const JsonNode unknown = model["unk_id"]; !unknown.is_null()) {

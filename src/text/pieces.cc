@@ -3,22 +3,10 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "text/sentence_pieces.h"
 
 namespace spate {
 namespace {
-
-// The byte of "<0x1F>", or -1 for other texts.
-int byte_of_piece(std::string_view text) {
-  const auto digit = [](char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-  };
-  if (text.size() != 6 || text.substr(0, 3) != "<0x" || text[5] != '>') {
-    return -1;
-  }
-  const int high = digit(text[3]);
-  const int low = digit(text[4]);
-  return high < 0 || low < 0 ? -1 : high * 16 + low;
-}
 
 std::array<Token, 256> find_byte_pieces(const PieceVocabulary& vocabulary) {
   std::array<Token, 256> bytes;

@@ -9,13 +9,12 @@
 
 #include "text/charsmap.h"
 #include "text/normalizer_kinds.h"
+#include "text/sentence_pieces.h"
 #include "text/trie.h"
 #include "text/utf8.h"
 
 namespace spate {
 namespace {
-
-constexpr std::string_view kSpaceSymbol = "\xE2\x96\x81";  // U+2581
 
 bool whole(const Character& character) { return character.state == Character::State::whole; }
 
@@ -96,7 +95,7 @@ class SentencePieceNormalizer final : public Normalizer {
     if (in.empty()) {
       return;
     }
-    const std::string_view space = rules_.escape_spaces ? kSpaceSymbol : std::string_view(" ");
+    const std::string_view space = rules_.escape_spaces ? kSpaceMark : std::string_view(" ");
     if (rules_.add_space_prefix) {
       out += space;
     }

@@ -5,22 +5,23 @@
 #include <utility>
 
 #include "base/check.h"
+#include "text/sentence_pieces.h"
 #include "text/utf8.h"
 
 namespace spate {
 namespace {
 
-constexpr std::string_view kSpace = "\xE2\x96\x81";  // U+2581
-
-bool starts_with_space(std::string_view text) { return text.substr(0, kSpace.size()) == kSpace; }
+bool starts_with_space(std::string_view text) {
+  return text.substr(0, kSpaceMark.size()) == kSpaceMark;
+}
 
 // The length of the first word: U+2581s in front, then anything up to the next one.
 size_t word_length(std::string_view text) {
   size_t length = 0;
   while (starts_with_space(text.substr(length))) {
-    length += kSpace.size();
+    length += kSpaceMark.size();
   }
-  return std::min(text.find(kSpace, length), text.size());
+  return std::min(text.find(kSpaceMark, length), text.size());
 }
 
 bool joinable(GgufTokenType type) {

@@ -1,6 +1,10 @@
 #include "text/unigram.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <utility>
 
@@ -116,6 +120,31 @@ std::vector<UnigramModel::Cut> UnigramModel::best_cuts(std::string_view text) co
     begin += character;
   }
   return cuts;
+}
+
+double score_as_tokenizers_reads(double score) {
+  // The shortest digits that give `score`, which are what programs write: "-1.2345e-02".
+  std::array<char, 32> text;
+  const auto written =
+      std::to_chars(text.data(), text.data() + text.size(), score, std::chars_format::scientific);
+  const std::string_view number(text.data(), written.ptr - text.data());
+  const size_t mark = number.find('e');
+  if (mark == std::string_view::npos) {
+    return score;  // not a finite number
+  }
+  uint64_t digits = 0;
+  int exponent = std::atoi(std::string(number.substr(mark + 1)).c_str());
+  bool after_point = false;
+  for (const char c : number.substr(0, mark)) {
+    if (c >= '0' && c <= '9') {
+      digits = digits * 10 + (c - '0');
+      exponent -= after_point ? 1 : 0;
+    }
+    after_point = after_point || c == '.';
+  }
+  const double power = std::pow(10.0, std::abs(exponent));
+  const double size = exponent < 0 ? digits / power : digits * power;
+  return std::copysign(size, score);
 }
 
 }  // namespace spate

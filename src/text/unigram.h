@@ -44,4 +44,9 @@ class UnigramModel {
   bool single_precision_ = false;
 };
 
+// `tokenizers` reads a number of JSON as its digits divided by a power of ten, which is not always
+// the nearest double. Models that come from its files need the same score, since texts with two
+// equally good cuts are common and the last bit decides between them.
+double score_as_tokenizers_reads(double score);
+
 }  // namespace spate
