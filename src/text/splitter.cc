@@ -23,7 +23,10 @@ class Split final : public Step {
         }
         break;
       case Behavior::merged_with_previous:
-        if (!item.match && item.end < text.size()) item.end = item_at(text, item.end).end;
+        if (!item.match && item.end < text.size()) {
+          const Item following = item_at(text, item.end);
+          if (following.match) item.end = following.end;
+        }
         break;
       case Behavior::merged_with_next:
         if (item.match && item.end < text.size()) {
