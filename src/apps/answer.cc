@@ -150,6 +150,9 @@ Json openai_choice(const AnswerFormat& format, const InputRow& row, const RowAns
   } else {
     choice.set("logprobs", completion_logprobs(format.tokenizer, sample.logprobs));
   }
+  if (format.tokenizer == nullptr) {
+    choice.set("token_ids", tokens_json(sample.tokens));
+  }
   choice.set("finish_reason", openai_name_of(sample.reason));
   if (answer.wants_prompt_logprobs && !row.chat) {
     choice.set("prompt_logprobs", prompt_logprobs_json(format.tokenizer, prompt));

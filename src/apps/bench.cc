@@ -186,7 +186,7 @@ EngineOptions options_of(const BenchFlags& flags, const BenchCase& one) {
   EngineOptions options = flags.engine.options;
   options.profile = flags.profile;
   if (options.max_model_len == 0) {
-    options.max_model_len = one.longest();
+    options.max_model_len = std::max(one.longest(), kWarmUpTokens);
   }
   if (options.max_num_seqs == 0) {
     options.max_num_seqs = one.rows_at_once;

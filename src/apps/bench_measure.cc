@@ -60,8 +60,8 @@ void fail_on_error(const Event& event) {
 
 // Touches the memory and wakes the threads. Answers the first slice of time after it.
 size_t warm_up(Engine& engine, int64_t vocabulary) {
-  constexpr int64_t kPrompt = 8, kOutput = 2;
-  Request request{.prompt = random_prompt(0, 0, kPrompt, vocabulary)};
+  constexpr int64_t kOutput = 2;
+  Request request{.prompt = random_prompt(0, 0, kWarmUpTokens - kOutput, vocabulary)};
   request.params.temperature = 0;
   request.params.max_tokens = kOutput;
   request.params.ignore_eos = true;

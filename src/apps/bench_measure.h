@@ -32,6 +32,9 @@ struct BenchRun {
   Phases phases;
 };
 
+// The longest sequence of an engine must have room for the warm-up row.
+constexpr int64_t kWarmUpTokens = 10;
+
 // `device` gets the engine's description.
 BenchRun run_bench_case(const ModelFiles& files, EngineOptions options, const BenchCase& one,
                         std::string& device);

@@ -203,6 +203,9 @@ PlanLines rows_plan(const RunFlags& flags, const ModelFiles& files, int64_t rows
                          output != nullptr ? cat("   errors ", output->errors_path()) : "",
                          flags.output.output == "-" ? "   (stdout: nothing to resume from)" : ""));
   lines.emplace_back("sampling", sampling);
+  if (files.tokenizer == nullptr) {
+    lines.emplace_back("tokens", cat("ids only; no tokenizer: ", files.tokenizer_note));
+  }
   lines.emplace_back("chat", files.chat_template
                                  ? (flags.engine.chat_template.empty()
                                         ? std::string("the model's own template")

@@ -12,7 +12,9 @@ namespace {
 
 constexpr double kMiB = 1024.0 * 1024.0;
 
-std::string mib(int64_t bytes) { return cat(std::llround(static_cast<double>(bytes) / kMiB), " MiB"); }
+std::string mib(int64_t bytes) {
+  return cat(std::llround(static_cast<double>(bytes) / kMiB), " MiB");
+}
 
 int64_t positive_or(int64_t value, int64_t fallback) { return value > 0 ? value : fallback; }
 
@@ -36,10 +38,10 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
   plan.max_rows = positive_or(options.max_num_seqs, 64);
   plan.max_step_tokens = positive_or(options.max_num_batched_tokens, 512);
   if (config.max_positions > 0 && plan.max_length > config.max_positions) {
-    throw Error(cat("--max-model-len ", plan.max_length, " is longer than the ",
-                    config.max_positions, " positions that the model was made for; give at most ",
-                    config.max_positions),
-                ExitCode::usage);
+    throw Error(
+        cat("--max-model-len ", plan.max_length, " is longer than the ", config.max_positions,
+            " positions that the model was made for; give at most ", config.max_positions),
+        ExitCode::usage);
   }
   plan.workspace = Runner::workspace_bytes(config, architecture, plan.max_step_tokens,
                                            plan.max_rows, backend.activation_type());
@@ -65,25 +67,26 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
   }
   // A cache shorter than the longest sequence would refuse rows that the limit promises.
   if (plan.kv_tokens < plan.max_length && options.max_model_len > 0) {
-    throw Error(cat("--max-model-len ", plan.max_length, " needs a KV cache of as many tokens, but ",
-                    plan.kv_tokens, " fit: ", share(), "; give --max-model-len ",
-                    std::max<int64_t>(plan.kv_tokens, 1), " or less"),
+    throw Error(cat("--max-model-len ", plan.max_length,
+                    " needs a KV cache of as many tokens, but ", plan.kv_tokens, " fit: ", share(),
+                    "; give --max-model-len ", std::max<int64_t>(plan.kv_tokens, 1), " or less"),
                 ExitCode::memory);
   }
-  plan.max_length = std::min(plan.max_length, plan.kv_tokens);
   constexpr int64_t kFewest = 16;  // fewer cache tokens than this serve nobody
-  if (plan.kv_tokens < kFewest) {
+  const bool serves = plan.kv_tokens >= std::min(kFewest, plan.max_length);
+  plan.max_length = std::min(plan.max_length, plan.kv_tokens);
+  if (!serves) {
     const double needed =
         static_cast<double>(plan.weights + plan.workspace + 1024 * plan.kv_bytes_per_token) /
         static_cast<double>(plan.memory.free);
-    throw Error(
-        cat("the model does not fit: ", share(), ", and nothing is left for the KV cache; ",
-            needed <= 0.95 ? cat("--memory-utilization ", std::ceil(needed * 100) / 100, " would fit")
-                           : cat("a machine with ",
-                                 mib(static_cast<int64_t>(needed / 0.9 *
-                                                          static_cast<double>(plan.memory.free))),
-                                 " free would do")),
-        ExitCode::memory);
+    throw Error(cat("the model does not fit: ", share(), ", and nothing is left for the KV cache; ",
+                    needed <= 0.95
+                        ? cat("--memory-utilization ", std::ceil(needed * 100) / 100, " would fit")
+                        : cat("a machine with ",
+                              mib(static_cast<int64_t>(needed / 0.9 *
+                                                       static_cast<double>(plan.memory.free))),
+                              " free would do")),
+                ExitCode::memory);
   }
   plan.kv_bytes = plan.kv_tokens * plan.kv_bytes_per_token;
   return plan;
