@@ -280,7 +280,7 @@ TEST_P(AttentionBits, DependOnTheTokenAlone) {
       }
     }
     expect_alone(backend, name, parts_of(c));
-    for (const int chunk : {1, 2, 5, 11, 33, 64}) {
+    for (const int chunk : {2, 5, 33}) {
       for (const std::vector<int>& segments :
            {std::vector<int>{}, std::vector<int>{1}, std::vector<int>{37, 128, 3}}) {
         // Chunk i of every sequence is one step.

@@ -22,83 +22,101 @@ struct Pieces {
 int vectors_of(const AttentionProblem& problem) { return (problem.width + kLanes - 1) / kLanes; }
 int share_of(const AttentionProblem& problem) { return problem.heads / problem.kv_heads; }
 
-// What every task needs: `queries` queries with their totals, of which `pass` go through a block at
-// a time.
+// What every task needs for its queries, in groups of `count` for each key/value head.
 struct Work {
-  Work(Pieces& pieces, const AttentionProblem& problem, int64_t queries, int64_t pass)
-      : vectors(vectors_of(problem)),
-        q(pieces.take<float>(queries * vectors * kLanes)),
-        totals(pieces.take<float>(queries * vectors * kLanes)),
-        total_largest(pieces.take<float>(queries)),
-        total_sum(pieces.take<float>(queries)),
-        scores(pieces.take<float>(pass * kKeyBlock)),
-        values(pieces.take<float>(pass * vectors * kLanes)),
-        largest(pieces.take<float>(pass)),
-        sum(pieces.take<float>(pass)),
-        begin(pieces.take<int>(pass)),
-        end(pieces.take<int>(pass)) {}
+  Work(Pieces& pieces, const AttentionProblem& problem, int group_count, int group_size)
+      : groups(group_count), count(group_size), vectors(vectors_of(problem)) {
+    const int64_t queries = int64_t{groups} * count;
+    q = pieces.take<float>(queries * vectors * kLanes);
+    totals = pieces.take<float>(queries * vectors * kLanes);
+    total_largest = pieces.take<float>(queries);
+    total_sum = pieces.take<float>(queries);
+    scores = pieces.take<float>(queries * kKeyBlock);
+    values = pieces.take<float>(queries * vectors * kLanes);
+    largest = pieces.take<float>(queries);
+    sum = pieces.take<float>(queries);
+    begin = pieces.take<int>(count);
+    end = pieces.take<int>(count);
+  }
 
-  float* query(int64_t index) const { return q + index * vectors * kLanes; }
   Total total(int64_t index) const {
     return {totals + index * vectors * kLanes, total_largest + index, total_sum + index};
   }
+  Queries queries(const AttentionProblem& problem) const {
+    return {.groups = groups,
+            .count = count,
+            .vectors = vectors,
+            .width = problem.width,
+            .q = q,
+            .begin = begin,
+            .end = end,
+            .soft_cap = problem.soft_cap,
+            .from_memory = from_memory,
+            .scores = scores,
+            .values = values,
+            .largest = largest,
+            .sum = sum};
+  }
 
-  int64_t vectors;
+  int groups, count, vectors;
+  bool from_memory = false;
   float *q, *totals, *total_largest, *total_sum, *scores, *values, *largest, *sum;
   int *begin, *end;
 };
 
-// Copies the queries of one key/value head, scaled and filled up with zeros to whole vectors, and
-// empties their totals.
-void start(const AttentionProblem& problem, const AttentionTask& task, int kv_head,
-           const Work& work, int64_t index) {
+// Calls visit(token, head, index) for every query of a task.
+template <class Visit>
+void each_query(const AttentionProblem& problem, const AttentionTask& task, const Work& work,
+                const Visit& visit) {
   const int share = share_of(problem);
-  const Vec scale = broadcast(problem.scale);
-  for (int64_t t = task.token_begin; t < task.token_end; ++t) {
-    for (int h = 0; h < share; ++h, ++index) {
-      const float* from =
-          problem.q + t * problem.q_stride + int64_t{kv_head * share + h} * problem.width;
-      float* to = work.query(index);
-      const Total total = work.total(index);
-      for (int i = 0; i < problem.width; i += kLanes) {
-        const Vec x =
-            problem.width - i >= kLanes ? load(from + i) : load_part(from + i, problem.width - i);
-        store(to + i, x * scale);
-        store(total.values + i, broadcast(0));
-      }
-      *total.largest = kNegativeInfinity;
-      *total.sum = 0;
+  int64_t index = 0;
+  for (int g = 0; g < work.groups; ++g) {
+    for (int64_t t = task.token_begin; t < task.token_end; ++t) {
+      for (int h = 0; h < share; ++h) visit(t, (task.kv_head + g) * share + h, index++);
     }
   }
+}
+
+// Copies the queries, scaled and filled up with zeros to whole vectors, and empties their totals.
+void start(const AttentionProblem& problem, const AttentionTask& task, const Work& work) {
+  const Vec scale = broadcast(problem.scale);
+  each_query(problem, task, work, [&](int64_t t, int head, int64_t index) {
+    const float* from = problem.q + t * problem.q_stride + int64_t{head} * problem.width;
+    float* to = work.q + index * work.vectors * kLanes;
+    const Total total = work.total(index);
+    for (int i = 0; i < problem.width; i += kLanes) {
+      const int left = problem.width - i;
+      store(to + i, (left >= kLanes ? load(from + i) : load_part(from + i, left)) * scale);
+      store(total.values + i, broadcast(0));
+    }
+    *total.largest = kNegativeInfinity;
+    *total.sum = 0;
+  });
 }
 
 // Totals -> output, the sinks counted in.
-void finish(const AttentionProblem& problem, const AttentionTask& task, int kv_head,
-            const Work& work, int64_t index) {
-  const int share = share_of(problem);
-  for (int64_t t = task.token_begin; t < task.token_end; ++t) {
-    for (int h = 0; h < share; ++h, ++index) {
-      const int head = kv_head * share + h;
-      const Total total = work.total(index);
-      if (problem.sinks != nullptr) {
-        for (int i = 0; i < work.vectors; ++i) store(work.values + i * kLanes, broadcast(0));
-        merge(total, work.values, problem.sinks[head], 1, static_cast<int>(work.vectors));
-      }
-      float* out = problem.out + t * problem.out_stride + int64_t{head} * problem.width;
-      const Vec factor = broadcast(1 / *total.sum);
-      for (int i = 0; i < problem.width; i += kLanes) {
-        const Vec x = load(total.values + i) * factor;
-        if (problem.width - i >= kLanes) {
-          store(out + i, x);
-        } else {
-          store_part(out + i, x, problem.width - i);
-        }
+void finish(const AttentionProblem& problem, const AttentionTask& task, const Work& work) {
+  each_query(problem, task, work, [&](int64_t t, int head, int64_t index) {
+    const Total total = work.total(index);
+    if (problem.sinks != nullptr) {
+      for (int i = 0; i < work.vectors; ++i) store(work.values + i * kLanes, broadcast(0));
+      merge(total, work.values, problem.sinks[head], 1, work.vectors);
+    }
+    float* out = problem.out + t * problem.out_stride + int64_t{head} * problem.width;
+    const Vec factor = broadcast(1 / *total.sum);
+    for (int i = 0; i < problem.width; i += kLanes) {
+      const int left = problem.width - i;
+      const Vec x = load(total.values + i) * factor;
+      if (left >= kLanes) {
+        store(out + i, x);
+      } else {
+        store_part(out + i, x, left);
       }
     }
-  }
+  });
 }
 
-// Sets what each query of a pass sees of a block; answers what at least one of them sees.
+// Sets what each query of a group sees of a block; answers what at least one of them sees.
 KeyRange see(const AttentionProblem& problem, const AttentionTask& task, int block,
              const Work& work) {
   const int share = share_of(problem);
@@ -152,40 +170,15 @@ class Slots {
   int64_t begin_ = 0;       // position of the segment's first token
 };
 
-Queries queries_of(const AttentionProblem& problem, const Work& work, int64_t index, int count) {
-  return {.count = count,
-          .vectors = static_cast<int>(work.vectors),
-          .q = work.query(index),
-          .begin = work.begin,
-          .end = work.end,
-          .soft_cap = problem.soft_cap,
-          .scores = work.scores,
-          .values = work.values,
-          .largest = work.largest,
-          .sum = work.sum};
-}
-
-template <class Cache>
-void weigh_block(const typename Cache::Stored* const* keys,
-                 const typename Cache::Stored* const* values, int64_t offset,
-                 const Queries& queries) {
-  score_queries<Cache>(keys, offset, queries);
-  for (int r = 0; r < queries.count; ++r) {
-    if (queries.begin[r] < queries.end[r]) weigh(queries, r);
-  }
-  weigh_values<Cache>(values, offset, queries);
-}
-
-void merge_block(const Queries& queries, const Work& work, int64_t index) {
-  for (int r = 0; r < queries.count; ++r) {
-    if (queries.begin[r] >= queries.end[r]) continue;
-    merge(work.total(index + r), queries.values + int64_t{r} * queries.vectors * kLanes,
-          queries.largest[r], queries.sum[r], queries.vectors);
+void merge_block(const Queries& queries, const Work& work) {
+  for (int r = 0; r < queries.groups * queries.count; ++r) {
+    if (queries.begin[r % queries.count] >= queries.end[r % queries.count]) continue;
+    merge(work.total(r), queries.values + int64_t{r} * queries.vectors * kLanes, queries.largest[r],
+          queries.sum[r], queries.vectors);
   }
 }
 
-// ---- tile
-// ----------------------------------------------------------------------------------------
+// ---- tile -----------------------------------------------------------------------------
 
 // One row of the cache -> f32, filled up with zeros to whole vectors.
 template <class Cache>
@@ -212,8 +205,7 @@ template <class Cache>
 void tile_of(const AttentionProblem& problem, const AttentionTask& task, void* scratch) {
   using Stored = typename Cache::Stored;
   Pieces pieces{scratch};
-  const int count = (task.token_end - task.token_begin) * share_of(problem);
-  const Work work(pieces, problem, count, count);
+  const Work work(pieces, problem, 1, (task.token_end - task.token_begin) * share_of(problem));
   const Decoded decoded(pieces, work.vectors);
   const int64_t offset = int64_t{task.kv_head} * problem.width;
   const float* rows[kKeyBlock];
@@ -225,37 +217,38 @@ void tile_of(const AttentionProblem& problem, const AttentionTask& task, void* s
     }
   };
 
-  start(problem, task, task.kv_head, work, 0);
+  start(problem, task, work);
+  const Queries queries = work.queries(problem);
   Slots slots(problem, task.row);
   int32_t slot[kKeyBlock];
   for (int block = task.block_begin; block < task.block_end; ++block) {
     const KeyRange keys = see(problem, task, block, work);
-    const Queries queries = queries_of(problem, work, 0, count);
     slots.read(block, keys, slot);
     decode(problem.keys, problem.key_stride, slot, keys);
-    score_queries<F32>(rows, 0, queries);
-    for (int r = 0; r < count; ++r) {
-      if (queries.begin[r] < queries.end[r]) weigh(queries, r);
-    }
+    score_queries<F32>(rows, queries);
+    weigh_scores(queries);
     decode(problem.values, problem.value_stride, slot, keys);
-    weigh_values<F32>(rows, 0, queries);
-    merge_block(queries, work, 0);
+    weigh_values<F32>(rows, queries, kKeyBlock);
+    merge_block(queries, work);
   }
-  finish(problem, task, task.kv_head, work, 0);
+  finish(problem, task, work);
 }
 
-// ---- stream
-// --------------------------------------------------------------------------------------
+// ---- stream ---------------------------------------------------------------------------
 
-// Calls visit(queries, index of the first of them, block) for each block and key/value head.
-template <class Cache, class Visit>
+Work stream_work(Pieces& pieces, const AttentionProblem& problem, int tokens) {
+  Work work(pieces, problem, problem.kv_heads, tokens * share_of(problem));
+  work.from_memory = true;
+  return work;
+}
+
+// Calls place(queries, block) before each block, to say where its result goes, and done(queries)
+// after it.
+template <class Cache, class Place, class Done>
 void stream_blocks(const AttentionProblem& problem, const AttentionTask& task, const Work& work,
-                   const Visit& visit) {
+                   const Place& place, const Done& done) {
   using Stored = typename Cache::Stored;
-  const int count = (task.token_end - task.token_begin) * share_of(problem);
-  for (int g = 0; g < problem.kv_heads; ++g) {
-    start(problem, task, g, work, int64_t{g} * count);
-  }
+  start(problem, task, work);
   Slots slots(problem, task.row);
   int32_t slot[kKeyBlock];
   const Stored *keys[kKeyBlock], *values[kKeyBlock];
@@ -266,22 +259,12 @@ void stream_blocks(const AttentionProblem& problem, const AttentionTask& task, c
       keys[k] = static_cast<const Stored*>(problem.keys) + slot[k] * problem.key_stride;
       values[k] = static_cast<const Stored*>(problem.values) + slot[k] * problem.value_stride;
     }
-    for (int g = 0; g < problem.kv_heads; ++g) {
-      const Queries queries = queries_of(problem, work, int64_t{g} * count, count);
-      weigh_block<Cache>(keys, values, int64_t{g} * problem.width, queries);
-      visit(queries, int64_t{g} * count, block);
-    }
-  }
-}
-
-Work stream_work(Pieces& pieces, const AttentionProblem& problem, int tokens) {
-  return {pieces, problem, int64_t{tokens} * problem.heads, int64_t{tokens} * share_of(problem)};
-}
-
-void finish_all(const AttentionProblem& problem, const AttentionTask& task, const Work& work) {
-  const int count = (task.token_end - task.token_begin) * share_of(problem);
-  for (int g = 0; g < problem.kv_heads; ++g) {
-    finish(problem, task, g, work, int64_t{g} * count);
+    Queries queries = work.queries(problem);
+    place(queries, block);
+    score_queries<Cache>(keys, queries);
+    weigh_scores(queries);
+    weigh_values<Cache>(values, queries, kNear);
+    done(queries);
   }
 }
 
@@ -289,10 +272,18 @@ template <class Cache>
 void stream_of(const AttentionProblem& problem, const AttentionTask& task, void* scratch) {
   Pieces pieces{scratch};
   const Work work = stream_work(pieces, problem, task.token_end - task.token_begin);
-  stream_blocks<Cache>(problem, task, work, [&](const Queries& queries, int64_t index, int) {
-    merge_block(queries, work, index);
-  });
-  finish_all(problem, task, work);
+  stream_blocks<Cache>(
+      problem, task, work, [](Queries&, int) {},
+      [&](const Queries& queries) { merge_block(queries, work); });
+  finish(problem, task, work);
+}
+
+// Points `queries` to a block's place in `parts`.
+void use_parts(const AttentionParts& parts, int block, Queries& queries) {
+  const int64_t index = int64_t{block - parts.first_block} * queries.groups * queries.count;
+  queries.values = parts.values + index * queries.vectors * kLanes;
+  queries.largest = parts.largest + index;
+  queries.sum = parts.sum + index;
 }
 
 template <class Cache>
@@ -300,26 +291,16 @@ void stream_parts_of(const AttentionProblem& problem, const AttentionTask& task,
                      const AttentionParts& parts, void* scratch) {
   Pieces pieces{scratch};
   const Work work = stream_work(pieces, problem, task.token_end - task.token_begin);
-  const int64_t all = int64_t{task.token_end - task.token_begin} * problem.heads;
-  stream_blocks<Cache>(problem, task, work, [&](const Queries& queries, int64_t index, int block) {
-    const int64_t at = (block - parts.first_block) * all + index;
-    const int64_t elements = int64_t{queries.count} * queries.vectors * kLanes;
-    float* to = parts.values + at * queries.vectors * kLanes;
-    for (int64_t i = 0; i < elements; i += kLanes) store(to + i, load(queries.values + i));
-    for (int r = 0; r < queries.count; ++r) {
-      parts.largest[at + r] = queries.largest[r];
-      parts.sum[at + r] = queries.sum[r];
-    }
-  });
+  stream_blocks<Cache>(
+      problem, task, work, [&](Queries& queries, int block) { use_parts(parts, block, queries); },
+      [](const Queries&) {});
 }
 
-// ---- the table
-// -----------------------------------------------------------------------------------
+// ---- the table ------------------------------------------------------------------------
 
 int64_t tile_scratch(const AttentionProblem& problem, int tokens) {
   Pieces pieces;
-  const int64_t count = int64_t{tokens} * share_of(problem);
-  const Work work(pieces, problem, count, count);
+  const Work work(pieces, problem, 1, tokens * share_of(problem));
   const Decoded decoded(pieces, work.vectors);
   return pieces.used;
 }
@@ -359,28 +340,21 @@ void merge_parts(const AttentionProblem& problem, const AttentionTask& task,
                  const AttentionParts& parts, void* scratch) {
   Pieces pieces{scratch};
   const Work work = stream_work(pieces, problem, task.token_end - task.token_begin);
-  const int count = (task.token_end - task.token_begin) * share_of(problem);
-  const int64_t all = int64_t{count} * problem.kv_heads;
-  for (int g = 0; g < problem.kv_heads; ++g) {
-    start(problem, task, g, work, int64_t{g} * count);
-  }
+  start(problem, task, work);
   for (int block = task.block_begin; block < task.block_end; ++block) {
     see(problem, task, block, work);
-    for (int64_t index = 0; index < all; ++index) {
-      const int64_t at = (block - parts.first_block) * all + index;
-      if (work.begin[index % count] >= work.end[index % count]) continue;
-      merge(work.total(index), parts.values + at * work.vectors * kLanes, parts.largest[at],
-            parts.sum[at], static_cast<int>(work.vectors));
-    }
+    Queries queries = work.queries(problem);
+    use_parts(parts, block, queries);
+    merge_block(queries, work);
   }
-  finish_all(problem, task, work);
+  finish(problem, task, work);
 }
 
 bool accepts_all(const AttentionProblem& /*problem*/) { return true; }
 bool accepts_whole_vectors(const AttentionProblem& problem) { return problem.width % kLanes == 0; }
 
-// Decoding a block costs a tile about as much as four queries' work on it.
-constexpr int kStreamedQueries = 8;
+// Up to here a stream, which reads the cache once and in order, beats tiles, one for each head.
+constexpr int kStreamedQueries = 32;
 
 }  // namespace
 

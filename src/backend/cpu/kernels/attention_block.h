@@ -26,17 +26,21 @@ struct Bf16 {
   static Vec load_vec(const uint16_t* from) { return load_bf16(from); }
 };
 
-// The queries of one pass and what the pass leaves for each.
+// The queries of one pass and what the pass leaves for each. They come in groups of equal size, one
+// for each key/value head that the pass reads; the i-th ones of all groups see the same keys.
 struct Queries {
-  int count;
+  int groups;
+  int count;               // of one group
   int vectors;             // of a query, and of each row of `values`
-  const float* q;          // [count, vectors], already multiplied with the scale
+  int width;               // from one group's keys and values to the next one's
+  const float* q;          // [groups, count, vectors], already multiplied with the scale
   const int *begin, *end;  // [count], keys of the block that a query sees; begin >= end: none
   float soft_cap;
-  float* scores;   // [count, kKeyBlock], then the weights
-  float* values;   // [count, vectors], weighted sum
-  float* largest;  // [count], score
-  float* sum;      // [count], of the weights
+  bool from_memory;  // keys and values come from the cache itself
+  float* scores;     // [groups, count, kKeyBlock], then the weights
+  float* values;     // [groups, count, vectors], weighted sum
+  float* largest;    // [groups, count], score
+  float* sum;        // [groups, count], of the weights
 };
 
 struct KeyRange {
@@ -44,8 +48,7 @@ struct KeyRange {
   bool empty() const { return begin >= end; }
 };
 
-// ---- scores
-// --------------------------------------------------------------------------------------
+// ---- scores ---------------------------------------------------------------------------
 
 // scores[r][k] for kRows queries and kKeys keys.
 template <class Cache, int kRows, int kKeys>
@@ -73,19 +76,19 @@ inline void score_keys(const typename Cache::Stored* const* keys, int64_t offset
 }
 
 // The keys from `keys.begin` on, a few at a time; may compute up to seven more at either end, whose
-// pointers must be good.
+// pointers must be good. `row` is the first of kRows queries of all groups.
 template <class Cache, int kRows>
 inline void score_range(const typename Cache::Stored* const* rows, int64_t offset,
-                        const Queries& queries, int first, KeyRange keys) {
+                        const Queries& queries, int row, KeyRange keys) {
   constexpr int kKeys = kRows == 1 ? 8 : 4;
-  const float* q = queries.q + int64_t{first} * queries.vectors * kLanes;
+  const float* q = queries.q + int64_t{row} * queries.vectors * kLanes;
   for (int k = keys.begin / kKeys * kKeys; k < keys.end; k += kKeys) {
     score_keys<Cache, kRows, kKeys>(rows + k, offset, q, queries.vectors,
-                                    queries.scores + first * kKeyBlock + k);
+                                    queries.scores + row * kKeyBlock + k);
   }
 }
 
-// All keys that one of the queries [first, first + count) sees.
+// All keys that one of the queries [first, first + count) of a group sees.
 inline KeyRange seen_by_any(const Queries& queries, int first, int count) {
   KeyRange out{kKeyBlock, 0};
   for (int r = first; r < first + count; ++r) {
@@ -106,27 +109,47 @@ inline KeyRange seen_by_all(const Queries& queries, int first, int count) {
   return out;
 }
 
+inline KeyRange both(KeyRange a, KeyRange b) {
+  return {a.begin > b.begin ? a.begin : b.begin, a.end < b.end ? a.end : b.end};
+}
+
+// Keys that all queries pass over before the next ones: so few that they stay in the first cache.
+constexpr int kNear = 16;
+
+// Reads a byte of each cache line of the keys' rows, all groups, in order of address. The work on a
+// block jumps between rows, which the processor does not foresee; this pass it does, and it also
+// outruns prefetch instructions, of which only few are under way at a time.
+template <class Stored>
+inline void bring_in(const Stored* const* rows, const Queries& queries, KeyRange keys) {
+  const int64_t bytes =
+      int64_t{queries.groups} * queries.width * static_cast<int64_t>(sizeof(Stored));
+  for (int k = keys.begin; k < keys.end; ++k) {
+    const auto* row = reinterpret_cast<const volatile char*>(rows[k]);
+    for (int64_t byte = 0; byte < bytes; byte += 64) (void)row[byte];
+  }
+}
+
 template <class Cache>
-inline void score_queries(const typename Cache::Stored* const* rows, int64_t offset,
-                          const Queries& queries) {
-  constexpr int kNear = 16;  // keys that stay in the first cache while the queries pass over them
+inline void score_queries(const typename Cache::Stored* const* rows, const Queries& queries) {
   const KeyRange all = seen_by_any(queries, 0, queries.count);
+  if (queries.from_memory) bring_in(rows, queries, all);
   for (int near = all.begin / kNear * kNear; near < all.end; near += kNear) {
-    for (int first = 0; first < queries.count; first += 3) {
-      const int count = queries.count - first < 3 ? queries.count - first : 3;
-      KeyRange keys = seen_by_any(queries, first, count);
-      if (keys.begin < near) keys.begin = near;
-      if (keys.end > near + kNear) keys.end = near + kNear;
-      if (keys.empty()) continue;
-      if (count == 3) score_range<Cache, 3>(rows, offset, queries, first, keys);
-      if (count == 2) score_range<Cache, 2>(rows, offset, queries, first, keys);
-      if (count == 1) score_range<Cache, 1>(rows, offset, queries, first, keys);
+    for (int group = 0; group < queries.groups; ++group) {
+      const int64_t offset = int64_t{group} * queries.width;
+      for (int first = 0; first < queries.count; first += 3) {
+        const int count = queries.count - first < 3 ? queries.count - first : 3;
+        const KeyRange keys = both(seen_by_any(queries, first, count), {near, near + kNear});
+        if (keys.empty()) continue;
+        const int row = group * queries.count + first;
+        if (count == 3) score_range<Cache, 3>(rows, offset, queries, row, keys);
+        if (count == 2) score_range<Cache, 2>(rows, offset, queries, row, keys);
+        if (count == 1) score_range<Cache, 1>(rows, offset, queries, row, keys);
+      }
     }
   }
 }
 
-// ---- softmax
-// -------------------------------------------------------------------------------------
+// ---- softmax --------------------------------------------------------------------------
 
 // Odd polynomial near 0, where 1 - 2 / (e^2x + 1) would lose digits (Cephes' tanhf).
 inline Vec tanh(Vec x) {
@@ -147,7 +170,7 @@ inline Vec tanh(Vec x) {
 // so that the order of the sum is a matter of position. A NaN among the scores makes the sum one.
 inline void weigh(const Queries& queries, int row) {
   float* scores = queries.scores + row * kKeyBlock;
-  const int begin = queries.begin[row], end = queries.end[row];
+  const int begin = queries.begin[row % queries.count], end = queries.end[row % queries.count];
   const int from = begin / kLanes * kLanes, to = (end + kLanes - 1) / kLanes * kLanes;
   if (queries.soft_cap > 0) {
     const Vec cap = broadcast(queries.soft_cap);
@@ -169,32 +192,37 @@ inline void weigh(const Queries& queries, int row) {
   queries.sum[row] = sum(total);
 }
 
-// ---- values
-// --------------------------------------------------------------------------------------
+inline void weigh_scores(const Queries& queries) {
+  for (int row = 0; row < queries.groups * queries.count; ++row) {
+    if (queries.begin[row % queries.count] < queries.end[row % queries.count]) weigh(queries, row);
+  }
+}
+
+// ---- values ---------------------------------------------------------------------------
 
 // values[r][v] += weights[r][k] * the key's value, for kVectors vectors from `vector` on.
 template <class Cache, int kRows, int kVectors>
 inline void add_values(const typename Cache::Stored* const* rows, int64_t offset,
-                       const Queries& queries, int first, int vector, KeyRange keys) {
+                       const Queries& queries, int row, int vector, KeyRange keys) {
   const int64_t stride = int64_t{queries.vectors} * kLanes;
-  const float* weights = queries.scores + first * kKeyBlock;
-  float* values = queries.values + first * stride + int64_t{vector} * kLanes;
+  const float* weights = queries.scores + row * kKeyBlock;
+  float* values = queries.values + row * stride + int64_t{vector} * kLanes;
   Vec sums[kRows][kVectors];
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) sums[r][v] = load(values + r * stride + v * kLanes);
   }
   for (int k = keys.begin; k < keys.end; ++k) {
-    const typename Cache::Stored* row = rows[k] + offset + int64_t{vector} * kLanes;
+    const typename Cache::Stored* from = rows[k] + offset + int64_t{vector} * kLanes;
     Vec weight[kRows];
     if constexpr (kRows <= kVectors) {
       for (int r = 0; r < kRows; ++r) weight[r] = broadcast(weights[r * kKeyBlock + k]);
       for (int v = 0; v < kVectors; ++v) {
-        const Vec value = Cache::load_vec(row + v * kLanes);
+        const Vec value = Cache::load_vec(from + v * kLanes);
         for (int r = 0; r < kRows; ++r) sums[r][v] = fma(weight[r], value, sums[r][v]);
       }
     } else {
       Vec value[kVectors];
-      for (int v = 0; v < kVectors; ++v) value[v] = Cache::load_vec(row + v * kLanes);
+      for (int v = 0; v < kVectors; ++v) value[v] = Cache::load_vec(from + v * kLanes);
       for (int r = 0; r < kRows; ++r) {
         weight[r] = broadcast(weights[r * kKeyBlock + k]);
         for (int v = 0; v < kVectors; ++v) sums[r][v] = fma(weight[r], value[v], sums[r][v]);
@@ -209,61 +237,70 @@ inline void add_values(const typename Cache::Stored* const* rows, int64_t offset
 // All vectors of a head: as many as fit at once, then fewer.
 template <class Cache, int kRows, int kVectors>
 inline void add_all_values(const typename Cache::Stored* const* rows, int64_t offset,
-                           const Queries& queries, int first, KeyRange keys, int vector = 0) {
+                           const Queries& queries, int row, KeyRange keys, int vector = 0) {
   for (; vector + kVectors <= queries.vectors; vector += kVectors) {
-    add_values<Cache, kRows, kVectors>(rows, offset, queries, first, vector, keys);
+    add_values<Cache, kRows, kVectors>(rows, offset, queries, row, vector, keys);
   }
   if constexpr (kVectors > 1) {
     if (vector < queries.vectors) {
-      add_all_values<Cache, kRows, kVectors / 2>(rows, offset, queries, first, keys, vector);
+      add_all_values<Cache, kRows, kVectors / 2>(rows, offset, queries, row, keys, vector);
     }
   }
 }
 
-// kRows queries: the keys that all see together, those before and after it query by query, so that
-// a value nobody may see yet touches nothing.
+// kRows queries of a group: the keys that all see together, those before and after it query by
+// query, so that a value nobody may see yet touches nothing.
 template <class Cache, int kRows, int kVectors>
-inline void add_seen_values(const typename Cache::Stored* const* rows, int64_t offset,
-                            const Queries& queries, int first) {
+inline void add_seen_values(const typename Cache::Stored* const* rows, const Queries& queries,
+                            int group, int first, KeyRange near) {
+  const int64_t offset = int64_t{group} * queries.width;
+  const int row = group * queries.count;
   KeyRange common = seen_by_all(queries, first, kRows);
   if (common.empty()) common = {kKeyBlock, kKeyBlock};  // each query for itself
-  const auto alone = [&](int row, int begin, int end) {
-    if (queries.begin[row] > begin) begin = queries.begin[row];
-    if (queries.end[row] < end) end = queries.end[row];
-    if (begin < end) add_all_values<Cache, 1, 8>(rows, offset, queries, row, {begin, end});
+  const auto alone = [&](int r, KeyRange keys) {
+    keys = both(both(keys, near), {queries.begin[r], queries.end[r]});
+    if (!keys.empty()) add_all_values<Cache, 1, 8>(rows, offset, queries, row + r, keys);
   };
-  for (int r = first; r < first + kRows; ++r) alone(r, 0, common.begin);
-  if (!common.empty()) {
-    add_all_values<Cache, kRows, kVectors>(rows, offset, queries, first, common);
+  for (int r = first; r < first + kRows; ++r) alone(r, {0, common.begin});
+  const KeyRange together = both(common, near);
+  if (!together.empty()) {
+    add_all_values<Cache, kRows, kVectors>(rows, offset, queries, row + first, together);
   }
-  for (int r = first; r < first + kRows; ++r) alone(r, common.end, kKeyBlock);
+  for (int r = first; r < first + kRows; ++r) alone(r, {common.end, kKeyBlock});
 }
 
+// `step` keys at a time.
 template <class Cache>
-inline void weigh_values(const typename Cache::Stored* const* rows, int64_t offset,
-                         const Queries& queries) {
-  const int64_t elements = int64_t{queries.count} * queries.vectors * kLanes;
+inline void weigh_values(const typename Cache::Stored* const* rows, const Queries& queries,
+                         int step) {
+  const int64_t elements = int64_t{queries.groups} * queries.count * queries.vectors * kLanes;
   for (int64_t i = 0; i < elements; i += kLanes) store(queries.values + i, broadcast(0));
-  for (int first = 0; first < queries.count;) {
-    const int left = queries.count - first;
-    if (left >= 6) {
-      add_seen_values<Cache, 6, 2>(rows, offset, queries, first);
-      first += 6;
-    } else if (left >= 3) {
-      add_seen_values<Cache, 3, 4>(rows, offset, queries, first);
-      first += 3;
-    } else if (left == 2) {
-      add_seen_values<Cache, 2, 4>(rows, offset, queries, first);
-      first += 2;
-    } else {
-      add_seen_values<Cache, 1, 8>(rows, offset, queries, first);
-      first += 1;
+  const KeyRange all = seen_by_any(queries, 0, queries.count);
+  if (queries.from_memory) bring_in(rows, queries, all);
+  for (int begin = all.begin / step * step; begin < all.end; begin += step) {
+    const KeyRange near{begin, begin + step};
+    for (int group = 0; group < queries.groups; ++group) {
+      for (int first = 0; first < queries.count;) {
+        const int left = queries.count - first;
+        if (left >= 6) {
+          add_seen_values<Cache, 6, 2>(rows, queries, group, first, near);
+          first += 6;
+        } else if (left >= 3) {
+          add_seen_values<Cache, 3, 4>(rows, queries, group, first, near);
+          first += 3;
+        } else if (left == 2) {
+          add_seen_values<Cache, 2, 4>(rows, queries, group, first, near);
+          first += 2;
+        } else {
+          add_seen_values<Cache, 1, 8>(rows, queries, group, first, near);
+          first += 1;
+        }
+      }
     }
   }
 }
 
-// ---- merging
-// -------------------------------------------------------------------------------------
+// ---- merging --------------------------------------------------------------------------
 
 // What the blocks so far gave one query; before the first: largest -infinity, sum 0, values 0.
 struct Total {

@@ -14,8 +14,7 @@ void scale(float* x, float factor, int64_t size) {
   for (int64_t i = 0; i < size; ++i) x[i] *= factor;
 }
 
-// ---- activations
-// ---------------------------------------------------------------------------------
+// ---- activations ----------------------------------------------------------------------
 
 // Calls apply(a, b) on the vectors of two inputs; what is missing in the last one is 0.
 template <class Apply>
@@ -44,8 +43,7 @@ void gelu_tanh_times(const float* gate, const float* up, float* out, int64_t siz
   each_vec(gate, up, out, size, [](Vec g, Vec u) { return gelu_tanh(g) * u; });
 }
 
-// ---- norms
-// ---------------------------------------------------------------------------------------
+// ---- norms ----------------------------------------------------------------------------
 
 // The sum of squares of what load_at(i) and load_part_at(i, count) give.
 template <class Load, class LoadPart>
@@ -100,8 +98,7 @@ void add_rms_norm(float* residual, const float* x, const float* weight, float* o
   normalize(residual, total, weight, out, size, eps);
 }
 
-// ---- rotary positions
-// ----------------------------------------------------------------------------
+// ---- rotary positions -----------------------------------------------------------------
 
 float with_sign_of_bit(float x, int32_t bits) {  // bit 1 turns the sign
   return __builtin_bit_cast(
@@ -163,8 +160,7 @@ void turn_neighbours(float* x, int64_t heads, int64_t width, const float* __rest
   }
 }
 
-// ---- conversion
-// ----------------------------------------------------------------------------------
+// ---- conversion -----------------------------------------------------------------------
 
 template <class Store>
 void convert_to(const float* from, uint16_t* to, int64_t size, Store store_vec) {
