@@ -23,12 +23,18 @@ constexpr int kAside = 64;
 void Scheduler::Impl::admit(Batch& batch, int64_t& budget) {
   if (admission_closed && !running.empty()) return;
   int aside = 0;
+  const Live* last_aside = nullptr;
   auto place = waiting.begin();
   while (place != waiting.end() && aside < kAside && budget > 0 &&
          static_cast<int64_t>(running.size()) < row_limit) {
     Live& live = **place;
+    if (last_aside != nullptr && last_aside->request == live.request) {
+      ++place;  // one more sample of the same prompt
+      continue;
+    }
     const PrefixMap::Match match = slots.find(live);
     if (match.promised > 0) {
+      last_aside = &live;
       ++aside;
       ++place;
       continue;
@@ -54,7 +60,8 @@ bool Scheduler::Impl::fits(const Live& live, const PrefixMap::Match& match) {
     if (shared + occupancy->peak_with(row) > static_cast<double>(slots.total())) return false;
   }
   const int64_t run = std::min(need, kPromptRun);
-  while (slots.free_runs().largest_free() < run && trim_youngest(Runs::long_ones)) {
+  while (slots.unused() < run && slots.free_runs().largest_free() < run &&
+         trim_youngest(Runs::long_ones)) {
   }
   while (slots.available(match) < need) {
     if (!trim_youngest(Runs::any)) return false;

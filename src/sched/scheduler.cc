@@ -1,6 +1,7 @@
 #include "sched/scheduler.h"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 #include <utility>
 
@@ -25,6 +26,8 @@ Scheduler::Impl::Impl(const SchedulerOptions& chosen, std::vector<Token> model_e
       waiting(Earlier{chosen.order}),
       slots(chosen.kv_slots, chosen.share_prefixes),
       lengths(chosen.max_length) {
+  check(options.kv_slots <= std::numeric_limits<int>::max(), "a pool of ", options.kv_slots,
+        " slots, more than can be numbered");
   check(options.kv_slots > 0 && row_limit > 0 && options.max_length > 0, "a scheduler of ",
         options.kv_slots, " slots, ", options.max_rows, " rows, ", options.max_step_tokens,
         " tokens a step and sequences of ", options.max_length);

@@ -75,11 +75,12 @@ TEST(Timing, PlansTakeFarLessThanAStep) {
                             common.begin() + (id == 0 ? 3000 : 2900));
       scheduler.add(std::move(request));
     }
-    const Cost waits = measure(scheduler, 1);
-    const Cost cost = measure(scheduler, 30);
-    std::cout << "10000 wait for a beginning of 3000 tokens: plan " << waits.plan
-              << " us; then rows enter: plan " << cost.plan << " us\n";
-    EXPECT_LT(waits.plan, 20000);
+    measure(scheduler, 1);  // the first prompt fills the step
+    const Cost aside = measure(scheduler, 1);
+    const Cost enter = measure(scheduler, 30);
+    std::cout << "10000 begin with 2900 tokens that one row computes: plan " << aside.plan
+              << " us; then rows enter: plan " << enter.plan << " us\n";
+    EXPECT_LT(aside.plan, 20000);
   }
 }
 
