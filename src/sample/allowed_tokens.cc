@@ -6,8 +6,9 @@ namespace spate {
 bool wants_allowed_tokens(const SampleRow& row) { return !row.params->allowed_tokens.empty(); }
 
 void apply_allowed_tokens(SampleStep& step) {
-  const auto collect = [](const SampleRow& row, std::vector<TokenEdit>& edits) {
+  const auto collect = [&step](const SampleRow& row, std::vector<TokenEdit>& edits) {
     for (const Token token : row.params->allowed_tokens) edits.push_back({token});
+    tidy_edits(edits, step.vocabulary());
   };
   run_edits(step, collect, [&step](const RaggedEdits& edits) {
     step.tables.upload();

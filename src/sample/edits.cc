@@ -5,9 +5,8 @@
 #include <limits>
 
 namespace spate {
-namespace {
 
-void tidy(std::vector<TokenEdit>& edits, int64_t vocabulary) {
+void tidy_edits(std::vector<TokenEdit>& edits, int64_t vocabulary) {
   std::erase_if(edits, [vocabulary](const TokenEdit& edit) {
     return edit.token < 0 || edit.token >= vocabulary;
   });
@@ -18,8 +17,6 @@ void tidy(std::vector<TokenEdit>& edits, int64_t vocabulary) {
   const auto same = [](const TokenEdit& a, const TokenEdit& b) { return a.token == b.token; };
   edits.erase(std::unique(edits.begin(), edits.end(), same), edits.end());
 }
-
-}  // namespace
 
 void run_edits(SampleStep& step,
                const std::function<void(const SampleRow&, std::vector<TokenEdit>&)>& collect,
@@ -44,7 +41,6 @@ void run_edits(SampleStep& step,
   for (size_t r = 0; r < step.rows.size(); ++r) {
     edits.clear();
     collect(step.rows[r], edits);
-    tidy(edits, step.vocabulary());
     if (static_cast<int64_t>(tokens.size() + edits.size()) > step.tables.most_edits()) {
       flush(static_cast<int64_t>(r));
     }
@@ -59,7 +55,11 @@ void run_edits(SampleStep& step,
 
 void add_to_logits(SampleStep& step,
                    const std::function<void(const SampleRow&, std::vector<TokenEdit>&)>& collect) {
-  run_edits(step, collect, [&step](const RaggedEdits& edits) {
+  const auto tidied = [&](const SampleRow& row, std::vector<TokenEdit>& edits) {
+    collect(row, edits);
+    tidy_edits(edits, step.vocabulary());
+  };
+  run_edits(step, tidied, [&step](const RaggedEdits& edits) {
     step.tables.upload();
     Tables::Place values = edits.values;
     values.type = DType::f32;

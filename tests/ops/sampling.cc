@@ -313,21 +313,28 @@ std::vector<int64_t> draw(Backend& backend, const Tensor& logits, const Draws& d
 }
 
 TEST(Draw, AgreesWithTheReference) {
-  for (const int64_t vocabulary : {1, 5, 64, 1000, 20001, 49152}) {
-    const int64_t rows = 16;
+  for (const auto& [rows, vocabulary] : {std::pair<int64_t, int64_t>{16, 1},
+                                         {16, 5},
+                                         {16, 64},
+                                         {16, 1000},
+                                         {16, 20001},
+                                         {9, 49152},
+                                         {2, 200003}}) {
     const Owned logits = logits_of(rows, vocabulary, 77);
     const Draws draws = draws_of(rows, static_cast<uint64_t>(vocabulary));
+    std::vector<reference::Drawn> expected;
+    for (int64_t b = 0; b < rows; ++b) {
+      const auto i = static_cast<size_t>(b);
+      expected.push_back(reference::draw(row_of(logits, b), draws.temperature[i], key_of(draws, b),
+                                         static_cast<uint64_t>(draws.position[i])));
+    }
     test::for_each_setup("draw", [&](Backend& backend, const std::string& name) {
       const std::vector<int64_t> found = draw(backend, logits.tensor, draws);
-      for (int64_t b = 0; b < rows; ++b) {
-        const auto i = static_cast<size_t>(b);
-        const auto expected =
-            reference::draw(row_of(logits, b), draws.temperature[i], key_of(draws, b),
-                            static_cast<uint64_t>(draws.position[i]));
-        const bool near_tie = draws.temperature[i] > 0 && expected.lead < 1e-4;
-        EXPECT_TRUE(found[i] == expected.token || near_tie)
-            << name << ": row " << b << " of " << vocabulary << " tokens: found " << found[i]
-            << ", expected " << expected.token << ", which leads by " << expected.lead;
+      for (size_t b = 0; b < found.size(); ++b) {
+        const bool near_tie = draws.temperature[b] > 0 && expected[b].lead < 1e-4;
+        EXPECT_TRUE(found[b] == expected[b].token || near_tie)
+            << name << ": row " << b << " of " << found.size() << ": found " << found[b]
+            << ", expected " << expected[b].token << ", which leads by " << expected[b].lead;
       }
     });
   }
@@ -335,8 +342,8 @@ TEST(Draw, AgreesWithTheReference) {
 
 // A row's token is the same alone and in any batch, with any number of threads and instruction set.
 TEST(Draw, DependsOnTheRowAlone) {
-  for (const int64_t vocabulary : {300, 49152}) {
-    const int64_t rows = 9;
+  for (const int64_t vocabulary : {300, 200003}) {
+    const int64_t rows = 5;
     const Owned logits = logits_of(rows, vocabulary, 5);
     const Draws draws = draws_of(rows, 6);
     std::vector<int64_t> first;

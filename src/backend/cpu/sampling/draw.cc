@@ -67,7 +67,7 @@ Best draw_from(const SamplingKernels& kernels, const Part& part, const RowScratc
 
 // Parts that a row is cut into so that all threads have work, none too small to be worth it.
 int64_t parts_of(int64_t rows, int64_t size, int threads) {
-  constexpr int64_t kSmallest = 32768;
+  constexpr int64_t kSmallest = 65536;
   return std::clamp<int64_t>((threads + rows - 1) / rows, 1,
                              std::max(size / kSmallest, int64_t{1}));
 }
