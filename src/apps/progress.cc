@@ -75,13 +75,14 @@ ProgressRates ProgressMeter::update(double seconds, const ProgressCounts& counts
   } else if (counts.rows_total < 0 || counts.answered == 0 || rate <= 0) {
     rates.eta_seconds = std::nan("");
   } else {
-    const double mean = static_cast<double>(counts.done_prompt_tokens + counts.done_output_tokens) /
-                        static_cast<double>(counts.answered);
-    // Tokens that rows in flight already have are not to be done again.
-    const auto started = static_cast<double>(counts.prompt_tokens + counts.output_tokens -
-                                             counts.done_prompt_tokens - counts.done_output_tokens);
-    const double left =
-        std::max(0.0, mean * static_cast<double>(rows_left) - std::max(0.0, started));
+    const auto answered = static_cast<double>(counts.answered);
+    const double prompt = static_cast<double>(counts.done_prompt_tokens) / answered;
+    const double output = static_cast<double>(counts.done_output_tokens) / answered;
+    // Of a row that runs, half of the output is left on average. What it has so far tells little:
+    // short rows finish first, so that those which run are longer than the mean.
+    const int64_t running = std::min(counts.running, rows_left);
+    const double left = (prompt + output) * static_cast<double>(rows_left - running) +
+                        output / 2 * static_cast<double>(running);
     rates.eta_seconds = left / rate;
   }
   return rates;
