@@ -40,6 +40,7 @@ class SpmModel::Merger {
 
   void encode(std::string_view word) {
     cut_into_characters(word);
+    unused_cuts_.clear();
     for (size_t right = 1; right < symbols_.size(); ++right) {
       consider(static_cast<int32_t>(right) - 1, static_cast<int32_t>(right));
     }
@@ -192,10 +193,19 @@ SpmModel::SpmModel(const PieceVocabulary& vocabulary)
 
 void SpmModel::encode(std::string_view piece, std::vector<Token>& out) const {
   Merger merger(*this, out);
+  // An unknown token may stand for characters of several words.
+  const bool cached = by_word_ && bytes_;
   while (!piece.empty()) {
-    const size_t length = by_word_ ? word_length(piece) : piece.size();
-    merger.encode(piece.substr(0, length));
-    piece.remove_prefix(length);
+    const std::string_view word = piece.substr(0, by_word_ ? word_length(piece) : piece.size());
+    piece.remove_prefix(word.size());
+    if (cached && cache_.find(word, out)) {
+      continue;
+    }
+    const size_t begin = out.size();
+    merger.encode(word);
+    if (cached) {
+      cache_.put(word, out.data() + begin, out.size() - begin);
+    }
   }
 }
 

@@ -14,6 +14,7 @@
 #include "base/token.h"
 #include "text/pieces.h"
 #include "text/trie.h"
+#include "text/word_cache.h"
 
 namespace spate {
 
@@ -34,6 +35,7 @@ class SpmModel {
   std::optional<Token> unknown_;
   ByteTokens bytes_;
   bool by_word_ = true;
+  mutable WordCache cache_;
 };
 
 }  // namespace spate

@@ -5,8 +5,9 @@
 
 namespace spate {
 
-// Places the nodes breadth first: all children of a node at once, at the first base where every one
-// of them falls on a free unit.
+// Places the nodes breadth first: all children of a node at once, at a base where every one of them
+// falls on a free unit. Free units form a list, linked by `base` (next) and `value` (previous), in
+// the order of their numbers.
 class Trie::Builder {
  public:
   Builder(std::vector<Entry> entries, std::vector<Unit>& units)
@@ -17,7 +18,7 @@ class Trie::Builder {
 
   void build() {
     grow(256);
-    units_[kRoot].parent = kTaken;
+    take(kRoot, kTaken);
     std::vector<Range> ranges{{kRoot, 0, entries_.size(), 0}};
     for (size_t i = 0; i < ranges.size(); ++i) {
       place_children(ranges[i], ranges);
@@ -28,6 +29,10 @@ class Trie::Builder {
 
  private:
   static constexpr Node kTaken = -2;  // the root's parent: not free, and nobody's child
+  static constexpr int32_t kNone = -1;
+  // A search that fails so often leaves the places it saw to nodes with one child, which fit
+  // anywhere. This keeps building linear.
+  static constexpr int kPatience = 32;
 
   // The entries below a node: those of [begin, end), which agree in their first `depth` bytes.
   struct Range {
@@ -56,52 +61,79 @@ class Trie::Builder {
       return;  // its base stays 0: no unit there has this node as its parent
     }
     const int32_t base = find_base();
-    highest_base_ = std::max(highest_base_, base);
+    grow(base + 256);
     units_[parent.node].base = base;
+    highest_base_ = std::max(highest_base_, base);
     for (Range child : children_) {
       child.node += base;
-      units_[child.node].parent = parent.node;
+      take(child.node, parent.node);
       ranges.push_back(child);
     }
   }
 
-  // Searching starts where the array stops being nearly full, so that building stays linear in
-  // practice.
+  // At least 1, so that no child falls on the root.
   int32_t find_base() {
-    size_t taken = 0, seen = 0;
-    for (int32_t at = std::max(search_from_, children_[0].node + 1);; ++at) {
-      grow(at + 256);
-      ++seen;
-      if (units_[at].parent != kNowhere) {
-        ++taken;
+    const int32_t first = children_.front().node;
+    const bool single = children_.size() == 1;
+    int failures = 0;
+    for (int32_t at = single ? first_free_ : search_from_; at != kNone; at = units_[at].base) {
+      if (at <= first) {
         continue;
       }
-      const int32_t base = at - children_[0].node;
-      const bool fits = std::all_of(children_.begin(), children_.end(), [&](const Range& child) {
-        return units_[base + child.node].parent == kNowhere;
-      });
-      if (fits) {
-        if (taken * 20 >= seen * 19) {
+      if (fits(at - first)) {
+        if (failures > kPatience) {
           search_from_ = at;
         }
-        return base;
+        return at - first;
       }
+      ++failures;
+    }
+    search_from_ = kNone;  // until the array has grown
+    return static_cast<int32_t>(units_.size()) - first;
+  }
+
+  bool fits(int32_t base) const {
+    return std::all_of(children_.begin(), children_.end(), [&](const Range& child) {
+      const size_t at = base + child.node;
+      return at >= units_.size() || units_[at].parent == kNowhere;
+    });
+  }
+
+  // Makes `last` a unit.
+  void grow(int32_t last) {
+    while (static_cast<int32_t>(units_.size()) <= last) {
+      const auto added = static_cast<int32_t>(units_.size());
+      units_.push_back({.base = kNone, .parent = kNowhere, .value = last_free_});
+      (last_free_ == kNone ? first_free_ : units_[last_free_].base) = added;
+      last_free_ = added;
+      search_from_ = search_from_ == kNone ? added : search_from_;
     }
   }
 
-  void grow(int32_t size) {
-    if (units_.size() <= static_cast<size_t>(size)) {
-      units_.resize(size + 1 + units_.size() / 4);
-    }
+  void take(int32_t at, Node parent) {
+    const int32_t next = units_[at].base;
+    const int32_t previous = units_[at].value;
+    (previous == kNone ? first_free_ : units_[previous].base) = next;
+    (next == kNone ? last_free_ : units_[next].value) = previous;
+    search_from_ = search_from_ == at ? next : search_from_;
+    units_[at] = {.base = 0, .parent = parent, .value = -1};
   }
 
   std::vector<Entry> entries_;
   std::vector<Unit>& units_;
   std::vector<Range> children_;  // `node` is the child's byte until it is placed
-  int32_t search_from_ = 1;
+  int32_t first_free_ = kNone, last_free_ = kNone;
+  int32_t search_from_ = kNone;  // where places for several children are looked for
   int32_t highest_base_ = 0;
 };
 
-Trie::Trie(std::vector<Entry> entries) { Builder(std::move(entries), units_).build(); }
+Trie::Trie(std::vector<Entry> entries) {
+  Builder(std::move(entries), units_).build();
+  for (Unit& unit : units_) {
+    if (unit.parent == kNowhere) {
+      unit = {};  // without the links of the list
+    }
+  }
+}
 
 }  // namespace spate

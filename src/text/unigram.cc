@@ -68,6 +68,15 @@ void UnigramModel::emit_unknown(std::string_view text, std::vector<Token>& out) 
 }
 
 void UnigramModel::encode(std::string_view piece, std::vector<Token>& out) const {
+  if (cache_.find(piece, out)) {
+    return;
+  }
+  const size_t begin = out.size();
+  find_tokens(piece, out);
+  cache_.put(piece, out.data() + begin, out.size() - begin);
+}
+
+void UnigramModel::find_tokens(std::string_view piece, std::vector<Token>& out) const {
   const std::vector<Cut> cuts = best_cuts(piece);
   std::vector<Cut> path;  // last piece first; `begin` of each is the end of the next
   for (size_t end = piece.size(); end > 0; end = path.back().begin) {

@@ -2,7 +2,7 @@
 // into the pieces whose sum is highest (Kudo, "Subword Regularization", 2018), found by one pass of
 // Viterbi's algorithm over the places where a piece can end. A character that is no piece costs ten
 // more than the worst piece; a run of such characters is one unknown token, or the tokens of its
-// bytes.
+// bytes. The tokens of short pieces are remembered.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@
 #include "base/token.h"
 #include "text/pieces.h"
 #include "text/trie.h"
+#include "text/word_cache.h"
 
 namespace spate {
 
@@ -27,6 +28,7 @@ class UnigramModel {
  private:
   struct Cut;  // the best way to end a piece at one place
 
+  void find_tokens(std::string_view piece, std::vector<Token>& out) const;
   std::vector<Cut> best_cuts(std::string_view text) const;
   // SentencePiece adds in single precision: where two cuts are equally good, that decides.
   double rounded(double score) const {
@@ -42,6 +44,7 @@ class UnigramModel {
   ByteTokens bytes_;
   double unknown_score_ = 0;
   bool single_precision_ = false;
+  mutable WordCache cache_;
 };
 
 // `tokenizers` reads a number of JSON as its digits divided by a power of ten, which is not always
