@@ -32,6 +32,13 @@ inline ChatRequest chat_request(const Json* json) {
   return request;
 }
 
+// Python does not know the line of some errors; 0 stands for it.
+inline std::string without_line(const std::string& outcome) {
+  const size_t start = outcome.find(": line "), end = outcome.find(": ", start + 1);
+  return start == outcome.npos ? outcome
+                               : outcome.substr(0, start) + ": line 0" + outcome.substr(end);
+}
+
 // What came out: "text: ..." or "error: ...". The template's own errors have no line.
 inline std::string chat_outcome(const ChatTemplate& compiled, const ChatRequest& request) {
   try {

@@ -29,6 +29,23 @@ namespace {
         missing.size() == 1 ? "" : "s", ": ", names);
 }
 
+// For functions in C. `given` counts like the parameters: the receiver of a method does not.
+[[noreturn]] void raise_wrong_count(const Signature& signature, size_t given) {
+  const size_t self = signature.count > 0 && signature.names[0] == "self" ? 1 : 0;
+  const size_t least = signature.required - self, most = signature.count - self;
+  given -= self;
+  if (most == 0) raise(signature.function, "() takes no arguments (", given, " given)");
+  if (least == 1 && most == 1) {
+    raise(signature.function, "() takes exactly one argument (", given, " given)");
+  }
+  const size_t bound = given < least ? least : most;
+  raise(signature.function, " expected ",
+        least == most   ? ""
+        : given < least ? "at least "
+                        : "at most ",
+        bound, " argument", bound == 1 ? "" : "s", ", got ", given);
+}
+
 }  // namespace
 
 void bind(const Signature& signature, const Value& first, const Arguments& arguments,
@@ -40,6 +57,11 @@ void bind(const Signature& signature, const Value& first, const Arguments& argum
   for (const Value& value : arguments.positional) {
     if (at < signature.count) frame.values[at] = value;
     ++at;
+  }
+  if (signature.in_c) {
+    if (!arguments.named.empty()) raise(signature.function, "() takes no keyword arguments");
+    if (at < signature.required || at > signature.count) raise_wrong_count(signature, at);
+    return;
   }
   for (const NamedValue& argument : arguments.named) {
     size_t i = 0;

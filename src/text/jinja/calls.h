@@ -24,14 +24,15 @@ struct Arguments {
 
 // Parameters of a Python function, written as "value old new count?": names in order, a question
 // mark behind those that may be left out. A leading "@" counts as one argument more in messages
-// (jinja2 passes its context to some filters); "*" takes any arguments as they are.
+// (jinja2 passes its context to some filters); "*" takes any arguments as they are; "/" marks a
+// function that Python has in C, without names for its arguments and with messages of its own.
 struct Signature {
   static constexpr size_t kMost = 7;
 
   std::string_view function;  // Python's name of it, in messages
   std::array<std::string_view, kMost> names{};
   size_t count = 0, required = 0, hidden = 0;
-  bool any = false;
+  bool any = false, in_c = false;
 
   constexpr Signature(std::string_view python_name, std::string_view parameters)
       : function(python_name) {
@@ -43,6 +44,8 @@ struct Signature {
         ++hidden;
       } else if (word == "*") {
         any = true;
+      } else if (word == "/") {
+        in_c = true;
       } else {
         if (word.back() == '?') {
           word.remove_suffix(1);
@@ -85,6 +88,7 @@ struct Function {  // a global
   std::string_view name;
   Signature signature;
   Implementation call;
+  bool is_type = false;  // what Python calls it in messages
 };
 
 struct MethodEntry {  // the first value is the receiver

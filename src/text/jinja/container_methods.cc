@@ -82,12 +82,12 @@ Value reset_method(CallFrame& frame) {
 }
 
 const MethodEntry kDictMethods[] = {
-    {"get", {"get", "self key default?"}, get_method},
-    {"items", {"dict.items", "self"}, view_method<View::What::items>},
-    {"keys", {"dict.keys", "self"}, view_method<View::What::keys>},
-    {"values", {"dict.values", "self"}, view_method<View::What::values>},
-    {"copy", {"dict.copy", "self"}, copy_method},
-    {"fromkeys", {"fromkeys", "self iterable value?"}, fromkeys_method},
+    {"get", {"get", "self key default? /"}, get_method},
+    {"items", {"dict.items", "self /"}, view_method<View::What::items>},
+    {"keys", {"dict.keys", "self /"}, view_method<View::What::keys>},
+    {"values", {"dict.values", "self /"}, view_method<View::What::values>},
+    {"copy", {"dict.copy", "self /"}, copy_method},
+    {"fromkeys", {"fromkeys", "self iterable value? /"}, fromkeys_method},
     {"clear", {"", ""}, nullptr},
     {"pop", {"", ""}, nullptr},
     {"popitem", {"", ""}, nullptr},
@@ -96,9 +96,9 @@ const MethodEntry kDictMethods[] = {
 };
 
 const MethodEntry kListMethods[] = {
-    {"count", {"list.count", "self value"}, count_method},
-    {"index", {"index", "self value start? stop?"}, index_method},
-    {"copy", {"list.copy", "self"}, copy_method},
+    {"count", {"list.count", "self value /"}, count_method},
+    {"index", {"index", "self value start? stop? /"}, index_method},
+    {"copy", {"list.copy", "self /"}, copy_method},
     {"append", {"", ""}, nullptr},
     {"clear", {"", ""}, nullptr},
     {"extend", {"", ""}, nullptr},
@@ -110,23 +110,23 @@ const MethodEntry kListMethods[] = {
 };
 
 const MethodEntry kSequenceMethods[] = {
-    {"count", {"count", "self value"}, count_method},
-    {"index", {"index", "self value start? stop?"}, index_method},
+    {"count", {"count", "self value /"}, count_method},
+    {"index", {"index", "self value start? stop? /"}, index_method},
 };
 
 const MethodEntry kIntegerMethods[] = {
-    {"bit_length", {"int.bit_length", "self"}, bit_length_method},
-    {"conjugate", {"int.conjugate", "self"}, [](CallFrame& frame) { return frame[0]; }},
+    {"bit_length", {"int.bit_length", "self /"}, bit_length_method},
+    {"conjugate", {"int.conjugate", "self /"}, [](CallFrame& frame) { return frame[0]; }},
 };
 
 const MethodEntry kNumberMethods[] = {
-    {"is_integer", {"float.is_integer", "self"}, is_integer_method},
-    {"conjugate", {"float.conjugate", "self"}, [](CallFrame& frame) { return frame[0]; }},
+    {"is_integer", {"float.is_integer", "self /"}, is_integer_method},
+    {"conjugate", {"float.conjugate", "self /"}, [](CallFrame& frame) { return frame[0]; }},
 };
 
 const MethodEntry kCyclerMethods[] = {
-    {"next", {"Cycler.next", "self"}, next_method},
-    {"reset", {"Cycler.reset", "self"}, reset_method},
+    {"next", {"Cycler.next", "self /"}, next_method},
+    {"reset", {"Cycler.reset", "self /"}, reset_method},
 };
 
 }  // namespace

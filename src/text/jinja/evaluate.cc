@@ -9,6 +9,11 @@
 #include "text/jinja/repr.h"
 
 namespace spate::jinja {
+namespace {
+
+constexpr std::string_view kCall = "jinja2.sandbox.SandboxedEnvironment.call()";  // in messages
+
+}  // namespace
 
 const Value& Interpreter::value_at(const Place& place) const {
   const auto index = static_cast<size_t>(place.index);
@@ -158,14 +163,15 @@ Arguments Interpreter::evaluate_arguments(const CallArguments& arguments, const 
   if (caller != nullptr) named.push_back({"caller", *caller});
   if (arguments.more_named != nullptr) {
     const Value more = evaluate(*arguments.more_named);
-    if (!more.is(Kind::dict)) raise("argument after ** must be a mapping, not ", type_name(more));
+    if (!more.is(Kind::dict))
+      raise(kCall, " argument after ** must be a mapping, not ", type_name(more));
     for (const DictEntry& entry : more.dict->entries()) {
       if (!entry.key.is_string()) raise("keywords must be strings");
       const bool repeated = std::any_of(named.begin(), named.end(), [&](const NamedValue& value) {
         return value.name == entry.key.string();
       });
       if (repeated) {
-        raise("got multiple values for keyword argument ", repr_string(entry.key.string()));
+        raise(kCall, " got multiple values for keyword argument ", repr_string(entry.key.string()));
       }
       named.push_back({entry.key.string(), entry.value});
     }

@@ -252,7 +252,7 @@ class BraceFormat {
       const size_t position =
           name.empty() ? static_cast<size_t>(automatic_++) : static_cast<size_t>(index);
       if (position >= arguments_.positional.size()) {
-        raise("Replacement index ", position, " out of range for positional args tuple");
+        raise("tuple index out of range");
       }
       return arguments_.positional[position];
     }

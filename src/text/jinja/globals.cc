@@ -48,6 +48,9 @@ Value make_range(CallFrame& frame) {
 }
 
 void insert_pair(Runtime& runtime, Dict& dict, const Value& pair, size_t position) {
+  if (!is_iterable(pair)) {
+    raise("cannot convert dictionary update sequence element #", position, " to a sequence");
+  }
   const std::span<const Value> items = items_of(runtime, pair);
   if (items.size() != 2) {
     raise("dictionary update sequence element #", position, " has length ", items.size(),
@@ -150,9 +153,9 @@ Value strftime_now(CallFrame& frame) {
 const Function kFunctions[] = {
     {"range", {"range", "*"}, make_range},
     {"dict", {"dict", "*"}, [](CallFrame& frame) { return dict_value(collect_dict(frame)); }},
-    {"namespace", {"namespace", "*"}, make_namespace},
-    {"cycler", {"Cycler.__init__", "*"}, make_cycler},
-    {"joiner", {"Joiner.__init__", "sep?"}, make_joiner},
+    {"namespace", {"namespace", "*"}, make_namespace, true},
+    {"cycler", {"Cycler.__init__", "*"}, make_cycler, true},
+    {"joiner", {"Joiner.__init__", "@ sep?"}, make_joiner, true},
     {"raise_exception",
      {"_cached_compile_jinja_template.<locals>.raise_exception", "message"},
      raise_exception},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "text/jinja/escapes.h"
 #include "text/jinja/failure.h"
@@ -278,7 +279,10 @@ bool Lexer::read_number(Token& token) {
     token.type = TokenType::number;
     const std::string digits = without_underscores(source_.substr(at_, end - at_));
     const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), token.number);
-    if (result.ec != std::errc()) raise_at(line_, "the number ", digits, " is out of range");
+    if (result.ec == std::errc::result_out_of_range) {
+      token.number =
+          digits.find("e-") == digits.npos && digits.find("E-") == digits.npos ? HUGE_VAL : 0;
+    }
     advance(end);
     return true;
   }

@@ -90,8 +90,11 @@ Value data_attribute(Runtime& runtime, const Value& object, std::string_view nam
 }
 
 const MethodEntry* find_method(const Value& object, std::string_view name) {
-  const std::span<const MethodEntry> table =
-      object.is_string() ? string_methods() : container_methods(object.kind);
+  const bool is_dict_function = object.is(Kind::function) && object.function->name == "dict";
+  const std::span<const MethodEntry> table = object.is_string() ? string_methods()
+                                             : is_dict_function ? container_methods(Kind::dict)
+                                                                : container_methods(object.kind);
+  if (is_dict_function && name != "fromkeys") return nullptr;
   for (const MethodEntry& entry : table) {
     if (entry.name == name) return &entry;
   }

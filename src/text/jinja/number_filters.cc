@@ -197,7 +197,7 @@ Value file_size(CallFrame& frame) {
 const Filter kFilters[] = {
     {"int", {"do_int", "value default? base?"}, int_filter},
     {"float", {"do_float", "value default?"}, float_filter},
-    {"abs", {"abs", "x"}, abs_filter},
+    {"abs", {"abs", "x /"}, abs_filter},
     {"round", {"do_round", "value precision? method?"}, round_filter},
     {"filesizeformat", {"do_filesizeformat", "value binary?"}, file_size},
 };

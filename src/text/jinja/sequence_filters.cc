@@ -496,8 +496,8 @@ Value attr(CallFrame& frame) {
 }
 
 const Filter kFilters[] = {
-    {"length", {"len", "obj"}, length},
-    {"count", {"len", "obj"}, length},
+    {"length", {"len", "obj /"}, length},
+    {"count", {"len", "obj /"}, length},
     {"list", {"sync_do_list", "value"}, list},
     {"first", {"sync_do_first", "@ seq"}, first},
     {"last", {"do_last", "@ seq"}, last},

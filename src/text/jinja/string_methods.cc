@@ -24,8 +24,15 @@ Value part(CallFrame& frame, std::string_view text) { return string(text, frame[
 
 std::string_view string_argument(const CallFrame& frame, size_t i, std::string_view what) {
   check_defined(frame[i]);
-  if (!frame[i].is_string()) raise(what, " must be str, not ", type_name(frame[i]));
+  if (!frame[i].is_string()) raise(what, "must be str, not ", type_name(frame[i]));
   return frame[i].string();
+}
+
+std::string_view separator_argument(const CallFrame& frame) {
+  check_defined(frame[1]);
+  if (!frame[1].is_string()) raise("must be str or None, not ", type_name(frame[1]));
+  if (frame[1].size == 0) raise("empty separator");
+  return frame[1].string();
 }
 
 template <Ends ends>
@@ -44,8 +51,7 @@ Value split_method(CallFrame& frame) {
     return pieces_value(frame.runtime, split_words(receiver(frame), most, from_right),
                         frame[0].safe);
   }
-  const std::string_view separator = string_argument(frame, 1, "must be str or None, not");
-  if (separator.empty()) raise("empty separator");
+  const std::string_view separator = separator_argument(frame);
   return pieces_value(frame.runtime, split(receiver(frame), separator, most, from_right),
                       frame[0].safe);
 }
@@ -78,7 +84,7 @@ enum class Missing { minus_one, fails };
 
 template <bool from_right, Missing missing>
 Value find_method(CallFrame& frame) {
-  const std::string_view wanted = string_argument(frame, 1, "must be str, not");
+  const std::string_view wanted = string_argument(frame, 1, "");
   const Window window = find_window(receiver(frame), frame, 2);
   const size_t found = !window.valid ? std::string_view::npos
                        : from_right  ? window.text.rfind(wanted)
@@ -92,7 +98,7 @@ Value find_method(CallFrame& frame) {
 }
 
 Value count_method(CallFrame& frame) {
-  const std::string_view wanted = string_argument(frame, 1, "must be str, not");
+  const std::string_view wanted = string_argument(frame, 1, "");
   const Window window = find_window(receiver(frame), frame, 2);
   if (!window.valid) return integer(0);
   return integer(count(window.text, wanted));
@@ -171,7 +177,7 @@ Value splitlines_method(CallFrame& frame) {
 
 template <bool from_right>
 Value partition_method(CallFrame& frame) {
-  const std::string_view separator = string_argument(frame, 1, "must be str, not");
+  const std::string_view separator = string_argument(frame, 1, "");
   if (separator.empty()) raise("empty separator");
   const std::string_view text = receiver(frame);
   const size_t at = from_right ? text.rfind(separator) : text.find(separator);
@@ -188,14 +194,14 @@ Value partition_method(CallFrame& frame) {
 }
 
 Value removeprefix_method(CallFrame& frame) {
-  const std::string_view prefix = string_argument(frame, 1, "removeprefix() argument");
+  const std::string_view prefix = string_argument(frame, 1, "removeprefix() argument ");
   std::string_view text = receiver(frame);
   if (text.starts_with(prefix)) text.remove_prefix(prefix.size());
   return part(frame, text);
 }
 
 Value removesuffix_method(CallFrame& frame) {
-  const std::string_view suffix = string_argument(frame, 1, "removesuffix() argument");
+  const std::string_view suffix = string_argument(frame, 1, "removesuffix() argument ");
   std::string_view text = receiver(frame);
   if (text.ends_with(suffix)) text.remove_suffix(suffix.size());
   return part(frame, text);
@@ -263,50 +269,50 @@ Value isidentifier_method(CallFrame& frame) {
 constexpr Ends kBoth, kLeft{.right = false}, kRight{.left = false};
 
 const MethodEntry kMethods[] = {
-    {"strip", {"str.strip", "self chars?"}, strip_method<kBoth>},
-    {"lstrip", {"str.lstrip", "self chars?"}, strip_method<kLeft>},
-    {"rstrip", {"str.rstrip", "self chars?"}, strip_method<kRight>},
+    {"strip", {"strip", "self chars? /"}, strip_method<kBoth>},
+    {"lstrip", {"lstrip", "self chars? /"}, strip_method<kLeft>},
+    {"rstrip", {"rstrip", "self chars? /"}, strip_method<kRight>},
     {"split", {"split", "self sep? maxsplit?"}, split_method<false>},
     {"rsplit", {"rsplit", "self sep? maxsplit?"}, split_method<true>},
-    {"startswith", {"startswith", "self prefix start? end?"}, matches<true>},
-    {"endswith", {"endswith", "self suffix start? end?"}, matches<false>},
-    {"replace", {"replace", "self old new count?"}, replace_method},
-    {"upper", {"str.upper", "self"}, cased<to_upper>},
-    {"lower", {"str.lower", "self"}, cased<to_lower>},
-    {"title", {"str.title", "self"}, cased<to_title>},
-    {"capitalize", {"str.capitalize", "self"}, cased<to_capital>},
-    {"swapcase", {"str.swapcase", "self"}, cased<to_swapped>},
-    {"casefold", {"str.casefold", "self"}, cased<to_folded>},
-    {"join", {"str.join", "self iterable"}, join_method},
+    {"startswith", {"startswith", "self prefix start? end? /"}, matches<true>},
+    {"endswith", {"endswith", "self suffix start? end? /"}, matches<false>},
+    {"replace", {"replace", "self old new count? /"}, replace_method},
+    {"upper", {"str.upper", "self /"}, cased<to_upper>},
+    {"lower", {"str.lower", "self /"}, cased<to_lower>},
+    {"title", {"str.title", "self /"}, cased<to_title>},
+    {"capitalize", {"str.capitalize", "self /"}, cased<to_capital>},
+    {"swapcase", {"str.swapcase", "self /"}, cased<to_swapped>},
+    {"casefold", {"str.casefold", "self /"}, cased<to_folded>},
+    {"join", {"str.join", "self iterable /"}, join_method},
     {"format", {"format", "self *"}, format_method},
-    {"format_map", {"format_map", "self mapping"}, format_map_method},
-    {"find", {"find", "self sub start? end?"}, find_method<false, Missing::minus_one>},
-    {"rfind", {"rfind", "self sub start? end?"}, find_method<true, Missing::minus_one>},
-    {"index", {"index", "self sub start? end?"}, find_method<false, Missing::fails>},
-    {"rindex", {"rindex", "self sub start? end?"}, find_method<true, Missing::fails>},
-    {"count", {"count", "self sub start? end?"}, count_method},
+    {"format_map", {"format_map", "self mapping /"}, format_map_method},
+    {"find", {"find", "self sub start? end? /"}, find_method<false, Missing::minus_one>},
+    {"rfind", {"rfind", "self sub start? end? /"}, find_method<true, Missing::minus_one>},
+    {"index", {"index", "self sub start? end? /"}, find_method<false, Missing::fails>},
+    {"rindex", {"rindex", "self sub start? end? /"}, find_method<true, Missing::fails>},
+    {"count", {"count", "self sub start? end? /"}, count_method},
     {"splitlines", {"splitlines", "self keepends?"}, splitlines_method},
-    {"partition", {"str.partition", "self sep"}, partition_method<false>},
-    {"rpartition", {"str.rpartition", "self sep"}, partition_method<true>},
-    {"removeprefix", {"str.removeprefix", "self prefix"}, removeprefix_method},
-    {"removesuffix", {"str.removesuffix", "self suffix"}, removesuffix_method},
-    {"center", {"center", "self width fillchar?"}, pad_method<'^'>},
-    {"ljust", {"ljust", "self width fillchar?"}, pad_method<'<'>},
-    {"rjust", {"rjust", "self width fillchar?"}, pad_method<'>'>},
-    {"zfill", {"zfill", "self width"}, zfill_method},
+    {"partition", {"str.partition", "self sep /"}, partition_method<false>},
+    {"rpartition", {"str.rpartition", "self sep /"}, partition_method<true>},
+    {"removeprefix", {"str.removeprefix", "self prefix /"}, removeprefix_method},
+    {"removesuffix", {"str.removesuffix", "self suffix /"}, removesuffix_method},
+    {"center", {"center", "self width fillchar? /"}, pad_method<'^'>},
+    {"ljust", {"ljust", "self width fillchar? /"}, pad_method<'<'>},
+    {"rjust", {"rjust", "self width fillchar? /"}, pad_method<'>'>},
+    {"zfill", {"str.zfill", "self width /"}, zfill_method},
     {"expandtabs", {"expandtabs", "self tabsize?"}, expandtabs_method},
-    {"isalpha", {"str.isalpha", "self"}, all_of<is_alphabetic>},
-    {"isalnum", {"str.isalnum", "self"}, all_of<is_alphanumeric>},
-    {"isdigit", {"str.isdigit", "self"}, all_of<is_digit>},
-    {"isdecimal", {"str.isdecimal", "self"}, all_of<is_decimal>},
-    {"isnumeric", {"str.isnumeric", "self"}, all_of<is_numeric>},
-    {"isspace", {"str.isspace", "self"}, all_of<is_space>},
-    {"islower", {"str.islower", "self"}, all_cased<is_lower, is_upper>},
-    {"isupper", {"str.isupper", "self"}, all_cased<is_upper, is_lower>},
-    {"istitle", {"str.istitle", "self"}, istitle_method},
-    {"isidentifier", {"str.isidentifier", "self"}, isidentifier_method},
+    {"isalpha", {"str.isalpha", "self /"}, all_of<is_alphabetic>},
+    {"isalnum", {"str.isalnum", "self /"}, all_of<is_alphanumeric>},
+    {"isdigit", {"str.isdigit", "self /"}, all_of<is_digit>},
+    {"isdecimal", {"str.isdecimal", "self /"}, all_of<is_decimal>},
+    {"isnumeric", {"str.isnumeric", "self /"}, all_of<is_numeric>},
+    {"isspace", {"str.isspace", "self /"}, all_of<is_space>},
+    {"islower", {"str.islower", "self /"}, all_cased<is_lower, is_upper>},
+    {"isupper", {"str.isupper", "self /"}, all_cased<is_upper, is_lower>},
+    {"istitle", {"str.istitle", "self /"}, istitle_method},
+    {"isidentifier", {"str.isidentifier", "self /"}, isidentifier_method},
     {"isascii",
-     {"str.isascii", "self"},
+     {"str.isascii", "self /"},
      [](CallFrame& frame) { return boolean(is_ascii(receiver(frame))); }},
 };
 

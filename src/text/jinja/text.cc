@@ -26,7 +26,7 @@ std::vector<std::string_view> split_words(std::string_view text, int64_t most, b
   text = strip(text, ends);
   while (!text.empty()) {
     if (most >= 0 && static_cast<int64_t>(pieces.size()) == most) {
-      pieces.push_back(strip(text, {.left = from_right, .right = !from_right}));
+      pieces.push_back(text);
       break;
     }
     size_t first = 0, last = 0;  // of the first or last whitespace: [first, last)

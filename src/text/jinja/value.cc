@@ -1,5 +1,6 @@
 #include "text/jinja/value.h"
 
+#include "text/jinja/calls.h"
 #include "text/jinja/dict.h"
 #include "text/jinja/failure.h"
 #include "text/jinja/limits.h"
@@ -109,7 +110,7 @@ std::string_view type_name(const Value& value) {
     case Kind::space: return "TemplateNamespace";
     case Kind::loop: return "LoopContext";
     case Kind::macro: return "Macro";
-    case Kind::function: return "function";
+    case Kind::function: return value.function->is_type ? "type" : "function";
     case Kind::method: return "builtin_function_or_method";
     case Kind::cycler: return "Cycler";
     case Kind::joiner: return "Joiner";
