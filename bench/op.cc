@@ -117,7 +117,11 @@ int run(int argc, char** argv) {
   };
   for (int i = 1; i < argc; i += 2) {
     const auto flag = flags.find(argv[i]);
-    if (flag == flags.end() || i + 1 == argc) fail("unknown or incomplete flag ", argv[i]);
+    if (flag == flags.end() || i + 1 == argc) {
+      std::string known;
+      for (const auto& [name, value] : flags) known += " " + name;
+      fail(argv[i], " is unknown or has no value; flags:", known);
+    }
     flag->second = argv[i + 1];
   }
   const auto backend = open_cpu_backend({.threads = std::stoi(flags["--threads"]),

@@ -24,36 +24,6 @@ constexpr int64_t kMaxPanelBytes = int64_t{64} << 20;
 constexpr int64_t kTaskWork = 150'000;
 constexpr int kDecodeWork = 4;
 
-// How a product gets its weights; each gives the same bits.
-//
-//   registers   decoded in registers, again for each panel
-//   decoded     each tile decoded into memory, then used by all panels of the task as plain floats
-struct LinearKernel {
-  std::string_view name;
-  bool (*prefers)(const LinearKernels& kernels, TileFormat format, int64_t rows);
-  int64_t panels_in_task;
-};
-
-constexpr LinearKernel kKernels[] = {
-    {"decoded",
-     [](const LinearKernels& kernels, TileFormat format, int64_t rows) {
-       return format > TileFormat::bf16 && !kernels.decodes_cheaply &&
-              rows > 2 * kernels.panels[kernels.panel_sizes - 1].rows;
-     },
-     8},
-    {"registers", [](const LinearKernels&, TileFormat, int64_t) { return true; }, 1},
-};
-
-const LinearKernel& choose(const Context& context, const Weight& weight, int64_t rows) {
-  const std::string_view forced = context.forced().of(op::Linear::kName);
-  const auto format = static_cast<TileFormat>(weight.layout);
-  for (const LinearKernel& kernel : kKernels) {
-    if (kernel.name == forced) return kernel;
-    if (forced.empty() && kernel.prefers(*context.kernels().linear, format, rows)) return kernel;
-  }
-  return kKernels[0];  // not reached: the last accepts everything and forced names are checked
-}
-
 struct Panel {
   int64_t begin;    // first row
   int rows, shape;  // real rows; index into LinearKernels::panels
@@ -119,27 +89,67 @@ PanelProduct panel_product(const Product& product, const Panel& panel, TileRange
 }
 
 // The work of one task: some panels with a run of tiles.
-void multiply(Context& context, int thread, const LinearKernel& kernel, const Product& product,
-              std::span<const Panel> panels, TileRange tiles) {
-  const LinearKernels& kernels = *context.kernels().linear;
-  const FormatKernels& format = *kernels.formats[product.weight->layout];
-  if (&kernel == &kKernels[1]) {
-    for (const Panel& panel : panels) {
-      format.multiply[panel.shape](panel_product(product, panel, tiles));
-    }
-    return;
+struct Task {
+  const Product& product;
+  std::span<const Panel> panels;
+  TileRange tiles;
+};
+
+// Decodes in registers, again for each panel.
+void multiply_in_registers(Context& context, int /*thread*/, const Task& task) {
+  const FormatKernels& format = *context.kernels().linear->formats[task.product.weight->layout];
+  for (const Panel& panel : task.panels) {
+    format.multiply[panel.shape](panel_product(task.product, panel, task.tiles));
   }
+}
+
+// Decodes each tile into memory, where all panels of the task find plain floats.
+void multiply_decoded(Context& context, int thread, const Task& task) {
+  const LinearKernels& kernels = *context.kernels().linear;
+  const FormatKernels& format = *kernels.formats[task.product.weight->layout];
   const FormatKernels& floats = *kernels.formats[static_cast<int>(TileFormat::f32)];
-  const auto bytes = static_cast<size_t>(product.weight->in * kTile) * sizeof(float);
+  const auto bytes = static_cast<size_t>(task.product.weight->in * kTile) * sizeof(float);
   auto* decoded = static_cast<float*>(context.scratch(thread, bytes));
-  for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-    for (const Panel& panel : panels) {
-      PanelProduct one = panel_product(product, panel, {tile, tile + 1});
-      if (&panel == panels.data()) format.decode(one.tiles, one.inputs, decoded);
+  for (int64_t tile = task.tiles.begin; tile < task.tiles.end; ++tile) {
+    for (const Panel& panel : task.panels) {
+      PanelProduct one = panel_product(task.product, panel, {tile, tile + 1});
+      if (&panel == task.panels.data()) format.decode(one.tiles, one.inputs, decoded);
       one.tiles = reinterpret_cast<const uint8_t*>(decoded);
       floats.multiply[panel.shape](one);
     }
   }
+}
+
+// How a product gets its weights; each gives the same bits.
+struct LinearKernel {
+  std::string_view name;
+  bool (*prefers)(const LinearKernels& kernels, TileFormat format, int64_t rows);
+  void (*multiply)(Context& context, int thread, const Task& task);
+  int64_t panels_in_task;
+};
+
+constexpr LinearKernel kKernels[] = {
+    {"decoded",
+     [](const LinearKernels& kernels, TileFormat format, int64_t rows) {
+       return format > TileFormat::bf16 && !kernels.decodes_cheaply &&
+              rows > 2 * kernels.panels[kernels.panel_sizes - 1].rows;
+     },
+     multiply_decoded, 8},
+    {"registers", [](const LinearKernels&, TileFormat, int64_t) { return true; },
+     multiply_in_registers, 1},
+};
+
+// The forced one, whatever it prefers, or the first that likes the problem.
+const LinearKernel& choose(const Context& context, const Weight& weight, int64_t rows) {
+  const std::string_view forced = context.forced().of(op::Linear::kName);
+  const auto format = static_cast<TileFormat>(weight.layout);
+  for (const LinearKernel& kernel : kKernels) {
+    if (forced.empty() ? kernel.prefers(*context.kernels().linear, format, rows)
+                       : kernel.name == forced) {
+      return kernel;
+    }
+  }
+  fail("no kernel for linear=", forced);  // not reached: names are checked when they are read
 }
 
 // Computes one or two products of the same x, and calls after(panel, tiles) behind each part of
@@ -161,11 +171,12 @@ void multiply_all(Context& context, const Tensor& x, std::span<const Product> pr
   const int64_t side_by_side = (shape.tiles + 1) / 2;
   const int64_t tiles = (weight.out + kTile - 1) / kTile;
   const int64_t units = (tiles + side_by_side - 1) / side_by_side;
-  const int64_t work = panels_each * (shape.rows + kDecodeWork) * tiles * weight.in *
+  const int64_t work = panel_count * (shape.rows + kDecodeWork) * tiles * weight.in *
                        static_cast<int64_t>(products.size());
-  int64_t runs = std::max<int64_t>(work / kTaskWork, 1);
-  runs = (runs + context.threads() - 1) / context.threads() * context.threads();
-  runs = std::min(runs, units);
+  // A multiple of the threads, because tasks are about equal.
+  const int64_t threads = context.threads();
+  const int64_t tasks = std::max((work / kTaskWork + threads - 1) / threads, int64_t{1}) * threads;
+  const int64_t runs = std::min((tasks + panel_tasks - 1) / panel_tasks, units);
 
   context.pool().parallel(panel_tasks * runs, [&](int64_t task, int thread) {
     const int64_t run = task / panel_tasks;
@@ -176,7 +187,7 @@ void multiply_all(Context& context, const Tensor& x, std::span<const Product> pr
     const TileRange range{.begin = std::min(units * run / runs * side_by_side, tiles),
                           .end = std::min(units * (run + 1) / runs * side_by_side, tiles)};
     for (const Product& product : products) {
-      multiply(context, thread, kernel, product, mine, range);
+      kernel.multiply(context, thread, {.product = product, .panels = mine, .tiles = range});
     }
     if (after == nullptr) return;
     for (const Panel& panel : mine) after(panel, range);
