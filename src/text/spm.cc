@@ -4,7 +4,6 @@
 #include <map>
 #include <utility>
 
-#include "base/check.h"
 #include "text/sentence_pieces.h"
 #include "text/utf8.h"
 
