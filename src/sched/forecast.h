@@ -43,7 +43,7 @@ class Occupancy {
     int64_t generated = 0;  // tokens
     int64_t limit = 0;      // tokens that it may still get
   };
-  // `lengths` must stay as it is meanwhile.
+  // `lengths` must outlive it.
   explicit Occupancy(const OutputLengths& lengths, int64_t max_length);
 
   void add(const Row& row);
