@@ -2,7 +2,8 @@
 // "-00001-of-00003.gguf"; any of them may be given. Metadata is in the first part.
 #include <algorithm>
 #include <cstdio>
-#include <regex>
+#include <optional>
+#include <string_view>
 
 #include "base/check.h"
 #include "load/gguf.h"
@@ -15,20 +16,30 @@ namespace {
 
 constexpr std::string_view kRopeFactors = "rope_freqs.weight";
 
+// The part count in "...-00001-of-00003.gguf"; nothing when the name is of another form.
+std::optional<int> part_count(std::string_view path) {
+  constexpr std::string_view kForm = "-#####-of-#####.gguf";  // # is a digit
+  if (path.size() <= kForm.size()) return {};
+  const std::string_view ending = path.substr(path.size() - kForm.size());
+  for (size_t i = 0; i < kForm.size(); ++i) {
+    const bool digit = ending[i] >= '0' && ending[i] <= '9';
+    if (kForm[i] == '#' ? !digit : ending[i] != kForm[i]) return {};
+  }
+  return std::stoi(std::string(ending.substr(kForm.rfind("#####"), 5)));
+}
+
 // The paths of all parts, in order; only `path` itself when its name is not that of a part.
 std::vector<std::string> parts_of(const std::string& path) {
-  static const std::regex pattern("(.*)-([0-9]{5})-of-([0-9]{5})\\.gguf");
-  const std::string name = path.substr(path.rfind('/') + 1);  // npos + 1 is 0
-  std::smatch match;
-  if (!std::regex_match(name, match, pattern)) return {path};
-  const std::string folder = path.substr(0, path.size() - name.size());
-  const int count = std::stoi(match[3].str());
-  if (count < 1) fail(path, ": its name says that there are 0 parts");
+  const std::optional<int> count = part_count(path);
+  if (!count) return {path};
+  if (*count < 1) fail(path, ": its name says that there are 0 parts");
+  const std::string stem =
+      path.substr(0, path.size() - std::string_view("-00001-of-00003.gguf").size());
   std::vector<std::string> parts;
-  for (int part = 1; part <= count; ++part) {
+  for (int part = 1; part <= *count; ++part) {
     char ending[32];
-    std::snprintf(ending, sizeof ending, "-%05d-of-%05d.gguf", part, count);
-    parts.push_back(folder + match[1].str() + ending);
+    std::snprintf(ending, sizeof ending, "-%05d-of-%05d.gguf", part, *count);
+    parts.push_back(stem + ending);
   }
   return parts;
 }
