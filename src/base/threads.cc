@@ -32,55 +32,55 @@ void pause_cpu() {
 
 }  // namespace
 
+// Tasks of a loop are handed out from one word: the loop's number above, the tasks left below.
+// Taking a task changes the whole word, so a worker that wakes up late finds either nothing left or
+// a task of the loop that runs now, never one of a loop that is over.
 struct ThreadPool::State {
   std::vector<std::thread> workers;
 
-  // One loop. `generation` is raised when a loop starts; each worker leaves by `running`.
-  std::atomic<uint64_t> generation{0};
-  std::atomic<int64_t> next{0};
-  std::atomic<int> running{0};
-  int64_t tasks = 0;
-  const std::function<void(int64_t, int)>* body = nullptr;
+  std::atomic<uint64_t> left{0};     // (loop << 32) + tasks not yet taken
+  std::atomic<int64_t> finished{0};  // tasks of this loop that are done
+  int64_t tasks = 0;                 // valid while a task of the loop is not finished
+  const std::function<void(int64_t, int)>* body = nullptr;  // likewise
 
   std::mutex mutex;  // guards sleeping, `stopping` and `error`
   std::condition_variable wake;
   std::exception_ptr error;
   bool stopping = false;
 
+  static uint64_t loop_of(uint64_t word) { return word >> 32; }
+  static int64_t left_of(uint64_t word) { return static_cast<int64_t>(word & 0xFFFFFFFFU); }
+
   void work(int thread) {
-    for (;;) {
-      const int64_t task = next.fetch_add(1, std::memory_order_relaxed);
-      if (task >= tasks) {
-        return;
+    uint64_t word = left.load(std::memory_order_acquire);
+    while (left_of(word) > 0) {
+      if (!left.compare_exchange_weak(word, word - 1, std::memory_order_acq_rel,
+                                      std::memory_order_acquire)) {
+        continue;
       }
       try {
-        (*body)(task, thread);
+        (*body)(tasks - left_of(word), thread);
       } catch (...) {
         const std::lock_guard lock(mutex);
         error = std::current_exception();
       }
+      finished.fetch_add(1, std::memory_order_release);
+      word = left.load(std::memory_order_acquire);
     }
   }
 
   void serve(int thread) {
-    uint64_t seen = 0;
+    uint64_t seen = 0;  // loop
+    const auto is_new = [&] { return loop_of(left.load(std::memory_order_acquire)) != seen; };
     for (;;) {
-      for (int spin = 0; spin < kSpins && generation.load(std::memory_order_acquire) == seen;
-           ++spin) {
-        pause_cpu();
-      }
-      if (generation.load(std::memory_order_acquire) == seen) {
+      for (int spin = 0; spin < kSpins && !is_new(); ++spin) pause_cpu();
+      if (!is_new()) {
         std::unique_lock lock(mutex);
-        wake.wait(lock, [&] {
-          return stopping || generation.load(std::memory_order_acquire) != seen;
-        });
-        if (stopping) {
-          return;
-        }
+        wake.wait(lock, [&] { return stopping || is_new(); });
+        if (stopping) return;
       }
-      seen = generation.load(std::memory_order_acquire);
+      seen = loop_of(left.load(std::memory_order_acquire));
       work(thread);
-      running.fetch_sub(1, std::memory_order_release);
     }
   }
 };
@@ -113,19 +113,20 @@ void ThreadPool::parallel(int64_t tasks, const std::function<void(int64_t, int)>
     }
     return;
   }
+  check(tasks <= 0xFFFFFFFF, "a loop has at most 2^32 - 1 tasks, got ", tasks);
   State& state = *state_;
   state.tasks = tasks;
   state.body = &body;
-  state.next.store(0, std::memory_order_relaxed);
-  state.running.store(threads_ - 1, std::memory_order_relaxed);
+  state.finished.store(0, std::memory_order_relaxed);
   {
-    // The lock makes a worker that is about to sleep see the new generation.
+    // The lock makes a worker that is about to sleep see the new loop.
     const std::lock_guard lock(state.mutex);
-    state.generation.fetch_add(1, std::memory_order_release);
+    const uint64_t loop = State::loop_of(state.left.load(std::memory_order_relaxed)) + 1;
+    state.left.store((loop << 32) + static_cast<uint64_t>(tasks), std::memory_order_release);
   }
   state.wake.notify_all();
   state.work(0);
-  for (int spin = 0; state.running.load(std::memory_order_acquire) != 0; ++spin) {
+  for (int spin = 0; state.finished.load(std::memory_order_acquire) != tasks; ++spin) {
     // With more threads than processors a spinning caller would starve the last worker.
     spin < kSpins ? pause_cpu() : std::this_thread::yield();
   }
