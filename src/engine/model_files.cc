@@ -94,7 +94,6 @@ GgufVocabulary read_vocabulary(const GgufFile& file) {
        file.integers("tokenizer.ggml.precompiled_charsmap").value_or(std::vector<int64_t>())) {
     vocabulary.precompiled_charsmap += static_cast<char>(byte);
   }
-  vocabulary.chat_template = text("tokenizer.chat_template");
   return vocabulary;
 }
 

@@ -45,12 +45,10 @@ class Tokenizer {
   std::string_view kind() const { return kind_; }  // "bpe", "spm", "unigram"
   std::optional<Token> bos() const { return bos_; }
   std::optional<Token> eos() const { return eos_; }
-  const std::string& chat_template() const { return chat_template_; }  // Jinja text, or empty
 
  protected:
   std::string kind_;
   std::optional<Token> bos_, eos_;
-  std::string chat_template_;
 };
 
 // Tokens of one text, decoded as they come. push returns only whole UTF-8 characters: bytes of an

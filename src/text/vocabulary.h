@@ -51,7 +51,6 @@ struct GgufVocabulary {
   std::optional<bool> add_space_prefix;          // tokenizer.ggml.add_space_prefix
   std::optional<bool> remove_extra_whitespaces;  // tokenizer.ggml.remove_extra_whitespaces
   std::string precompiled_charsmap;  // tokenizer.ggml.precompiled_charsmap, as raw bytes
-  std::string chat_template;         // tokenizer.chat_template
 };
 
 }  // namespace spate
