@@ -38,12 +38,17 @@ void take_templates(const Json& file, TemplateTexts& texts) {
   }
 }
 
+Json json_or_null(const std::string& path) {
+  return file_exists(path) ? parse_json_file(path) : Json();
+}
+
 // Files of their own count more than tokenizer_config.json: newer models bring both.
-TemplateTexts templates_of(const HuggingFaceVocabulary& files) {
+TemplateTexts templates_of(const std::string& folder, const Json& tokenizer_config) {
   TemplateTexts texts;
-  take_templates(files.config, texts);
-  take_templates(files.chat_template_json, texts);
-  if (!files.chat_template.empty()) texts.chat = files.chat_template;
+  take_templates(tokenizer_config, texts);
+  take_templates(json_or_null(folder + "/chat_template.json"), texts);
+  const std::string jinja = folder + "/chat_template.jinja";
+  if (file_exists(jinja)) texts.chat = read_file(jinja);
   return texts;
 }
 
@@ -54,10 +59,6 @@ TemplateTexts templates_of(const GgufFile& file) {
   return texts;
 }
 
-Json json_or_null(const std::string& path) {
-  return file_exists(path) ? parse_json_file(path) : Json();
-}
-
 HuggingFaceVocabulary read_vocabulary(const std::string& folder) {
   const auto file = [&](std::string_view name) { return cat(folder, "/", name); };
   HuggingFaceVocabulary vocabulary;
@@ -65,10 +66,6 @@ HuggingFaceVocabulary read_vocabulary(const std::string& folder) {
   vocabulary.tokenizer = json_or_null(file("tokenizer.json"));
   vocabulary.config = json_or_null(file("tokenizer_config.json"));
   vocabulary.special_tokens_map = json_or_null(file("special_tokens_map.json"));
-  vocabulary.chat_template_json = json_or_null(file("chat_template.json"));
-  if (file_exists(file("chat_template.jinja"))) {
-    vocabulary.chat_template = read_file(file("chat_template.jinja"));
-  }
   return vocabulary;
 }
 
@@ -120,7 +117,7 @@ TemplateTexts open_text(ModelFiles& files) {
     }
     const std::string folder = folder_of(files);
     const HuggingFaceVocabulary vocabulary = read_vocabulary(folder);
-    texts = templates_of(vocabulary);
+    texts = templates_of(folder, vocabulary.config);
     if (vocabulary.tokenizer.is_null()) {
       files.tokenizer_note = cat("there is no tokenizer.json in ", folder);
     } else {

@@ -19,8 +19,6 @@ struct HuggingFaceVocabulary {
   Json tokenizer;             // tokenizer.json
   Json config;                // tokenizer_config.json
   Json special_tokens_map;    // special_tokens_map.json
-  std::string chat_template;  // text of chat_template.jinja
-  Json chat_template_json;    // chat_template.json
 };
 
 // Kinds of vocabulary entries in GGUF, as tokenizer.ggml.token_type numbers them.
