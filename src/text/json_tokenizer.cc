@@ -5,6 +5,7 @@
 
 #include "text/bpe.h"
 #include "text/byte_alphabet.h"
+#include "text/json_node.h"
 #include "text/kinds.h"
 #include "text/models.h"
 #include "text/pieces.h"

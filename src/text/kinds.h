@@ -1,7 +1,6 @@
 // What list.cc lists: for each kind of vocabulary, how its parts are put together.
 #pragma once
 
-#include "text/json_node.h"
 #include "text/pipeline.h"
 #include "text/vocabulary.h"
 

@@ -189,6 +189,32 @@ TEST(Tokenizer, SaysWhatIsWrongAndWhere) {
             "tokenizer.json: added_tokens[0].content: expected a string, found null");
 }
 
+TEST(Tokenizer, ReadsTokenTypesAndEndsOfGguf) {
+  GgufVocabulary vocabulary{.name = "m.gguf",
+                            .architecture = "llama",
+                            .model = "gpt2",
+                            .pre = "gpt-2",
+                            .tokens = {"a", "\xC4\xA0", "<|end|>", "<tool>", "<s>"},
+                            .types = {1, 1, 3, 4, 3},
+                            .bos = 4,
+                            .eos = 2,
+                            .add_bos = true};
+  const auto plain = open_tokenizer(vocabulary);
+  EXPECT_EQ(show(plain->encode("a<|end|> a<tool>")), "4 0 2 1 0 3");
+  EXPECT_EQ(show(plain->encode("a<tool>a", {.add_special = false, .parse_special = false})),
+            "0 3 0");
+  EXPECT_EQ(show(plain->encode("a<|end|>", {.add_special = false, .parse_special = false})),
+            "0");  // the other characters are no tokens
+  EXPECT_TRUE(plain->is_special(2));
+  EXPECT_FALSE(plain->is_special(3));
+  vocabulary.add_eos = true;
+  vocabulary.architecture = "phi3";  // whose special tokens take the spaces behind them along
+  EXPECT_EQ(show(open_tokenizer(vocabulary)->encode("<|end|>  a <s> a")), "4 2 0 1 4 1 0 2");
+  vocabulary.pre = "tekken";  // adds BOS unless the file says otherwise
+  vocabulary.add_bos = vocabulary.add_eos = std::nullopt;
+  EXPECT_EQ(show(open_tokenizer(vocabulary)->encode("a")), "4 0");
+}
+
 TEST(Tokenizer, RefusesMalformedGguf) {
   const std::vector<std::string_view> tokens = {"a", "b", "ab"};
   const GgufVocabulary good{
