@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "base/files.h"
 #include "base/json.h"
 #include "engine/model_files.h"
 #include "engine/runner.h"
