@@ -13,18 +13,20 @@
 namespace spate {
 
 struct ChatRequest {
-  Json messages;                       // array of {"role", "content", ...}
-  Json tools;                          // array, or null
-  Json documents;                      // array, or null
+  Json messages;   // array of {"role", "content", ...}
+  Json tools;      // array, or null
+  Json documents;  // array, or null
   bool add_generation_prompt = true;
-  JsonObject arguments;                // more template variables, for example enable_thinking
-  std::optional<std::time_t> now;      // what strftime_now prints; the wall clock when absent
+  JsonObject arguments;            // more template variables, for example enable_thinking
+  std::optional<std::time_t> now;  // what strftime_now prints; the wall clock when absent
 };
 
 // Const after construction; render may be called by many threads at once.
 class ChatTemplate {
  public:
-  // Compiles; throws Error("<name>: line N: reason") when the template cannot be parsed.
+  // Compiles; throws Error("<name>: line N: reason") when the template cannot be parsed. An empty
+  // token text means that the model has none: the variable bos_token or eos_token is then
+  // undefined.
   ChatTemplate(std::string_view source, std::string_view name, std::string_view bos_text,
                std::string_view eos_text);
   ~ChatTemplate();

@@ -96,7 +96,7 @@ bool apply_test(Runtime& runtime, const Test& test, const Value& value,
 }
 
 const Filter* find_filter(std::string_view name) {
-  for (const auto table : {text_filters(), sequence_filters(), number_filters()}) {
+  for (const auto table : {text_filters(), sequence_filters(), lazy_filters(), number_filters()}) {
     for (const Filter& filter : table) {
       if (filter.name == name) return &filter;
     }

@@ -119,6 +119,7 @@ Value find_global(std::string_view name);  // missing when there is none
 // The tables, one a file.
 std::span<const Filter> text_filters();
 std::span<const Filter> sequence_filters();
+std::span<const Filter> lazy_filters();
 std::span<const Filter> number_filters();
 std::span<const MethodEntry> string_methods();
 std::span<const MethodEntry> container_methods(Kind kind);  // of list, tuple, dict, range, numbers

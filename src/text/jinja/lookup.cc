@@ -265,9 +265,14 @@ Value get_slice(Runtime& runtime, const Value& object, const Value& start, const
     const Range& range = *object.range;
     const Cut part = cut(start, stop, step, range.length);
     Value result = object;
-    const int64_t first = range.start + part.start * range.step;
-    const int64_t by = part.step * range.step;
-    result.range = runtime.heap().make<Range>(first, first + part.count * by, by, part.count);
+    const int64_t first = part.count == 0 ? range.start : range[part.start];
+    int64_t by = 0, stop = 0;
+    if (__builtin_mul_overflow(part.step, range.step, &by) ||
+        __builtin_mul_overflow(part.count, by, &stop) ||
+        __builtin_add_overflow(first, stop, &stop)) {
+      raise("a slice of a range is past 64 bits");
+    }
+    result.range = runtime.heap().make<Range>(first, stop, by, part.count);
     return result;
   }
   if (object.is(Kind::dict)) raise("unhashable type: 'slice'");

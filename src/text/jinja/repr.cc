@@ -31,32 +31,6 @@ void append_escaped(std::string& out, char32_t c) {
   }
 }
 
-std::string quote(std::string_view text, bool ascii_only) {
-  const bool has_single = text.find('\'') != text.npos, has_double = text.find('"') != text.npos;
-  const char mark = has_single && !has_double ? '"' : '\'';
-  std::string out(1, mark);
-  for (size_t at = 0; at < text.size();) {
-    const size_t start = at;
-    const char32_t c = read_code_point(text, at);
-    if (c == static_cast<unsigned char>(mark) || c == '\\') {
-      out += '\\';
-      out += static_cast<char>(c);
-    } else if (c == '\n') {
-      out += "\\n";
-    } else if (c == '\r') {
-      out += "\\r";
-    } else if (c == '\t') {
-      out += "\\t";
-    } else if (is_printable(c) && !(ascii_only && c >= 0x80)) {
-      out.append(text.substr(start, at - start));
-    } else {
-      append_escaped(out, c);
-    }
-  }
-  out += mark;
-  return out;
-}
-
 void append_items(Runtime& runtime, std::string& out, std::span<const Value> items) {
   bool first = true;
   for (const Value& item : items) {
@@ -98,8 +72,31 @@ void append_view(Runtime& runtime, std::string& out, const View& view) {
 
 }  // namespace
 
-std::string repr_string(std::string_view text) { return quote(text, false); }
-std::string repr_string_ascii(std::string_view text) { return quote(text, true); }
+std::string repr_string(std::string_view text) {
+  const bool has_single = text.find('\'') != text.npos, has_double = text.find('"') != text.npos;
+  const char mark = has_single && !has_double ? '"' : '\'';
+  std::string out(1, mark);
+  for (size_t at = 0; at < text.size();) {
+    const size_t start = at;
+    const char32_t c = read_code_point(text, at);
+    if (c == static_cast<unsigned char>(mark) || c == '\\') {
+      out += '\\';
+      out += static_cast<char>(c);
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\r') {
+      out += "\\r";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (is_printable(c)) {
+      out.append(text.substr(start, at - start));
+    } else {
+      append_escaped(out, c);
+    }
+  }
+  out += mark;
+  return out;
+}
 
 std::string repr_number(double value) {
   if (std::isnan(value)) return "nan";
@@ -193,6 +190,20 @@ void append_str(Runtime& runtime, std::string& out, const Value& value) {
 std::string repr(Runtime& runtime, const Value& value) {
   std::string out;
   append_repr(runtime, out, value);
+  return out;
+}
+
+std::string ascii_repr(Runtime& runtime, const Value& value) {
+  const std::string text = repr(runtime, value);
+  if (is_ascii(text)) return text;
+  std::string out;
+  for (const char32_t c : decode(text)) {
+    if (c < 0x80) {
+      out += static_cast<char>(c);
+    } else {
+      append_escaped(out, c);
+    }
+  }
   return out;
 }
 

@@ -16,8 +16,8 @@ std::string repr(Runtime& runtime, const Value& value);
 // str(value) as a string value; strings stay what they are.
 Value to_string(Runtime& runtime, const Value& value);
 
-std::string repr_string(std::string_view text);        // 'it', "it's"
-std::string repr_string_ascii(std::string_view text);  // Python's ascii()
-std::string repr_number(double value);                 // 0.1, 1e+16, inf
+std::string repr_string(std::string_view text);                // 'it', "it's"
+std::string ascii_repr(Runtime& runtime, const Value& value);  // Python's ascii()
+std::string repr_number(double value);                         // 0.1, 1e+16, inf
 
 }  // namespace spate::jinja
