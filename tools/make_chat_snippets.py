@@ -245,6 +245,8 @@ line\n
 {%set x=1%}{{x}}{%if x%}y{%endif%}{{x+1}}{{x|string}}{{x is odd}}
 {% set é = 1 %}{{ é }}{% set _x = 2 %}{{ _x }}
 {{ messages | length }}{{ tools }}{{ add_generation_prompt }}{{ bos_token }}{{ eos_token }}{{ unk_token is defined }}
+{{ d | truncate(5) == d }}{{ missing | truncate(3) }}{{ missing | reverse | list }}
+{% for x in l %}{{ loop | length }}{% endfor %}
 {% set c = cycler("a", "b", "c") %}{{ c.next() }}{{ c.next() }}{{ c.current }}{{ c.pos }}{{ c.reset() }}{{ c.next() }}
 {% set j = joiner("|") %}{% for x in l %}{{ j() }}{{ x }}{% endfor %}
 {% set x = "a" if t %}{% set y = "b" if n %}{{ x }}{{ y }}{{ y is defined }}
@@ -400,6 +402,15 @@ line one\nline two {{ "a" ~ }}
 {{ i[1:2] }}
 {{ "a" is defined if t else "x" }}
 {{ users | map(attribute="tags.0") | list }}
+{{ missing | abs }}
+{{ missing | round }}
+{{ (1, 2) | indent }}
+{{ {} | indent }}
+{{ range(300) | truncate }}
+{{ ("a" | safe) + 1 }}
+{{ ("a" | safe) * "b" }}
+{{ [1] | urlencode }}
+{% macro m(a,\n b=d.nope.x) %}\n{{ b }}{% endmacro %}\n\n{{ m(1) }}
 {{ d[1:2] }}
 {{ l["a":] }}
 {{ l[::0] }}

@@ -250,6 +250,7 @@ struct Parameter {
 };
 
 struct MacroDefinition {
+  int line = 0;
   std::string_view name;  // empty for call blocks
   std::span<Parameter> parameters;
   Body body;

@@ -248,6 +248,7 @@ Value Interpreter::call_macro(const Macro& macro, const Arguments& arguments) {
   Activation* const caller = here_;
   const int line = line_;
   here_ = activate(macro.outside, macro.definition->function);
+  line_ = macro.definition->line;
   fill_parameters(macro, arguments);
   std::string text;
   capture(text, [&] { return execute(macro.definition->body); });

@@ -115,7 +115,6 @@ Value float_filter(CallFrame& frame) {
 }
 
 Value abs_filter(CallFrame& frame) {
-  check_defined(frame[0]);
   if (!frame[0].is_numeric()) raise("bad operand type for abs(): '", type_name(frame[0]), "'");
   if (frame[0].is(Kind::number)) return number(std::abs(frame[0].number));
   return frame[0].as_integer() < 0 ? negative(frame[0]) : integer(frame[0].as_integer());
@@ -159,7 +158,6 @@ Value round_filter(CallFrame& frame) {
   if (method != "common" && method != "ceil" && method != "floor") {
     raise("method must be common, ceil or floor");
   }
-  check_defined(frame[0]);
   if (!frame[0].is_numeric()) {
     raise("type ", type_name(frame[0]), " doesn't define __round__ method");
   }

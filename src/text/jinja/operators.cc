@@ -359,7 +359,7 @@ Value binary(Runtime& runtime, BinaryOperator op, const Value& a, const Value& b
   if (op == BinaryOperator::add) {
     if (a.is_string() && b.is_string()) return add_strings(runtime, a, b);
     if (a.is_sequence() && a.kind == b.kind) return add_sequences(runtime, a, b);
-    if (is_text_or_list(a)) {
+    if (is_text_or_list(a) && !a.safe) {
       raise("can only concatenate ", a.is_string() ? "str" : type_name(a), " (not \"", type_name(b),
             "\") to ", a.is_string() ? "str" : type_name(a));
     }
@@ -367,6 +367,10 @@ Value binary(Runtime& runtime, BinaryOperator op, const Value& a, const Value& b
   if (op == BinaryOperator::mul) {
     if (is_text_or_list(a) && b.is_integral()) return repeat(runtime, a, b.as_integer());
     if (is_text_or_list(b) && a.is_integral()) return repeat(runtime, b, a.as_integer());
+    if ((a.is_string() && a.safe) || (b.is_string() && b.safe)) {
+      raise("'", type_name(a.is_string() && a.safe ? b : a),
+            "' object cannot be interpreted as an integer");
+    }
     if (is_text_or_list(a) || is_text_or_list(b)) {
       raise("can't multiply sequence by non-int of type '", type_name(is_text_or_list(a) ? b : a),
             "'");

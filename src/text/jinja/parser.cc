@@ -280,7 +280,7 @@ Statement* Parser::parse_macro() {
   next();
   return heap_.make<MacroStatement>(
       Statement{StatementKind::macro, line},
-      MacroDefinition{.name = name, .parameters = parameters, .body = body});
+      MacroDefinition{.line = line, .name = name, .parameters = parameters, .body = body});
 }
 
 Statement* Parser::parse_call_block() {
@@ -291,8 +291,9 @@ Statement* Parser::parse_call_block() {
   if (call->kind != ExpressionKind::call) raise_at(line, "expected call");
   const Body body = parse_block({"endcall"});
   next();
-  return heap_.make<CallBlock>(Statement{StatementKind::call_block, line}, static_cast<Call*>(call),
-                               MacroDefinition{.parameters = parameters, .body = body});
+  return heap_.make<CallBlock>(
+      Statement{StatementKind::call_block, line}, static_cast<Call*>(call),
+      MacroDefinition{.line = line, .parameters = parameters, .body = body});
 }
 
 Statement* Parser::parse_filter_block() {
@@ -309,7 +310,7 @@ Statement* Parser::parse_generation() {
   const Body body = parse_block({"endgeneration"});
   next();
   return heap_.make<CallBlock>(Statement{StatementKind::call_block, line}, nullptr,
-                               MacroDefinition{.body = body});
+                               MacroDefinition{.line = line, .body = body});
 }
 
 void Parser::parse_print(std::vector<Statement*>& body) {

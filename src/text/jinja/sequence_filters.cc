@@ -7,6 +7,7 @@
 #include "text/jinja/dict.h"
 #include "text/jinja/iterate.h"
 #include "text/jinja/lookup.h"
+#include "text/jinja/loop.h"
 #include "text/jinja/sort_key.h"
 #include "text/jinja/unicode.h"
 
@@ -116,6 +117,7 @@ Value reverse(CallFrame& frame) {
   }
   switch (value.kind) {
     case Kind::list: return reversed(frame.runtime, value.list->items, "list_reverseiterator");
+    case Kind::undefined: return reversed(frame.runtime, {}, "reversed");
     case Kind::tuple: return reversed(frame.runtime, value.list->items, "reversed");
     case Kind::dict:
     case Kind::view:
@@ -151,7 +153,8 @@ Value last(CallFrame& frame) {
 }
 
 Value length(CallFrame& frame) {
-  const int64_t found = length_of(frame[0]);
+  const bool is_loop = frame[0].is(Kind::loop);
+  const int64_t found = is_loop ? frame[0].loop->length(frame.runtime) : length_of(frame[0]);
   if (found < 0) raise("object of type '", type_name(frame[0]), "' has no len()");
   return integer(found);
 }

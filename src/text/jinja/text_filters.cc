@@ -65,9 +65,10 @@ Value replace_filter(CallFrame& frame) {
 }
 
 Value indent(CallFrame& frame) {
+  check_defined(frame[0]);
+  if (frame[0].is(Kind::list)) raise("'list' object has no attribute 'splitlines'");
+  if (frame[0].is(Kind::tuple)) add(frame.runtime, frame[0], string("\n"));  // for its message
   if (!frame[0].is_string()) {
-    check_defined(frame[0]);
-    if (frame[0].is_sequence()) add(frame.runtime, frame[0], string("\n"));  // for its message
     raise("unsupported operand type(s) for +=: '", type_name(frame[0]), "' and 'str'");
   }
   std::string indention;
@@ -95,20 +96,21 @@ Value indent(CallFrame& frame) {
 }
 
 Value truncate(CallFrame& frame) {
-  if (!frame[0].is_string()) raise("object of type '", type_name(frame[0]), "' has no len()");
   const int64_t length = integer_argument(frame, 1, 255);
   const Value end = frame.has(3) ? frame[3] : string("...");
   const int64_t leeway = is_given(frame, 4) ? integer_argument(frame, 4, 5) : 5;
-  const auto end_length = static_cast<int64_t>(count_code_points(end.string()));
+  const int64_t end_length = length_of(end);
   if (length < end_length) raise("expected length >= ", end_length, ", got ", length);
   if (leeway < 0) raise("expected leeway >= 0, got ", leeway);
-  const std::string_view text = frame[0].string();
-  const auto size = static_cast<int64_t>(count_code_points(text));
+  const int64_t size = length_of(frame[0]);
+  if (size < 0) raise("object of type '", type_name(frame[0]), "' has no len()");
   if (size <= leeway || size - leeway <= length) return frame[0];
-  std::string_view kept =
-      text.substr(0, byte_offset(text, static_cast<size_t>(length - end_length)));
-  if (!truth_argument(frame, 2, false)) kept = kept.substr(0, kept.rfind(' '));
-  return like(frame, frame[0], cat(kept, end.string()));
+  Value kept = get_slice(frame.runtime, frame[0], {}, integer(length - end_length), {});
+  if (!truth_argument(frame, 2, false)) {
+    if (!kept.is_string()) raise("'", type_name(kept), "' object has no attribute 'rsplit'");
+    kept = string(kept.string().substr(0, kept.string().rfind(' ')), kept.safe);
+  }
+  return add(frame.runtime, kept, end);
 }
 
 Value word_count(CallFrame& frame) {
@@ -188,6 +190,7 @@ Value urlencode(CallFrame& frame) {
     for (const DictEntry& entry : frame[0].dict->entries()) pair(entry.key, entry.value);
   } else {
     for (const Value& item : items_of(frame.runtime, frame[0])) {
+      if (!is_iterable(item)) raise("cannot unpack non-iterable ", type_name(item), " object");
       const std::span<const Value> both = items_of(frame.runtime, item);
       if (both.size() != 2) raise_unpack(both.size(), 2);
       pair(both[0], both[1]);
