@@ -271,7 +271,6 @@ bool equal(Runtime& runtime, const Value& a, const Value& b) {
     case Kind::tuple: return equal_items(runtime, a.list->items, b.list->items);
     case Kind::dict: return equal_dicts(runtime, *a.dict, *b.dict);
     case Kind::range: return equal_ranges(*a.range, *b.range);
-    case Kind::method:
     default: return a.text == b.text;
   }
 }
