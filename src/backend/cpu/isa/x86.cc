@@ -1,13 +1,20 @@
 // The sets compiled on x86-64. AVX2 comes with FMA and F16C, AVX-512 means F, BW, DQ and VL: what
 // all processors with AVX-512 since 2017 have.
+#include <cpuid.h>
+
 #include "backend/cpu/isa.h"
 
 namespace spate::cpu {
 namespace {
 
+// Not __builtin_cpu_supports: clang 14 does not know this name.
+bool has_f16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+
 bool has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("f16c");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 }
 
 bool has_avx512() {
