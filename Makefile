@@ -15,7 +15,12 @@ JOBS ?= $(shell nproc)
 
 .PHONY: all setup model test-data demo test test-cpu test-dev fuzz gpu check format clean
 
-all: build-cpu
+all: program-cpu
+
+# The program alone, and with the tests and benchmarks beside it.
+program-%:
+	cmake --preset $* $(GENERATOR) >/dev/null
+	cmake --build --preset $* --parallel $(JOBS) --target spate
 
 build-%:
 	cmake --preset $* $(GENERATOR) >/dev/null
@@ -34,7 +39,7 @@ test-data: $(MODEL)
 
 demo:
 	$(MAKE) setup
-	$(MAKE) build-cpu
+	$(MAKE) program-cpu
 	$(MAKE) model
 	mkdir -p build/demo
 	build/cpu/spate run $(MODEL) -i examples/prompts.jsonl -o build/demo/answers.jsonl --overwrite
