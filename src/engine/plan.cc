@@ -18,6 +18,29 @@ std::string mib(int64_t bytes) {
 
 int64_t positive_or(int64_t value, int64_t fallback) { return value > 0 ? value : fallback; }
 
+constexpr int64_t kFewestTokens = 16;  // a cache of fewer serves nobody
+
+std::string shares(const MemoryPlan& plan, const EngineOptions& options) {
+  return cat("the budget is ", mib(plan.budget), " (", options.memory_utilization, " of ",
+             mib(static_cast<int64_t>(plan.memory.free)), " free), weights need ",
+             mib(plan.weights), ", workspace ", mib(plan.workspace));
+}
+
+[[noreturn]] void refuse_model(const MemoryPlan& plan, const EngineOptions& options) {
+  constexpr int64_t kSomeTokens = 1024;  // of cache, for a run that is of use
+  constexpr double kMostShare = 0.95;    // of the free memory that one can give
+  const auto free = static_cast<double>(plan.memory.free);
+  const double needed =
+      static_cast<double>(plan.weights + plan.workspace + kSomeTokens * plan.kv_bytes_per_token);
+  const std::string remedy =
+      needed <= kMostShare * free
+          ? cat("--memory-utilization ", std::ceil(100 * needed / free) / 100, " would fit")
+          : cat("a machine with ", mib(static_cast<int64_t>(needed / 0.9)), " free would do");
+  throw Error(cat("the model does not fit: ", shares(plan, options),
+                  ", and nothing is left for the KV cache; ", remedy),
+              ExitCode::memory);
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
@@ -48,17 +71,13 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
 
   const int64_t left = plan.budget - plan.weights - plan.workspace;
   const int64_t most_tokens = std::max<int64_t>(0, left / plan.kv_bytes_per_token);
-  const auto share = [&] {
-    return cat("the budget is ", mib(plan.budget), " (", options.memory_utilization, " of ",
-               mib(static_cast<int64_t>(plan.memory.free)), " free), weights need ",
-               mib(plan.weights), ", workspace ", mib(plan.workspace));
-  };
+  if (most_tokens < std::min(kFewestTokens, plan.max_length)) refuse_model(plan, options);
   if (options.kv_cache_tokens > 0) {
     plan.kv_tokens = options.kv_cache_tokens;
     if (plan.kv_tokens > most_tokens) {
       throw Error(cat("--kv-cache-tokens ", plan.kv_tokens, " needs ",
-                      mib(plan.kv_tokens * plan.kv_bytes_per_token), ", but ", share(),
-                      "; at most ", most_tokens, " tokens fit"),
+                      mib(plan.kv_tokens * plan.kv_bytes_per_token), ", but ",
+                      shares(plan, options), "; at most ", most_tokens, " tokens fit"),
                   ExitCode::memory);
     }
   } else {
@@ -68,26 +87,11 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
   // A cache shorter than the longest sequence would refuse rows that the limit promises.
   if (plan.kv_tokens < plan.max_length && options.max_model_len > 0) {
     throw Error(cat("--max-model-len ", plan.max_length,
-                    " needs a KV cache of as many tokens, but ", plan.kv_tokens, " fit: ", share(),
-                    "; give --max-model-len ", std::max<int64_t>(plan.kv_tokens, 1), " or less"),
+                    " needs a KV cache of as many tokens, but ", plan.kv_tokens, " fit: ",
+                    shares(plan, options), "; give --max-model-len ", plan.kv_tokens, " or less"),
                 ExitCode::memory);
   }
-  constexpr int64_t kFewest = 16;  // fewer cache tokens than this serve nobody
-  const bool serves = plan.kv_tokens >= std::min(kFewest, plan.max_length);
   plan.max_length = std::min(plan.max_length, plan.kv_tokens);
-  if (!serves) {
-    const double needed =
-        static_cast<double>(plan.weights + plan.workspace + 1024 * plan.kv_bytes_per_token) /
-        static_cast<double>(plan.memory.free);
-    throw Error(cat("the model does not fit: ", share(), ", and nothing is left for the KV cache; ",
-                    needed <= 0.95
-                        ? cat("--memory-utilization ", std::ceil(needed * 100) / 100, " would fit")
-                        : cat("a machine with ",
-                              mib(static_cast<int64_t>(needed / 0.9 *
-                                                       static_cast<double>(plan.memory.free))),
-                              " free would do")),
-                ExitCode::memory);
-  }
   plan.kv_bytes = plan.kv_tokens * plan.kv_bytes_per_token;
   return plan;
 }
