@@ -139,7 +139,8 @@ ProgressDisplay::ProgressDisplay(ProgressMode mode, ColorMode color, double inte
 }
 
 bool ProgressDisplay::due() const {
-  return mode_ != ProgressMode::none && mode_ != ProgressMode::silent && (first_ || since_show_.seconds() >= interval_);
+  return mode_ != ProgressMode::none && mode_ != ProgressMode::silent &&
+         (first_ || since_show_.seconds() >= interval_);
 }
 
 void ProgressDisplay::show(const ProgressCounts& counts) {

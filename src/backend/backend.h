@@ -1,7 +1,7 @@
 // What a device can do: memory, order and the op vocabulary. One Backend is one device with one
 // in-order queue; ops run in the order in which they are given. `run` is the only door: it checks
-// the op's contract, times the op when profiling is on, and calls the private virtual, so checks and
-// profiles exist once for all ops and backends.
+// the op's contract, times the op when profiling is on, and calls the private virtual, so checks
+// and profiles exist once for all ops and backends.
 //
 // Owner: the engine. One thread at a time.
 #pragma once
@@ -44,9 +44,10 @@ class Backend {
   virtual DType activation_type() const = 0;  // of hidden states
   virtual MemoryInfo memory() const = 0;
 
-  virtual Buffer allocate(size_t bytes) = 0;  // zeroed, aligned to 64 bytes; throws ExitCode::memory
-  virtual void upload(const Tensor& to, const void* from) = 0;    // contiguous tensors
-  virtual void download(void* to, const Tensor& from) = 0;        // waits for the ops before it
+  virtual Buffer allocate(
+      size_t bytes) = 0;  // zeroed, aligned to 64 bytes; throws ExitCode::memory
+  virtual void upload(const Tensor& to, const void* from) = 0;  // contiguous tensors
+  virtual void download(void* to, const Tensor& from) = 0;      // waits for the ops before it
   // Copies a weight to the device, in the layout its kernels like.
   virtual Weight place(const HostWeight& weight) = 0;
   virtual size_t placed_bytes(const Format& format, int64_t out, int64_t in) const = 0;

@@ -1,4 +1,5 @@
-// The meaning of every fused op, in terms of the plain ones. A backend overrides one for speed only.
+// The meaning of every fused op, in terms of the plain ones. A backend overrides one for speed
+// only.
 #include "backend/backend.h"
 
 namespace spate {
@@ -11,8 +12,7 @@ void Backend::execute(const op::AddRmsNorm& op) {
 void Backend::execute(const op::LinearGated& op) {
   execute(op::Linear{.x = op.x, .weight = op.gate, .out = op.out});
   execute(op::Linear{.x = op.x, .weight = op.up, .out = op.scratch});
-  execute(op::Gated{
-      .gate = op.out, .up = op.scratch, .out = op.out, .activation = op.activation});
+  execute(op::Gated{.gate = op.out, .up = op.scratch, .out = op.out, .activation = op.activation});
 }
 
 void Backend::execute(const op::QkvNormRopeWrite& op) {

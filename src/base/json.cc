@@ -55,10 +55,8 @@ Json build(Value& value, int depth) {
       }
       return members;
     }
-    case od::json_type::string:
-      return std::string(unwrap<std::string_view>(value.get_string()));
-    case od::json_type::boolean:
-      return unwrap<bool>(value.get_bool());
+    case od::json_type::string: return std::string(unwrap<std::string_view>(value.get_string()));
+    case od::json_type::boolean: return unwrap<bool>(value.get_bool());
     case od::json_type::null:
       if (!unwrap<bool>(simdjson::simdjson_result<bool>(value.is_null()))) {
         throw Failure{"invalid literal; expected null"};
@@ -87,8 +85,12 @@ Json build(Value& value, int depth) {
 size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(0);
-  const size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3
-                        : lead < 0xF5 ? 4 : 0;
+  const size_t length = lead < 0x80   ? 1
+                        : lead < 0xC2 ? 0
+                        : lead < 0xE0 ? 2
+                        : lead < 0xF0 ? 3
+                        : lead < 0xF5 ? 4
+                                      : 0;
   if (length == 0 || length > text.size()) {
     return 0;
   }

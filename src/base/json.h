@@ -1,6 +1,6 @@
 // JSON values. Parsing is done by simdjson behind this header (json.cc); the value type is ours so
-// that no other file compiles a JSON library. Objects keep the order of their members, integers stay
-// integers, and parse errors carry the byte offset.
+// that no other file compiles a JSON library. Objects keep the order of their members, integers
+// stay integers, and parse errors carry the byte offset.
 //
 // Thread safety: a Json is a plain value; JsonParser belongs to one thread.
 #pragma once
@@ -77,8 +77,8 @@ std::string_view type_name(Json::Type type);  // "null", "a boolean", "an intege
 void append_json_string(std::string& out, std::string_view text);
 
 struct JsonError {
-  std::string reason;    // "missing comma between members"
-  size_t offset = 0;     // bytes from the start of the text
+  std::string reason;  // "missing comma between members"
+  size_t offset = 0;   // bytes from the start of the text
 };
 
 // Parses one document. Reusing a parser reuses its buffers.

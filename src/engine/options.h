@@ -12,16 +12,16 @@ namespace spate {
 
 struct EngineOptions {
   BackendOptions backend;
-  std::optional<DType> kv_type;       // of the cache; f16 when absent
-  int64_t kv_cache_tokens = 0;        // token slots; 0: what memory_utilization leaves
-  int64_t max_num_seqs = 0;           // rows running at once
-  int64_t max_num_batched_tokens = 0; // tokens in a step
-  int64_t max_model_len = 0;          // longest sequence, prompt and output; 0: the model's
-  double memory_utilization = 0.85;   // of the memory free at start, for weights, workspace, cache
+  std::optional<DType> kv_type;        // of the cache; f16 when absent
+  int64_t kv_cache_tokens = 0;         // token slots; 0: what memory_utilization leaves
+  int64_t max_num_seqs = 0;            // rows running at once
+  int64_t max_num_batched_tokens = 0;  // tokens in a step
+  int64_t max_model_len = 0;           // longest sequence, prompt and output; 0: the model's
+  double memory_utilization = 0.85;    // of the memory free at start, for weights, workspace, cache
   Schedule schedule = Schedule::mix;
   Order order = Order::arrival;
   bool share_prefixes = true;
-  bool profile = false;               // time every op
+  bool profile = false;  // time every op
 };
 
 }  // namespace spate

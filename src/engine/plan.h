@@ -12,18 +12,18 @@
 namespace spate {
 
 struct MemoryPlan {
-  MemoryInfo memory;             // of the device before loading
-  int64_t budget = 0;            // bytes we may use
-  int64_t weights = 0;           // bytes of placed weights
-  int64_t workspace = 0;         // bytes of scratch, logits and tables
-  int64_t kv_bytes = 0;          // bytes of the cache
-  int64_t kv_tokens = 0;         // token slots in it
+  MemoryInfo memory;      // of the device before loading
+  int64_t budget = 0;     // bytes we may use
+  int64_t weights = 0;    // bytes of placed weights
+  int64_t workspace = 0;  // bytes of scratch, logits and tables
+  int64_t kv_bytes = 0;   // bytes of the cache
+  int64_t kv_tokens = 0;  // token slots in it
   int64_t kv_bytes_per_token = 0;
   DType kv_type = DType::f16;
-  int64_t max_rows = 0;          // sequences running at once
-  int64_t max_step_tokens = 0;   // tokens in a step
-  int64_t max_length = 0;        // longest sequence
-  int64_t parameters = 0;        // of the model
+  int64_t max_rows = 0;         // sequences running at once
+  int64_t max_step_tokens = 0;  // tokens in a step
+  int64_t max_length = 0;       // longest sequence
+  int64_t parameters = 0;       // of the model
 };
 
 // Throws Error with ExitCode::memory, and the values that would fit, when it does not fit.

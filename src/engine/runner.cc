@@ -31,13 +31,12 @@ size_t scratch_bytes(const Architecture& architecture, const Config& config,
 int64_t Runner::workspace_bytes(const Config& config, const Architecture& architecture,
                                 int64_t max_step_tokens, int64_t max_rows, DType activation) {
   const size_t row = static_cast<size_t>(config.width) * size_of(activation);
-  const size_t tables =
-      4 * table_entries(max_step_tokens, max_rows, kSegmentsPerRow * max_rows);
-  return static_cast<int64_t>(
-      scratch_bytes(architecture, config, max_step_tokens, activation) + tables +
-      static_cast<size_t>(max_step_tokens) * row + kLogitRows * (row + sizeof(int32_t)) +
-      static_cast<size_t>(kLogitRows * config.vocabulary) * sizeof(float) +
-      Sampler::device_bytes(kLogitRows, config.vocabulary));
+  const size_t tables = 4 * table_entries(max_step_tokens, max_rows, kSegmentsPerRow * max_rows);
+  return static_cast<int64_t>(scratch_bytes(architecture, config, max_step_tokens, activation) +
+                              tables + static_cast<size_t>(max_step_tokens) * row +
+                              kLogitRows * (row + sizeof(int32_t)) +
+                              static_cast<size_t>(kLogitRows * config.vocabulary) * sizeof(float) +
+                              Sampler::device_bytes(kLogitRows, config.vocabulary));
 }
 
 Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Config& config,
@@ -58,8 +57,8 @@ Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Con
       rows_(backend.allocate(static_cast<size_t>(kLogitRows * config.width) *
                              size_of(backend.activation_type()))),
       row_index_(backend.allocate(kLogitRows * sizeof(int32_t))),
-      logits_(backend.allocate(static_cast<size_t>(kLogitRows * config.vocabulary) *
-                               sizeof(float))),
+      logits_(
+          backend.allocate(static_cast<size_t>(kLogitRows * config.vocabulary) * sizeof(float))),
       sampler_(backend, kLogitRows, config.vocabulary) {}
 
 BatchView Runner::pack(const Batch& batch) {
@@ -111,9 +110,8 @@ BatchView Runner::pack(const Batch& batch) {
     push(begin);
     each_row([&](const Row& row) { push(begin += row.count); });
   });
-  const auto length_table = table({rows}, [&] {
-    each_row([&](const Row& row) { push(row.begin + row.count); });
-  });
+  const auto length_table =
+      table({rows}, [&] { each_row([&](const Row& row) { push(row.begin + row.count); }); });
   const auto segment_begin_table = table({rows + 1}, [&] {
     int64_t begin = 0;
     push(begin);

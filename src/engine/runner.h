@@ -34,10 +34,10 @@ class Runner {
  private:
   // Where a row's logits come from and go to.
   struct Wanted {
-    size_t row;       // of the batch
-    int32_t token;    // of the step: whose hidden row
-    int64_t position; // of that token in its sequence
-    bool draws;       // else it scores the prompt token after it
+    size_t row;        // of the batch
+    int32_t token;     // of the step: whose hidden row
+    int64_t position;  // of that token in its sequence
+    bool draws;        // else it scores the prompt token after it
   };
 
   BatchView pack(const Batch& batch);
@@ -54,10 +54,10 @@ class Runner {
   std::vector<int32_t> host_;  // the tables of a step, one after the other
   Buffer tables_;              // the same on the device
   Arena scratch_;
-  Buffer hidden_;              // [max_step_tokens, C]
-  Buffer rows_;                // [kLogitRows, C]
-  Buffer row_index_;           // [kLogitRows] i32
-  Buffer logits_;              // [kLogitRows, V] f32
+  Buffer hidden_;     // [max_step_tokens, C]
+  Buffer rows_;       // [kLogitRows, C]
+  Buffer row_index_;  // [kLogitRows] i32
+  Buffer logits_;     // [kLogitRows, V] f32
   Sampler sampler_;
 };
 

@@ -74,8 +74,7 @@ KvNeeds dense_kv_needs(const Config& config) {
 
 int64_t dense_scratch_width(const Config& config) {
   // The block's x, and the larger of its two layers: they do not run at once.
-  return config.width +
-         std::max(Attention::scratch_width(config), GatedMlp::scratch_width(config));
+  return config.width + std::max(Attention::scratch_width(config), GatedMlp::scratch_width(config));
 }
 
 }  // namespace spate

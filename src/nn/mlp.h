@@ -23,8 +23,7 @@ class GatedMlp {
     if (bias_) {  // the fused op has no bias
       gate_.forward(step, x, gate);
       up_.forward(step, x, up);
-      step.backend.run(
-          op::Gated{.gate = gate, .up = up, .out = gate, .activation = activation_});
+      step.backend.run(op::Gated{.gate = gate, .up = up, .out = gate, .activation = activation_});
     } else {
       step.backend.run(op::LinearGated{.x = x,
                                        .gate = &gate_.weight(),

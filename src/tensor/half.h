@@ -37,7 +37,7 @@ inline uint16_t f32_to_f16(float value) {
   const uint32_t magnitude = bits & 0x7FFFFFFFU;
   if (magnitude > 0x7F800000U) return static_cast<uint16_t>(sign | 0x7E00U);
   if (magnitude >= 0x477FF000U) return static_cast<uint16_t>(sign | 0x7C00U);  // rounds past 65504
-  if (magnitude >= 0x38800000U) {  // normal in f16
+  if (magnitude >= 0x38800000U) {                                              // normal in f16
     const uint32_t rounded = magnitude + 0xFFFU + ((magnitude >> 13) & 1U);
     return static_cast<uint16_t>(sign | ((rounded - (112U << 23)) >> 13));
   }

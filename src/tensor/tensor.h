@@ -1,5 +1,6 @@
 // What data looks like: a Tensor is a view (copying it copies no bytes), a Buffer owns bytes on one
-// device, an Arena hands out pieces of a buffer and takes them back in reverse order. No arithmetic.
+// device, an Arena hands out pieces of a buffer and takes them back in reverse order. No
+// arithmetic.
 #pragma once
 
 #include <array>
@@ -41,10 +42,10 @@ struct Tensor {
   bool contiguous() const { return row_stride == row_size() || rows() <= 1; }
   bool empty() const { return data == nullptr || shape.elements() == 0; }
 
-  Tensor slice(int64_t begin, int64_t count) const;          // rows [begin, begin + count)
+  Tensor slice(int64_t begin, int64_t count) const;  // rows [begin, begin + count)
   // Elements [begin, begin + the size of `row`) of every row, seen as shape [rows, row...].
   Tensor columns(int64_t begin, std::initializer_list<int64_t> row) const;
-  Tensor reshape(Shape shape) const;                         // contiguous tensors only
+  Tensor reshape(Shape shape) const;  // contiguous tensors only
 
   template <class T>
   T* as() const {

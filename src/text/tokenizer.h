@@ -33,7 +33,8 @@ class Tokenizer {
     return out;
   }
 
-  // The bytes that `token` stands for; of a special token its literal text. Empty when out of range.
+  // The bytes that `token` stands for; of a special token its literal text. Empty when out of
+  // range.
   virtual std::string_view bytes(Token token) const = 0;
   virtual bool is_special(Token token) const = 0;
   virtual std::optional<Token> find(std::string_view literal) const = 0;  // exact vocabulary entry

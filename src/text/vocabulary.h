@@ -15,10 +15,10 @@ namespace spate {
 
 // The files of a Hugging Face folder. Absent files are null or empty.
 struct HuggingFaceVocabulary {
-  std::string name;           // path of tokenizer.json; stands in error texts
-  Json tokenizer;             // tokenizer.json
-  Json config;                // tokenizer_config.json
-  Json special_tokens_map;    // special_tokens_map.json
+  std::string name;         // path of tokenizer.json; stands in error texts
+  Json tokenizer;           // tokenizer.json
+  Json config;              // tokenizer_config.json
+  Json special_tokens_map;  // special_tokens_map.json
 };
 
 // Kinds of vocabulary entries in GGUF, as tokenizer.ggml.token_type numbers them.

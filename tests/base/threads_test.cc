@@ -25,9 +25,11 @@ TEST(ThreadPool, RunsEveryTaskOnce) {
 
 TEST(ThreadPool, RethrowsAndGoesOn) {
   ThreadPool pool(3);
-  EXPECT_THROW(pool.parallel(10, [](int64_t task, int) {
-    if (task == 4) throw std::runtime_error("four");
-  }), std::runtime_error);
+  EXPECT_THROW(pool.parallel(10,
+                             [](int64_t task, int) {
+                               if (task == 4) throw std::runtime_error("four");
+                             }),
+               std::runtime_error);
   std::atomic<int> sum{0};
   pool.parallel(10, [&](int64_t task, int) { sum += static_cast<int>(task); });
   EXPECT_EQ(sum.load(), 45);

@@ -1,6 +1,6 @@
-// Lines of an input file, in every form, and the sampling fields they bring. Whatever a line holds, it
-// becomes a row or is rejected with a code, and its error line is JSON again. The first byte of the
-// input chooses the form.
+// Lines of an input file, in every form, and the sampling fields they bring. Whatever a line holds,
+// it becomes a row or is rejected with a code, and its error line is JSON again. The first byte of
+// the input chooses the form.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

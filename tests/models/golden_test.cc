@@ -90,7 +90,8 @@ TEST_P(Golden, LogitsOfTheLastPositions) {
   for (size_t i = 0; i < found.size(); ++i) {
     const auto v = static_cast<size_t>(config.vocabulary);
     const double want = expected[i / v].as_array()[i % v].as_number();
-    ASSERT_NEAR(found[i], want, 2e-4 * (1 + std::abs(want))) << "row " << i / v << ", token " << i % v;
+    ASSERT_NEAR(found[i], want, 2e-4 * (1 + std::abs(want)))
+        << "row " << i / v << ", token " << i % v;
   }
 }
 

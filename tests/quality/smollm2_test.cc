@@ -63,8 +63,8 @@ TEST_F(SmolLm2, PerplexityOfEnglish) {
   if (!file_exists(kEnglish)) GTEST_SKIP() << kEnglish << " is missing: run make test-data";
   const auto window = static_cast<size_t>(golden.find("window")->as_integer());
   const JsonArray& losses = golden.find("window_losses")->as_array();
-  const std::vector<Token> tokens = files.tokenizer->encode(
-      read_file(kEnglish), {.add_special = false, .parse_special = false});
+  const std::vector<Token> tokens =
+      files.tokenizer->encode(read_file(kEnglish), {.add_special = false, .parse_special = false});
   ASSERT_GE(tokens.size(), window * losses.size());
   std::vector<Request> requests;
   double expected = 0;

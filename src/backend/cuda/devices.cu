@@ -28,14 +28,15 @@ double measure_read(int multiprocessors) {
   float* sum = nullptr;
   cudaEvent_t begin = nullptr, end = nullptr;
   double best = 0;
-  if (cudaMalloc(&data, kReadBytes) == cudaSuccess && cudaMalloc(&sum, sizeof *sum) == cudaSuccess &&
+  if (cudaMalloc(&data, kReadBytes) == cudaSuccess &&
+      cudaMalloc(&sum, sizeof *sum) == cudaSuccess &&
       cudaMemset(data, 0, kReadBytes) == cudaSuccess &&
       cudaMemset(sum, 0, sizeof *sum) == cudaSuccess && cudaEventCreate(&begin) == cudaSuccess &&
       cudaEventCreate(&end) == cudaSuccess) {
     for (int repeat = 0; repeat <= kRepeats; ++repeat) {  // the first pass warms up
       cudaEventRecord(begin);
       read_all<<<4 * multiprocessors, kBlock>>>(static_cast<const float4*>(data),
-                                               kReadBytes / sizeof(float4), sum);
+                                                kReadBytes / sizeof(float4), sum);
       cudaEventRecord(end);
       float milliseconds = 0;
       if (cudaEventSynchronize(end) != cudaSuccess || cudaGetLastError() != cudaSuccess ||
@@ -63,8 +64,8 @@ CudaDevices list_cuda_devices(bool measure) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess) {
-    out.note = out.driver_version == 0 ? "no NVIDIA driver on this machine"
-                                       : cudaGetErrorString(status);
+    out.note =
+        out.driver_version == 0 ? "no NVIDIA driver on this machine" : cudaGetErrorString(status);
     cudaGetLastError();
     return out;
   }

@@ -1,5 +1,5 @@
-// The NVIDIA GPUs of this machine, as the CUDA runtime sees them. devices.cu finds and times them in
-// builds with CUDA; absent.cc says so in builds without.
+// The NVIDIA GPUs of this machine, as the CUDA runtime sees them. devices.cu finds and times them
+// in builds with CUDA; absent.cc says so in builds without.
 #pragma once
 
 #include <cstddef>

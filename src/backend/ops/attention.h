@@ -26,8 +26,8 @@ enum class RopePairs : uint8_t {
 };
 
 struct Rope {
-  Tensor frequencies;  // [R / 2] f32, radians a position; R <= D elements are rotated
-  float magnitude = 1; // multiplies sine and cosine
+  Tensor frequencies;   // [R / 2] f32, radians a position; R <= D elements are rotated
+  float magnitude = 1;  // multiplies sine and cosine
   RopePairs pairs = RopePairs::halves;
 };
 
@@ -94,7 +94,8 @@ struct Attention {
     match("row_begin", kv.row_begin, DType::i32, {B.value + 1});
     match("segment_begin", kv.segment_begin, DType::i32, {B.value + 1});
     match("segments", kv.segments, DType::i32, {N, 2});
-    check(H.value % G.value == 0, "op contract: ", H.value, " query heads on ", G.value, " kv heads");
+    check(H.value % G.value == 0, "op contract: ", H.value, " query heads on ", G.value,
+          " kv heads");
     if (sinks.data != nullptr) match("sinks", sinks, DType::f32, {H});
   }
   // Counted without the table, which lives on the device: one pass over q and out only.
@@ -106,8 +107,8 @@ struct Attention {
 // cache. Meaning: backend/fused.cc.
 struct QkvNormRopeWrite {
   static constexpr std::string_view kName = "qkv_norm_rope_write";
-  Tensor q;          // [T, H, D], in place
-  Tensor key, value; // [T, G, D]; key in place
+  Tensor q;               // [T, H, D], in place
+  Tensor key, value;      // [T, G, D]; key in place
   Tensor q_norm, k_norm;  // [D] f32, or both empty
   float eps = 1e-6F;
   Tensor positions;  // [T] i32
@@ -118,7 +119,8 @@ struct QkvNormRopeWrite {
     RopeApply{.x = q, .positions = positions, .rope = rope}.contract();
   }
   int64_t bytes() const {
-    return 2 * (q.shape.elements() + 2 * key.shape.elements()) * static_cast<int64_t>(size_of(q.dtype));
+    return 2 * (q.shape.elements() + 2 * key.shape.elements()) *
+           static_cast<int64_t>(size_of(q.dtype));
   }
   int64_t flops() const { return 7 * (q.shape.elements() + key.shape.elements()); }
 };

@@ -9,15 +9,17 @@ namespace spate::op {
 // out[t] = row tokens[t] of the table, decoded.
 struct Embed {
   static constexpr std::string_view kName = "embed";
-  Tensor tokens;                   // [T] i32, each in [0, table->out)
-  const Weight* table = nullptr;   // [V, C], any format
-  Tensor out;                      // [T, C]
+  Tensor tokens;                  // [T] i32, each in [0, table->out)
+  const Weight* table = nullptr;  // [V, C], any format
+  Tensor out;                     // [T, C]
   void contract() const {
     Dim T{"T"};
     match("tokens", tokens, DType::i32, {T});
     match("out", out, {T, table->in});
   }
-  int64_t bytes() const { return out.rows() * (table->format->row_bytes(table->in) + 4 * table->in); }
+  int64_t bytes() const {
+    return out.rows() * (table->format->row_bytes(table->in) + 4 * table->in);
+  }
   int64_t flops() const { return 0; }
 };
 
@@ -33,7 +35,9 @@ struct GatherRows {
     match("rows", rows, DType::i32, {B});
     match("out", out, x.dtype, {B, C});
   }
-  int64_t bytes() const { return 2 * out.shape.elements() * static_cast<int64_t>(size_of(out.dtype)); }
+  int64_t bytes() const {
+    return 2 * out.shape.elements() * static_cast<int64_t>(size_of(out.dtype));
+  }
   int64_t flops() const { return 0; }
 };
 
@@ -47,7 +51,9 @@ struct Add {
     match("b", b, a.dtype, {T, C});
     match("out", out, a.dtype, {T, C});
   }
-  int64_t bytes() const { return 3 * out.shape.elements() * static_cast<int64_t>(size_of(out.dtype)); }
+  int64_t bytes() const {
+    return 3 * out.shape.elements() * static_cast<int64_t>(size_of(out.dtype));
+  }
   int64_t flops() const { return out.shape.elements(); }
 };
 

@@ -40,7 +40,9 @@ struct Gated {
     match("up", up, gate.dtype, {T, F});
     match("out", out, gate.dtype, {T, F});
   }
-  int64_t bytes() const { return 3 * out.shape.elements() * static_cast<int64_t>(size_of(out.dtype)); }
+  int64_t bytes() const {
+    return 3 * out.shape.elements() * static_cast<int64_t>(size_of(out.dtype));
+  }
   int64_t flops() const { return 6 * out.shape.elements(); }
 };
 
