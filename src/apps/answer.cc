@@ -1,9 +1,7 @@
 #include "apps/answer.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdio>
 
 #include "base/hash.h"
 
@@ -14,12 +12,6 @@ namespace {
 Json logprob_json(float value) {
   return std::isfinite(value) ? Json(std::round(static_cast<double>(value) * 1e6) / 1e6)
                               : Json(-9999.0);
-}
-
-std::string hex(uint64_t value) {
-  std::array<char, 17> text;
-  std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(value));
-  return text.data();
 }
 
 std::string token_text(const Tokenizer* tokenizer, Token token) {
@@ -161,7 +153,7 @@ Json openai_choice(const AnswerFormat& format, const InputRow& row, const RowAns
 }
 
 std::string openai_line(const AnswerFormat& format, const InputRow& row, const RowAnswer& answer) {
-  const std::string key = hex(stable_hash(row.id));
+  const std::string key = hex(row.key);
   JsonArray choices;
   for (const PromptAnswer& prompt : answer.prompts) {
     for (const SampleAnswer& sample : prompt.samples) {
@@ -227,6 +219,7 @@ std::string flat_line(const InputRow& row, const RowAnswer& answer, bool ids) {
   }
   line.set("usage", usage_json(answer));
   add_stats(line, answer);
+  line.set("key", hex(row.key));
   return line.dump();
 }
 
@@ -294,12 +287,13 @@ std::string answer_line(const AnswerFormat& format, const InputRow& row, const R
   return flat_line(row, answer, form == OutputFormat::ids || format.tokenizer == nullptr);
 }
 
-std::string error_line(const InputRow& row, const RowError& error, bool inline_errors) {
+std::string error_line(const InputRow& row, const RowError& error, int64_t attempts,
+                       bool inline_errors) {
   const Json custom_id = row.has_custom_id ? Json(row.id) : Json();
   const Json what =
       JsonObject{{"code", error.code}, {"message", error.message}, {"retryable", error.retryable}};
   if (inline_errors && row.openai) {
-    return Json(JsonObject{{"id", "batch_req_" + hex(stable_hash(row.id))},
+    return Json(JsonObject{{"id", "batch_req_" + hex(row.key)},
                            {"custom_id", custom_id},
                            {"response", nullptr},
                            {"error", what}})
@@ -309,7 +303,8 @@ std::string error_line(const InputRow& row, const RowError& error, bool inline_e
                          {"custom_id", custom_id},
                          {"index", row.index},
                          {"error", what},
-                         {"attempts", 1}})
+                         {"attempts", attempts},
+                         {"key", hex(row.key)}})
       .dump();
 }
 

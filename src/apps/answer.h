@@ -1,5 +1,9 @@
 // What came of one row, and its line in the output: the OpenAI batch line, a flat line, or token
 // ids alone. docs/rows.md shows each form. Pure functions of values.
+//
+// Every line carries the row's key where it is found without parsing: OpenAI lines begin with
+// {"id":"batch_req_<key>", and all others end with ,"key":"<key>"}. By it a run that goes on
+// knows what is done.
 #pragma once
 
 #include <cstdint>
@@ -63,6 +67,7 @@ struct AnswerFormat {
 std::string answer_line(const AnswerFormat& format, const InputRow& row, const RowAnswer& answer);
 
 // `inline_errors`: the line goes among the answers, so an OpenAI row keeps OpenAI's form.
-std::string error_line(const InputRow& row, const RowError& error, bool inline_errors);
+std::string error_line(const InputRow& row, const RowError& error, int64_t attempts,
+                       bool inline_errors);
 
 }  // namespace spate

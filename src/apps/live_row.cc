@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "base/hash.h"
 #include "base/random.h"
 
 namespace spate {
@@ -26,7 +25,7 @@ LiveRow::LiveRow(PreparedRow prepared, int64_t place, const Tokenizer* tokenizer
 std::vector<Request> LiveRow::take_requests(uint64_t first_id, double now) {
   first_id_ = first_id;
   times_.submitted = now;
-  const uint64_t row_key = stable_hash(prepared_.row.id);
+  const uint64_t row_key = random_key(prepared_.row);
   std::vector<Request> requests;
   for (std::vector<Token>& prompt : prepared_.prompts) {
     const uint64_t number = requests.size();

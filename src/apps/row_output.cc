@@ -54,7 +54,7 @@ int64_t RowOutput::put_answer(int64_t place, const std::string& line) {
 }
 
 int64_t RowOutput::put_error(int64_t place, const InputRow& row, const RowError& error) {
-  const std::string line = error_line(row, error, errors_inline());
+  const std::string line = error_line(row, error, 1, errors_inline());
   if (errors_inline()) {
     return pass_on(place, line);
   }

@@ -186,13 +186,31 @@ TEST(Answer, WithoutATokenizerThereAreIds) {
 TEST(Answer, ErrorLines) {
   const InputRow row{.index = 3, .id = "e", .has_custom_id = true, .openai = true};
   const RowError error{"empty_prompt", "no \"tokens\"", false};
-  const Json separate = parse_json(error_line(row, error, false), "line");
+  const Json separate = parse_json(error_line(row, error, 1, false), "line");
   EXPECT_EQ(at(separate, {"error", "code"}), Json("empty_prompt"));
   EXPECT_EQ(at(separate, {"index"}), Json(3));
   EXPECT_EQ(at(separate, {"error", "retryable"}), Json(false));
-  const Json inside = parse_json(error_line(row, error, true), "line");
+  const Json inside = parse_json(error_line(row, error, 1, true), "line");
   EXPECT_TRUE(at(inside, {"response"}).is_null());
   EXPECT_EQ(at(inside, {"custom_id"}), Json("e"));
+}
+
+// A run that goes on finds keys by their places, without parsing.
+TEST(Answer, KeysStandAtFixedPlaces) {
+  InputRow row{.id = "x", .key = {1, 2}};
+  const std::string key = "00000000000000010000000000000002";
+  const std::string end = R"(,"key":")" + key + "\"}";
+  const RowError error{"timeout", "too slow", true};
+  EXPECT_TRUE(answer_line({.tokenizer = &kWords}, row, one_answer(true)).ends_with(end));
+  EXPECT_TRUE(error_line(row, error, 12, false).ends_with(R"(,"attempts":12)" + end));
+  EXPECT_TRUE(error_line(row, error, 12, true).ends_with(R"(,"attempts":12)" + end));
+  row.openai = true;
+  const std::string start = R"({"id":"batch_req_)" + key + "\",";
+  const std::string answer = answer_line({.tokenizer = &kWords}, row, one_answer(true));
+  EXPECT_TRUE(answer.starts_with(start));
+  EXPECT_TRUE(answer.ends_with(R"("error":null})"));
+  EXPECT_TRUE(error_line(row, error, 12, true).starts_with(start));
+  EXPECT_TRUE(error_line(row, error, 12, false).ends_with(R"(,"attempts":12)" + end));
 }
 
 }  // namespace

@@ -161,5 +161,30 @@ TEST(Rows, UnicodeAndLargeRows) {
   EXPECT_EQ(text_of(parse(R"({"prompt": ")" + large + "\"}")), large);
 }
 
+TEST(Rows, KeysTellIdAndContent) {
+  const Hash128 key = parse(R"({"id": "a", "prompt": "x", "max_tokens": 3})").row.key;
+  EXPECT_EQ(parse(R"( {"max_tokens":3,"prompt":"\u0078","id":"a"} )").row.key, key);
+  EXPECT_NE(parse(R"({"id": "b", "prompt": "x", "max_tokens": 3})").row.key, key);
+  EXPECT_NE(parse(R"({"id": "a", "prompt": "y", "max_tokens": 3})").row.key, key);
+  EXPECT_NE(parse(R"({"id": "a", "prompt": "x", "max_tokens": 4})").row.key, key);
+  // Without an id of its own the line number is part of the key, the content as well.
+  InputRow eighth{.index = 8};
+  JsonParser parser;
+  parse_row("[1, 2]", {}, parser, eighth);
+  EXPECT_NE(parse("[1, 2]").row.key, eighth.key);
+  EXPECT_NE(parse("[1, 2]").row.key, parse("[1, 3]").row.key);
+  // Bad lines have keys too.
+  EXPECT_NE(parse(R"({"id": "a"})").row.key, Hash128{});
+  EXPECT_NE(parse("{broken").row.key, parse("{Broken").row.key);
+}
+
+TEST(Rows, ARepeatedIdHasKeysOfItsOwn) {
+  InputRow row = parse(R"({"id": "a", "prompt": "x"})").row;
+  const InputRow first = row;
+  mark_repeated(row);
+  EXPECT_NE(row.key, first.key);
+  EXPECT_NE(random_key(row), random_key(first));
+}
+
 }  // namespace
 }  // namespace spate

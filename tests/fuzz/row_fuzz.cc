@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     spate::check(!read.error || !read.error->code.empty(), "an error has a code");
   } catch (const spate::RowRejected& rejected) {
     for (const bool inside : {false, true}) {
-      const std::string text = spate::error_line(row, rejected.error(), inside);
+      const std::string text = spate::error_line(row, rejected.error(), 1, inside);
       spate::check(text.find('\n') == std::string::npos, "an error is one line");
       spate::parse_json(text, "error line");
     }

@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "apps/rows/row.h"
+#include "base/random.h"
 
 namespace spate {
 namespace {
@@ -159,6 +160,20 @@ void read_ids(const Json& line, InputRow& row) {
   row.prompts.emplace_back(read_tokens(ids, bare ? "the row" : "prompt_token_ids"));
 }
 
+template <class Content>
+Hash128 hash_of(const Content& content) {
+  Hasher128 hasher;
+  hasher.add(content);
+  return hasher.finish();
+}
+
+Hash128 key_of(const std::string& id, const Hash128& content) {
+  Hasher128 hasher;
+  hasher.add(std::string_view(id));
+  hasher.add(content);
+  return hasher.finish();
+}
+
 RowFormat recognise(const Json& line, const ParseOptions& options) {
   struct Sign {
     std::string_view key;
@@ -189,14 +204,18 @@ void parse_row(std::string_view line, const ParseOptions& options, JsonParser& p
                InputRow& row) {
   row.id = cat("row-", row.index);
   if (options.format == RowFormat::text) {
+    row.key = key_of(row.id, hash_of(line));
     row.prompts.emplace_back(std::string(line));
     return;
   }
   Json json;
   JsonError error;
   if (!parser.parse(line, json, error)) {
+    row.key = key_of(row.id, hash_of(line));
     reject("invalid_json", cat("byte ", error.offset, ": ", error.reason));
   }
+  const Hash128 content = hash_of(json);
+  row.key = key_of(row.id, content);
   if (json.is_array() &&
       (options.format == RowFormat::automatic || options.format == RowFormat::ids)) {
     read_ids(json, row);
@@ -207,6 +226,7 @@ void parse_row(std::string_view line, const ParseOptions& options, JsonParser& p
                                ", expected an object; plain text needs --format text"));
   }
   set_id(json, options, row);
+  row.key = key_of(row.id, content);
   const RowFormat format =
       options.format == RowFormat::automatic ? recognise(json, options) : options.format;
   switch (format) {
@@ -224,6 +244,19 @@ void parse_row(std::string_view line, const ParseOptions& options, JsonParser& p
   std::erase_if(row.fields.as_object(), [&options](const JsonMember& member) {
     return member.first == options.prompt_field || member.first == options.id_field;
   });
+}
+
+void mark_repeated(InputRow& row) {
+  row.repeated = true;
+  Hasher128 hasher;
+  hasher.add(row.key);
+  hasher.add(static_cast<uint64_t>(row.index));
+  row.key = hasher.finish();
+}
+
+uint64_t random_key(const InputRow& row) {
+  const uint64_t key = stable_hash(row.id);
+  return row.repeated ? mix_keys(key, static_cast<uint64_t>(row.index)) : key;
 }
 
 }  // namespace spate

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "apps/cli.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/token.h"
 
@@ -27,7 +28,8 @@ enum class RowFormat { automatic, openai, prompt, messages, text, ids };
 Choices<RowFormat> row_formats();
 
 // Why a row cannot be served. The codes are stable: invalid_json, missing_field, unsupported_param,
-// invalid_param, prompt_too_long, empty_prompt, tokenizer_error, out_of_kv, engine_error.
+// invalid_param, duplicate_id, prompt_too_long, empty_prompt, tokenizer_error, out_of_kv, timeout,
+// batch_expired, engine_error.
 struct RowError {
   std::string code;
   std::string message;
@@ -50,8 +52,10 @@ class RowRejected : public std::exception {
 using Prompt = std::variant<std::string, std::vector<Token>>;
 
 struct InputRow {
-  int64_t index = 0;  // line of the input, 0-based; blank lines count
-  std::string id;     // custom_id or id; "row-<index>" when the row brings none
+  int64_t index = 0;      // line of the input, 0-based; blank lines count
+  std::string id;         // custom_id or id; "row-<index>" when the row brings none
+  Hash128 key;            // of id and content: what finished rows are known by when a run goes on
+  bool repeated = false;  // an earlier row has this id; set by mark_repeated
   bool has_custom_id = false;
   bool openai = false;  // came as a line of an OpenAI batch
   bool chat = false;    // `messages` is set, otherwise `prompts`
@@ -66,9 +70,13 @@ struct ParseOptions {
   std::string id_field;  // empty: custom_id, then id
 };
 
-// Fills `row`, whose index is set. The id is set even when it throws RowRejected, so far as the
-// line could be read. `parser` belongs to the calling thread.
+// Fills `row`, whose index is set. Id and key are set even when it throws RowRejected, so far as
+// the line could be read. `parser` belongs to the calling thread.
 void parse_row(std::string_view line, const ParseOptions& options, JsonParser& parser,
                InputRow& row);
+
+// For a row whose id is taken: its line becomes part of its key and of its random numbers.
+void mark_repeated(InputRow& row);
+uint64_t random_key(const InputRow& row);
 
 }  // namespace spate
