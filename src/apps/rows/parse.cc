@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <limits>
 #include <optional>
 
@@ -31,6 +32,20 @@ std::vector<Token> read_tokens(const Json& list, const std::string& name) {
   return tokens;
 }
 
+// Moves a member out of its object: rows are large, and copies of them cost as much as parsing. Of
+// a repeated key the last value counts.
+Json take(Json& object, std::string_view key, std::string_view where) {
+  JsonObject& members = object.as_object();
+  const auto same = [key](const JsonMember& member) { return member.first == key; };
+  const auto found = std::find_if(members.rbegin(), members.rend(), same);
+  if (found == members.rend()) {
+    reject("missing_field", cat(where, " has no \"", key, "\""));
+  }
+  Json value = std::move(found->second);
+  std::erase_if(members, same);
+  return value;
+}
+
 // A string, token ids, or a list of either.
 std::vector<Prompt> read_prompts(const Json& value, const std::string& name) {
   if (value.is_string()) {
@@ -61,7 +76,9 @@ std::vector<Prompt> read_prompts(const Json& value, const std::string& name) {
   return prompts;
 }
 
-void read_messages(const Json& messages, InputRow& row) {
+// From row.fields, which loses them.
+void read_messages(std::string_view where, InputRow& row) {
+  Json messages = take(row.fields, "messages", where);
   if (!messages.is_array() || messages.as_array().empty()) {
     reject("missing_field",
            cat("messages is ", messages.is_array() ? "an empty list" : kind_of(messages),
@@ -74,15 +91,15 @@ void read_messages(const Json& messages, InputRow& row) {
     }
   }
   row.chat = true;
-  row.messages = messages;
-  const auto take = [&row](std::string_view key, Json& to) {
+  row.messages = std::move(messages);
+  const auto copy = [&row](std::string_view key, Json& to) {
     if (const Json* value = row.fields.find(key); value != nullptr) {
       to = *value;
     }
   };
-  take("tools", row.tools);
-  take("documents", row.documents);
-  take("chat_template_kwargs", row.template_arguments);
+  copy("tools", row.tools);
+  copy("documents", row.documents);
+  copy("chat_template_kwargs", row.template_arguments);
   if (!row.template_arguments.is_null() && !row.template_arguments.is_object()) {
     reject("invalid_param", cat("chat_template_kwargs is ", kind_of(row.template_arguments),
                                 ", expected an object"));
@@ -118,21 +135,13 @@ void set_id(const Json& object, const ParseOptions& options, InputRow& row) {
   }
 }
 
-const Json& need(const Json& object, std::string_view key, std::string_view where) {
-  const Json* value = object.find(key);
-  if (value == nullptr) {
-    reject("missing_field", cat(where, " has no \"", key, "\""));
-  }
-  return *value;
-}
-
-void read_openai(const Json& line, InputRow& row) {
+void read_openai(Json& line, InputRow& row) {
   row.openai = true;
-  const Json& body = need(line, "body", "the row");
+  Json body = take(line, "body", "the row");
   if (!body.is_object()) {
     reject("missing_field", cat("body is ", kind_of(body), ", expected an object"));
   }
-  row.fields = body;
+  row.fields = std::move(body);
   // A row without a url is read by what its body has.
   const Json* url = line.find("url");
   const bool by_body = url == nullptr;
@@ -141,21 +150,22 @@ void read_openai(const Json& line, InputRow& row) {
     reject("unsupported_param",
            cat("url is ", url->dump(), ", expected /v1/chat/completions or /v1/completions"));
   }
-  if (by_body ? body.find("messages") != nullptr : url->as_string() == "/v1/chat/completions") {
-    read_messages(need(body, "messages", "body"), row);
+  if (by_body ? row.fields.find("messages") != nullptr
+              : url->as_string() == "/v1/chat/completions") {
+    read_messages("body", row);
   } else {
-    row.prompts = read_prompts(need(body, "prompt", "body"), "prompt");
+    row.prompts = read_prompts(take(row.fields, "prompt", "body"), "prompt");
   }
 }
 
-void read_ids(const Json& line, InputRow& row) {
+void read_ids(Json& line, InputRow& row) {
   const bool bare = line.is_array();
-  const Json& ids = bare ? line : need(line, "prompt_token_ids", "the row");
+  const Json ids = bare ? std::move(line) : take(line, "prompt_token_ids", "the row");
   if (!ids.is_array()) {
     reject("missing_field", cat("prompt_token_ids is ", kind_of(ids), ", expected a list"));
   }
   if (!bare) {
-    row.fields = line;
+    row.fields = std::move(line);
   }
   row.prompts.emplace_back(read_tokens(ids, bare ? "the row" : "prompt_token_ids"));
 }
@@ -202,7 +212,7 @@ Choices<RowFormat> row_formats() {
 
 void parse_row(std::string_view line, const ParseOptions& options, JsonParser& parser,
                InputRow& row) {
-  row.id = cat("row-", row.index);
+  row.id = "row-" + std::to_string(row.index);
   if (options.format == RowFormat::text) {
     row.key = key_of(row.id, hash_of(line));
     row.prompts.emplace_back(std::string(line));
@@ -233,12 +243,13 @@ void parse_row(std::string_view line, const ParseOptions& options, JsonParser& p
     case RowFormat::openai: read_openai(json, row); break;
     case RowFormat::ids: read_ids(json, row); break;
     case RowFormat::messages:
-      row.fields = json;
-      read_messages(need(json, "messages", "the row"), row);
+      row.fields = std::move(json);
+      read_messages("the row", row);
       break;
     default:
-      row.fields = json;
-      row.prompts = read_prompts(need(json, options.prompt_field, "the row"), options.prompt_field);
+      row.fields = std::move(json);
+      row.prompts =
+          read_prompts(take(row.fields, options.prompt_field, "the row"), options.prompt_field);
   }
   // Fields of the user's own names have been read here; what stays is for prepare.h.
   std::erase_if(row.fields.as_object(), [&options](const JsonMember& member) {
