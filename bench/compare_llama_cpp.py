@@ -95,7 +95,7 @@ class Peer:
 def spate(arguments, model, metric, prompt, output, rows):
     """One number of one case of `spate bench`."""
     command = [arguments.spate, "bench", model, "--prompt-tokens", str(prompt),
-               "--output-tokens", str(output), "--rows", str(rows), "--schedule", "pingpong",
+               "--output-tokens", str(output), "--rows", str(rows), "--batching", "pingpong",
                "--threads", str(arguments.threads), "--json"]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:

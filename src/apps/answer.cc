@@ -41,7 +41,8 @@ Json usage_json(const RowAnswer& answer) {
 void add_stats(Json& line, const RowAnswer& answer) {
   if (answer.stats) {
     const auto micro = [](double seconds) { return std::round(seconds * 1e6) / 1e6; };
-    line.set("stats", JsonObject{{"first_token_s", micro(answer.stats->first_token)},
+    line.set("stats", JsonObject{{"queue_s", micro(answer.stats->queue)},
+                                 {"prefill_s", micro(answer.stats->prefill)},
                                  {"decode_s", micro(answer.stats->decode)},
                                  {"attempts", 1}});
   }

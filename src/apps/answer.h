@@ -43,8 +43,9 @@ struct PromptAnswer {
 
 // With --row-stats. Seconds.
 struct RowStats {
-  double first_token = 0;  // from the engine's door to the first token
-  double decode = 0;       // from there to the last one
+  double queue = 0;    // from the engine's door to the first step
+  double prefill = 0;  // from there to the first token
+  double decode = 0;   // from there to the last one
 };
 
 struct RowAnswer {

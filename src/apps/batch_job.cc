@@ -11,6 +11,7 @@ namespace {
 constexpr double kDrainSeconds = 10;  // what rows that run get after a signal
 constexpr double kLookSeconds = 0.1;  // how often signals and the display are looked at
 constexpr size_t kLinesAhead = 256;   // read and not yet prepared
+constexpr size_t kBytesAhead = size_t{16} << 20;
 
 }  // namespace
 
@@ -32,8 +33,8 @@ BatchJob::BatchJob(Engine& engine, const RowPreparer& preparer, RowOutput& outpu
       notices_(notices),
       options_(std::move(options)),
       reader_(options_.input),
-      lines_(kLinesAhead),
-      admission_(options_.window) {}
+      lines_(kLinesAhead, kBytesAhead),
+      admission_(options_.window, options_.window_bytes) {}
 
 BatchJob::~BatchJob() {
   stop_ = true;
@@ -53,7 +54,8 @@ void BatchJob::read_lines() {
       if (!line) {
         break;
       }
-      if (seen++ >= options_.offset && !lines_.push({place++, *std::move(line)})) {
+      const size_t bytes = line->text.size();
+      if (seen++ >= options_.offset && !lines_.push({place++, *std::move(line)}, bytes)) {
         break;
       }
     }
@@ -96,7 +98,7 @@ void BatchJob::enter(Work work, JsonParser& parser) {
   } catch (const std::exception& failed) {  // too large for memory, say: one row's fault
     error = RowError{"engine_error", failed.what(), false};
   }
-  if (!admission_.enter(work.place)) {
+  if (!admission_.enter(work.place, prepared ? memory_of(*prepared) : 0)) {
     return;
   }
   ++entered_;
@@ -109,6 +111,7 @@ void BatchJob::enter(Work work, JsonParser& parser) {
   }
   if (prepared->skipped) {
     tally_.count_skipped();
+    admission_.free_bytes(memory_of(*prepared));
     admission_.leave(output_.put_nothing(work.place));
     return;
   }
@@ -153,6 +156,7 @@ void BatchJob::finish(const std::shared_ptr<LiveRow>& row) {
       running_.erase(row->first_id() + i);
     }
   }
+  admission_.free_bytes(row->memory());
   if (row->error()) {
     reject(row->place(), row->row(), *row->error());
     return;

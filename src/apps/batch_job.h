@@ -4,8 +4,8 @@
 //   reader -> lines -> prepare -> Admission -> Engine -> events -> RowOutput
 //
 // Rows pass the door in the order of the input and leave as they finish. What is in memory is
-// bounded by the admission window, whatever the size of the input. Every row that passed the door
-// gets one outcome, or is counted as dropped when the job ends early.
+// bounded by the admission window, in rows and in bytes, whatever the size of the input. Every row
+// that passed the door gets one outcome, or is counted as dropped when the job ends early.
 #pragma once
 
 #include <atomic>
@@ -43,10 +43,11 @@ struct ErrorLimit {
 struct JobOptions {
   std::string input = "-";
   ParseOptions parse;
-  int64_t offset = 0;     // rows passed over
-  int64_t limit = -1;     // rows taken; -1: all
-  int64_t window = 1024;  // rows inside at once
-  int preparers = 1;      // threads
+  int64_t offset = 0;                         // rows passed over
+  int64_t limit = -1;                         // rows taken; -1: all
+  int64_t window = 1024;                      // rows inside at once
+  int64_t window_bytes = int64_t{256} << 20;  // of their prompts, and what the engine keeps of each
+  int preparers = 1;                          // threads
   ErrorLimit error_limit;
   bool row_stats = false;
   bool verbose = false;  // a note for every failed row

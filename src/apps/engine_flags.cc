@@ -56,12 +56,15 @@ SetFlag set_random_weights(std::optional<RandomWeights>& target) {
 
 }  // namespace
 
-Choices<Schedule> schedules() {
-  return {{"mix", Schedule::mix}, {"pingpong", Schedule::pingpong}, {"timely", Schedule::timely}};
+Choices<Batching> batchings() {
+  return {{"mix", Batching::mix}, {"pingpong", Batching::pingpong}, {"timely", Batching::timely}};
 }
 
 Choices<Order> orders() {
-  return {{"arrival", Order::arrival}, {"longest-first", Order::longest_first}};
+  return {{"auto", Order::automatic},
+          {"fifo", Order::fifo},
+          {"longest-first", Order::longest_first},
+          {"prefix", Order::prefix}};
 }
 
 Flag model_flag(EngineFlags& flags) {
@@ -105,11 +108,13 @@ FlagGroup engine_flag_group(EngineFlags& flags) {
           {"--max-num-batched-tokens", "N", "tokens in a step; 0: chosen", "0",
            into(options.max_num_batched_tokens, 0)},
           {"--schedule", "NAME",
+           "order in which rows start: fifo; longest-first; prefix: equal beginnings together; "
+           "auto: long outputs first, equal beginnings together",
+           std::string(word_of(options.order, orders())), choose(options.order, orders())},
+          {"--batching", "NAME",
            "mix: prompts and outputs in one step; pingpong: fill, then drain; timely: prompts "
            "whenever they fit",
-           "mix", choose(options.schedule, schedules())},
-          {"--order", "NAME", "arrival or longest-first", "arrival",
-           choose(options.order, orders())},
+           "mix", choose(options.batching, batchings())},
           {"--prefix-cache", "NAME", "share equal beginnings of prompts: auto, on, off",
            "auto = on",
            choose<bool>(options.share_prefixes, {{"auto", true}, {"on", true}, {"off", false}})},

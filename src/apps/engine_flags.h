@@ -22,9 +22,9 @@ struct EngineFlags {
 Flag model_flag(EngineFlags& flags);  // the positional MODEL and where its weights come from
 Flag random_weights_flag(EngineFlags& flags);
 Flag chat_template_flag(EngineFlags& flags);
-FlagGroup engine_flag_group(EngineFlags& flags);  // "engine": memory, schedule, threads
+FlagGroup engine_flag_group(EngineFlags& flags);  // "engine": memory, order, batching, threads
 
-Choices<Schedule> schedules();
+Choices<Batching> batchings();
 Choices<Order> orders();
 
 // What fails before anything has run is the fault of the model or the flags: exit code 2, unless

@@ -7,8 +7,19 @@
 
 namespace spate {
 
+int64_t memory_of(const PreparedRow& prepared) {
+  constexpr int64_t kSample = 2048;  // lists, parameters, the text so far
+  int64_t tokens = 0;
+  for (const std::vector<Token>& prompt : prepared.prompts) {
+    tokens += static_cast<int64_t>(prompt.size());
+  }
+  const auto prompts = static_cast<int64_t>(prepared.prompts.size());
+  const int64_t sample = tokens * static_cast<int64_t>(sizeof(Token)) + prompts * kSample;
+  return sample * std::max<int64_t>(prepared.params.n, 1);
+}
+
 LiveRow::LiveRow(PreparedRow prepared, int64_t place, const Tokenizer* tokenizer)
-    : prepared_(std::move(prepared)), place_(place) {
+    : prepared_(std::move(prepared)), place_(place), memory_(memory_of(prepared_)) {
   const Params& params = prepared_.params;
   for (const std::vector<Token>& prompt : prepared_.prompts) {
     LivePrompt live;
@@ -43,6 +54,10 @@ bool LiveRow::take(size_t prompt, Event event, double now) {
   SampleStream& sample = live.samples.at(static_cast<size_t>(event.sample));
   if (!event.prompt_logprobs.empty()) {
     live.answer.prompt_logprobs = std::move(event.prompt_logprobs);
+  }
+  if (!has_started_ && event.started) {
+    has_started_ = true;
+    times_.started = now;
   }
   if (!has_token_ && !event.tokens.empty()) {
     has_token_ = true;
@@ -83,7 +98,8 @@ RowAnswer LiveRow::take_answer(bool with_stats) {
     answer.prompts.push_back(std::move(live.answer));
   }
   if (with_stats) {
-    answer.stats = RowStats{.first_token = times_.first_token - times_.submitted,
+    answer.stats = RowStats{.queue = times_.started - times_.submitted,
+                            .prefill = times_.first_token - times_.started,
                             .decode = times_.finished - times_.first_token};
   }
   return answer;

@@ -13,6 +13,10 @@
 
 namespace spate {
 
+// Bytes that a row takes while the engine works on it, about: every sample has a copy of its
+// prompt.
+int64_t memory_of(const PreparedRow& prepared);
+
 class LiveRow {
  public:
   LiveRow(PreparedRow prepared, int64_t place, const Tokenizer* tokenizer);
@@ -33,6 +37,7 @@ class LiveRow {
   const RowTimes& times() const { return times_; }
   uint64_t first_id() const { return first_id_; }
   size_t requests() const { return prompts_.size(); }
+  int64_t memory() const { return memory_; }  // memory_of() what it was made of
 
  private:
   struct LivePrompt {
@@ -43,12 +48,12 @@ class LiveRow {
   };
 
   PreparedRow prepared_;
-  int64_t place_;
+  int64_t place_, memory_;
   std::vector<LivePrompt> prompts_;
   int64_t open_samples_ = 0;
   std::optional<RowError> error_;
   RowTimes times_;
-  bool has_token_ = false;
+  bool has_started_ = false, has_token_ = false;
   uint64_t first_id_ = 0;
 };
 

@@ -155,7 +155,8 @@ Json report_json(const RunFacts& facts) {
                           {"ramp_seconds", exact(phases.ramp_seconds)},
                           {"steady_seconds", exact(phases.steady_seconds)},
                           {"tail_seconds", exact(phases.tail_seconds)}}},
-      {"latency_seconds", JsonObject{{"first_token", percentiles_json(tally.first_token)},
+      {"latency_seconds", JsonObject{{"queue", percentiles_json(tally.queue)},
+                                     {"first_token", percentiles_json(tally.first_token)},
                                      {"whole_row", percentiles_json(tally.whole_row)},
                                      {"per_output_token", percentiles_json(tally.per_token)}}},
       {"memory_bytes", JsonObject{{"weights", facts.plan.weights},
@@ -216,7 +217,8 @@ std::string report_text(const RunFacts& facts) {
                      " s");
   }
   if (tally.ok > 0) {
-    line("latency", latency_text("ttft", tally.first_token) + " | " +
+    line("latency", latency_text("queue", tally.queue) + " | " +
+                        latency_text("ttft", tally.first_token) + " | " +
                         latency_text("e2e", tally.whole_row) + " | " +
                         latency_text("tpot", tally.per_token));
   }

@@ -85,8 +85,8 @@ CommandLine command_line(RunFlags& flags) {
              set_true(flags.fail_fast)},
             {"--row-stats", "", "add times and attempts to each answer", "",
              set_true(job.row_stats)},
-            {"--window", "N", "rows in memory at once", "4 x rows at once, at least 1024",
-             into(flags.window, 1)}}},
+            {"--window", "N", "rows in memory at once; their prompts take 256 MiB at most",
+             "32 x rows at once, at least 16384; fifo: 4 x, 1024", into(flags.window, 1)}}},
           {"chat",
            {chat_template_flag(flags.engine),
             {"--template-kwargs", "JSON",
@@ -238,10 +238,9 @@ int64_t window_of(const RunFlags& flags, const MemoryPlan& plan) {
   if (flags.window > 0) {
     return flags.window;
   }
-  // Longest first can choose only among the rows that it sees.
-  return flags.engine.options.order == Order::longest_first
-             ? std::max<int64_t>(32 * plan.max_rows, 16384)
-             : std::max<int64_t>(4 * plan.max_rows, 1024);
+  // An order can choose only among the rows that it sees.
+  return flags.engine.options.order == Order::fifo ? std::max<int64_t>(4 * plan.max_rows, 1024)
+                                                   : std::max<int64_t>(32 * plan.max_rows, 16384);
 }
 
 // Everything between the parsed flags and the exit code.
@@ -340,6 +339,7 @@ int run_job(RunFlags& flags) {
 
 int run_command(const Arguments& arguments) {
   RunFlags flags;
+  flags.engine.options.order = Order::automatic;
   const CommandLine command = command_line(flags);
   return parse_command_line(command, arguments) ? run_job(flags) : 0;
 }

@@ -15,7 +15,8 @@ namespace spate {
 
 // Moments of one answered row, in seconds since the run began.
 struct RowTimes {
-  double submitted = 0;
+  double submitted = 0;  // through the engine's door
+  double started = 0;    // its first step begins
   double first_token = 0;
   double finished = 0;
 };
@@ -26,7 +27,7 @@ struct TallyNumbers {
   std::map<std::string, int64_t> errors;                 // by code
   std::map<std::string, int64_t> finishes;               // samples by finish reason
   int64_t prompt_tokens = 0, cached_tokens = 0, output_tokens = 0;  // of answered rows
-  Histogram first_token, whole_row, per_token;                      // seconds
+  Histogram queue, first_token, whole_row, per_token;               // seconds
   std::vector<double> finish_times;  // every finish_stride-th answered row
   int64_t finish_stride = 1;
 
@@ -44,6 +45,7 @@ class Tally {
     for (const std::string& reason : finish_reasons) {
       ++numbers_.finishes[reason];
     }
+    numbers_.queue.add(times.started - times.submitted);
     numbers_.first_token.add(times.first_token - times.submitted);
     numbers_.whole_row.add(times.finished - times.submitted);
     const auto samples = static_cast<int64_t>(std::max<size_t>(finish_reasons.size(), 1));

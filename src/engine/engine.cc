@@ -27,7 +27,7 @@ SchedulerOptions scheduler_options(const MemoryPlan& plan, const EngineOptions& 
           .max_rows = plan.max_rows,
           .max_step_tokens = plan.max_step_tokens,
           .max_length = plan.max_length,
-          .schedule = options.schedule,
+          .batching = options.batching,
           .order = options.order,
           .share_prefixes = options.share_prefixes};
 }
@@ -103,13 +103,14 @@ struct Engine::Impl {
       for (;;) {
         if (!take_messages()) return;
         const Batch batch = scheduler.next();
+        std::vector<Event> started = scheduler.take_events();
         if (batch.rows.empty()) {
-          std::vector<Event> events = scheduler.take_events();
-          check(!events.empty() || scheduler.idle() || has_messages(),
+          check(!started.empty() || scheduler.idle() || has_messages(),
                 "the scheduler has work and plans none");
-          send(std::move(events));
+          send(std::move(started));
           continue;
         }
+        if (!started.empty()) send(std::move(started));
         const StepCount counted = count_step(batch);
         const int64_t kv_used = scheduler.stats().kv_used;  // before finished rows give theirs back
         const Stopwatch watch;

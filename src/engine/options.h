@@ -18,8 +18,8 @@ struct EngineOptions {
   int64_t max_num_batched_tokens = 0;  // tokens in a step
   int64_t max_model_len = 0;           // longest sequence, prompt and output; 0: the model's
   double memory_utilization = 0.85;    // of the memory free at start, for weights, workspace, cache
-  Schedule schedule = Schedule::mix;
-  Order order = Order::arrival;
+  Batching batching = Batching::mix;
+  Order order = Order::fifo;
   bool share_prefixes = true;
   bool profile = false;  // time every op
 };

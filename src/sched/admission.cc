@@ -83,6 +83,7 @@ void Scheduler::Impl::start(Live& live, const PrefixMap::Match& match) {
   slots.enter(live, match, reserve);
   if (live.age == 0) {
     live.age = ++admissions;
+    if (live.sample == 0) outbox.push_back({.request = live.request, .started = true});
     live.cached = live.computed;
     counted.prompt_tokens += live.prompt_length;
     counted.cached_tokens += live.cached;

@@ -1,4 +1,4 @@
-// Which rows a step runs, by schedule. Rows stand in the order in which they are packed: decode
+// Which rows a step runs, by batching. Rows stand in the order in which they are packed: decode
 // rows first, then chunks, each oldest first.
 #include <algorithm>
 
@@ -11,10 +11,10 @@ Batch Scheduler::Impl::next() {
   check(!in_flight, "next() before the last batch was committed");
   Batch batch;
   occupancy.reset();
-  switch (options.schedule) {
-    case Schedule::mix: plan_mix(batch, options.max_step_tokens); break;
-    case Schedule::pingpong: plan_pingpong(batch, options.max_step_tokens); break;
-    case Schedule::timely: plan_timely(batch, options.max_step_tokens); break;
+  switch (options.batching) {
+    case Batching::mix: plan_mix(batch, options.max_step_tokens); break;
+    case Batching::pingpong: plan_pingpong(batch, options.max_step_tokens); break;
+    case Batching::timely: plan_timely(batch, options.max_step_tokens); break;
   }
   check(!batch.rows.empty() || requests.empty(), "there is work and none is planned");
   in_flight = !batch.rows.empty();

@@ -37,6 +37,7 @@ struct Finish {
 struct Event {
   uint64_t request = 0;
   int sample = 0;                      // 0 .. n - 1
+  bool started = false;                // alone, of sample 0: the request's first step begins
   std::vector<Token> tokens;           // generated since the last event; an end token is included
   std::vector<TokenLogprob> logprobs;  // one a token, when asked for
   std::vector<TokenLogprob> prompt_logprobs;  // with the first event of sample 0, from token 1 on

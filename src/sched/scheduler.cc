@@ -13,10 +13,14 @@ namespace spate {
 bool Earlier::operator()(const Live* a, const Live* b) const {
   const auto rank = [&](const Live* live) {
     const bool fresh = live->age == 0;
-    const int64_t shortness = fresh && order == Order::longest_first ? -live->max_length : 0;
-    return std::tuple(fresh, live->age, shortness, live->arrival);
+    const bool by_length = order == Order::longest_first || order == Order::automatic;
+    return std::tuple(fresh, live->age, fresh && by_length ? -live->max_length : 0);
   };
-  return rank(a) < rank(b);
+  if (rank(a) != rank(b)) return rank(a) < rank(b);
+  if (a->age == 0 && (order == Order::prefix || order == Order::automatic)) {
+    if (a->tokens != b->tokens) return a->tokens < b->tokens;
+  }
+  return a->arrival < b->arrival;
 }
 
 Scheduler::Impl::Impl(const SchedulerOptions& chosen, std::vector<Token> model_end_tokens)

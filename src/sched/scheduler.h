@@ -12,21 +12,27 @@
 
 namespace spate {
 
-enum class Schedule {
+enum class Batching {
   mix,       // decode rows and prefill chunks in one step, under the token budget
   pingpong,  // prefill until no slot or row is free, then decode until the batch has shrunk
   timely,    // prefill whenever something waits and fits, decode otherwise
 };
 
-enum class Order { arrival, longest_first };
+// In which order requests start; order.h says what each is good for.
+enum class Order {
+  fifo,           // as they came
+  longest_first,  // longest sequence first
+  prefix,         // those that begin alike together
+  automatic,      // long outputs first, and within a class of lengths those that begin alike
+};
 
 struct SchedulerOptions {
   int64_t kv_slots = 0;    // token slots of the pool
   int64_t max_rows = 256;  // sequences running at once
   int64_t max_step_tokens = 2048;
   int64_t max_length = 0;  // longest sequence, prompt and output
-  Schedule schedule = Schedule::mix;
-  Order order = Order::arrival;
+  Batching batching = Batching::mix;
+  Order order = Order::fifo;
   bool share_prefixes = true;
 };
 
@@ -54,7 +60,8 @@ class Scheduler {
   Batch next();
   // Takes the results of the batch that next() returned: appends tokens, finishes, frees.
   std::vector<Event> commit(const Batch& batch, std::span<const RowResult> results);
-  // Events that need no step: refused and cancelled requests since the last call.
+  // Events that no step has to end for: requests that were refused or cancelled, and those that the
+  // last next() started, which come before anything that the step gives them.
   std::vector<Event> take_events();
 
   SchedulerStats stats() const;

@@ -1,6 +1,6 @@
 // The scheduler's lists. Its parts, each in a file of its own:
 //   scheduler.cc  requests come, are refused or cancelled; figures
-//   planning.cc   the rows of a step, by schedule
+//   planning.cc   the rows of a step, by batching
 //   admission.cc  from the waiting list to the running list
 //   eviction.cc   slots for rows that grow
 //   commit.cc     results, ends
@@ -13,7 +13,7 @@
 //    holds is at most its length. So it is never evicted.
 //  - Tokens: at most max_step_tokens rows run, decode rows take one token each and chunks are cut
 //    oldest first, so each step that runs its kind of row gives the oldest at least one token. The
-//    schedules that separate the kinds leave prefill when no chunk is left, and chunks are finite.
+//    batchings that separate the kinds leave prefill when no chunk is left, and chunks are finite.
 //  - Waiting: evicted sequences wait before all others, oldest first. One that waits for another
 //    to compute a shared beginning waits for a running row, which owns the promise and drops it
 //    when it leaves. When nothing runs, nothing is promised or used, so the first that waits fits.
@@ -33,7 +33,7 @@ namespace spate {
 
 // Evicted sequences first, oldest first; then by the order asked for, then by arrival.
 struct Earlier {
-  Order order = Order::arrival;
+  Order order = Order::fifo;
   bool operator()(const Live* a, const Live* b) const;
 };
 
@@ -90,7 +90,7 @@ struct Scheduler::Impl {
   std::vector<Live*> running;  // oldest first
   Slots slots;
   OutputLengths lengths;
-  std::vector<Event> outbox;  // events that need no step
+  std::vector<Event> outbox;  // events that no step has to end for
 
   std::optional<Occupancy> occupancy;  // of the step that is planned, when admission asked for it
   bool in_flight = false;              // a batch is out

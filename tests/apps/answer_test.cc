@@ -58,11 +58,13 @@ TEST(Answer, TextAndUsage) {
   ASSERT_EQ(requests.size(), 1U);
   EXPECT_EQ(requests[0].id, 10U);
   EXPECT_EQ(requests[0].prompt, (std::vector<Token>{1, 2, 3}));
+  EXPECT_FALSE(row.take(0, {.request = 10, .started = true}, 1.25));
   EXPECT_FALSE(row.take(0, event_of(10, 0, {0, 1, 3}), 2.0));
   EXPECT_FALSE(row.finished());
   EXPECT_FALSE(row.take(0, event_of(10, 0, {4, 6}, FinishReason::stop), 3.0));
   ASSERT_TRUE(row.finished());
   EXPECT_EQ(row.times().submitted, 1.0);
+  EXPECT_EQ(row.times().started, 1.25);
   EXPECT_EQ(row.times().first_token, 2.0);
   EXPECT_EQ(row.times().finished, 3.0);
   const Json line =
@@ -73,7 +75,9 @@ TEST(Answer, TextAndUsage) {
   EXPECT_EQ(at(line, {"finish_reason"}), Json("stop"));
   EXPECT_EQ(at(line, {"usage", "completion_tokens"}), Json(5));
   EXPECT_EQ(at(line, {"usage", "total_tokens"}), Json(8));
-  EXPECT_EQ(at(line, {"stats", "first_token_s"}), Json(1.0));
+  EXPECT_EQ(at(line, {"stats", "queue_s"}), Json(0.25));
+  EXPECT_EQ(at(line, {"stats", "prefill_s"}), Json(0.75));
+  EXPECT_EQ(at(line, {"stats", "decode_s"}), Json(1.0));
 }
 
 TEST(Answer, AStopStringCancelsAndCuts) {

@@ -123,8 +123,10 @@ TEST(Cli, EngineFlags) {
                             "0.5",
                             "--max-model-len",
                             "auto",
-                            "--schedule",
+                            "--batching",
                             "pingpong",
+                            "--schedule",
+                            "prefix",
                             "--kv-cache-tokens",
                             "100",
                             "--threads",
@@ -144,7 +146,8 @@ TEST(Cli, EngineFlags) {
                             "off"});
   EXPECT_EQ(flags.options.memory_utilization, 0.5);
   EXPECT_TRUE(flags.longest_row);
-  EXPECT_EQ(flags.options.schedule, Schedule::pingpong);
+  EXPECT_EQ(flags.options.batching, Batching::pingpong);
+  EXPECT_EQ(flags.options.order, Order::prefix);
   EXPECT_EQ(flags.options.kv_cache_tokens, 100);
   EXPECT_EQ(flags.options.backend.threads, 3);
   EXPECT_EQ(flags.options.max_num_seqs, 8);
@@ -158,7 +161,8 @@ TEST(Cli, EngineFlags) {
        std::vector<std::pair<std::string, std::string>>{{"--device", "cuda"},
                                                         {"--memory-utilization", "1.5"},
                                                         {"--max-model-len", "long"},
-                                                        {"--schedule", "random"},
+                                                        {"--schedule", "mix"},
+                                                        {"--batching", "random"},
                                                         {"--kv-cache-dtype", "fp8"}}) {
     EXPECT_NE(error_of([&] { parse_command_line(line, {flag, value}); }), "") << flag;
   }

@@ -54,6 +54,7 @@ TEST(Commands, RunHelpNamesWhatPeopleLookFor) {
                            "--max-num-seqs N",
                            "--max-num-batched-tokens N",
                            "--schedule NAME",
+                           "--batching NAME",
                            "--random-weights[=SEED]",
                            "--threads N",
                            "--isa NAME",

@@ -43,7 +43,7 @@ TEST(Ordered, AnyOrderComesOutSorted) {
 
 TEST(Admission, LetsInByOrderAndNeverTooMany) {
   constexpr int64_t kRows = 400, kMost = 7;
-  Admission admission(kMost);
+  Admission admission(kMost, 1'000'000);
   std::atomic<int64_t> next{0};
   std::mutex mutex;
   std::vector<int64_t> entered;
@@ -51,12 +51,13 @@ TEST(Admission, LetsInByOrderAndNeverTooMany) {
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       for (int64_t place = next++; place < kRows; place = next++) {
-        ASSERT_TRUE(admission.enter(place));
+        ASSERT_TRUE(admission.enter(place, 10));
         {
           const std::lock_guard lock(mutex);
           entered.push_back(place);
         }
         EXPECT_LE(admission.inside(), kMost);
+        admission.free_bytes(10);
         admission.leave(1);
       }
     });
@@ -64,16 +65,52 @@ TEST(Admission, LetsInByOrderAndNeverTooMany) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(entered.size(), static_cast<size_t>(kRows));
   EXPECT_EQ(admission.inside(), 0);
+  EXPECT_EQ(admission.bytes(), 0);
   EXPECT_LE(admission.most_seen(), kMost);
 }
 
+// Rows of 10 bytes come by themselves; the one of 1,000 enters alone, whatever the bound.
+TEST(Admission, BytesAreBoundedToo) {
+  constexpr int64_t kRows = 60, kMost = 35;
+  const auto bytes = [](int64_t place) { return place == 20 ? 1000 : 10; };
+  Admission admission(100, kMost);
+  std::mutex mutex;
+  std::vector<int64_t> inside;
+  std::atomic<int64_t> left{0};
+  std::thread enters([&] {
+    for (int64_t place = 0; place < kRows; ++place) {
+      ASSERT_TRUE(admission.enter(place, bytes(place)));
+      const std::lock_guard lock(mutex);
+      inside.push_back(place);
+      int64_t sum = 0;
+      for (const int64_t one : inside) sum += bytes(one);
+      EXPECT_TRUE(sum <= kMost || inside.size() == 1) << "place " << place;
+    }
+  });
+  while (left < kRows) {
+    int64_t place = -1;
+    {
+      const std::lock_guard lock(mutex);
+      if (inside.empty()) continue;
+      place = inside.front();
+      inside.erase(inside.begin());
+    }
+    admission.free_bytes(bytes(place));
+    admission.leave(1);
+    ++left;
+  }
+  enters.join();
+  EXPECT_EQ(admission.inside(), 0);
+  EXPECT_EQ(admission.bytes(), 0);
+}
+
 TEST(Admission, CloseWakesWhoWaits) {
-  Admission admission(1);
-  ASSERT_TRUE(admission.enter(0));
-  std::thread waits([&] { EXPECT_FALSE(admission.enter(1)); });
+  Admission admission(1, 10);
+  ASSERT_TRUE(admission.enter(0, 1));
+  std::thread waits([&] { EXPECT_FALSE(admission.enter(1, 1)); });
   admission.close();
   waits.join();
-  EXPECT_FALSE(admission.enter(1));
+  EXPECT_FALSE(admission.enter(1, 1));
 }
 
 }  // namespace

@@ -21,7 +21,10 @@ RunFacts facts() {
   Tally tally;
   for (int i = 0; i < 100; ++i) {
     const double start = 0.1 * i;
-    tally.count_answer({.submitted = start, .first_token = start + 0.5, .finished = start + 2.5},
+    tally.count_answer({.submitted = start,
+                        .started = start + 0.25,
+                        .first_token = start + 0.5,
+                        .finished = start + 2.5},
                        20, i % 2 == 0 ? 8 : 0, 11, {i < 90 ? "stop" : "length"});
   }
   tally.count_failure("invalid_json");
@@ -76,6 +79,7 @@ TEST(Report, NumbersAddUp) {
   EXPECT_NEAR(number({"kv", "mean_share"}), 0.4, 1e-9);
   EXPECT_NEAR(number({"kv", "recomputed_share"}), 0.01, 1e-6);
   EXPECT_NEAR(number({"prefix_hit_share"}), 0.2, 1e-9);
+  EXPECT_NEAR(number({"latency_seconds", "queue", "p50"}), 0.25, 0.005);
   EXPECT_NEAR(number({"latency_seconds", "first_token", "p50"}), 0.5, 0.01);
   EXPECT_NEAR(number({"latency_seconds", "whole_row", "p99"}), 2.5, 0.03);
   EXPECT_NEAR(number({"latency_seconds", "per_output_token", "p50"}), 0.2, 0.004);

@@ -1,6 +1,6 @@
 // The same prompts must give the same tokens, bit for bit on the CPU, however they are run: alone,
 // batched, chunked at any size, with and without prefix sharing, under forced eviction, with any
-// number of threads and under every schedule. Greedy and sampled rows alike.
+// number of threads and under every order and batching. Greedy and sampled rows alike.
 #include <gtest/gtest.h>
 
 #include "base/random.h"
@@ -65,8 +65,8 @@ std::vector<Variation> variations() {
   out.push_back(with("three rows", [](Variation& v) { v.options.max_num_seqs = 3; }));
   out.push_back(
       with("longest first", [](Variation& v) { v.options.order = Order::longest_first; }));
-  out.push_back(with("pingpong", [](Variation& v) { v.options.schedule = Schedule::pingpong; }));
-  out.push_back(with("timely", [](Variation& v) { v.options.schedule = Schedule::timely; }));
+  out.push_back(with("pingpong", [](Variation& v) { v.options.batching = Batching::pingpong; }));
+  out.push_back(with("timely", [](Variation& v) { v.options.batching = Batching::timely; }));
   for (int64_t slots : {110, 150, 230}) {
     out.push_back(with(cat("a cache of ", slots), [&](Variation& v) {
       v.options.kv_cache_tokens = slots;

@@ -165,12 +165,12 @@ TEST(Cache, AnEvictedRowFindsWhatNobodyTook) {
 }
 
 TEST(Cache, APoolJustLargeEnoughIsEnough) {
-  for (const Schedule schedule : {Schedule::mix, Schedule::pingpong, Schedule::timely}) {
+  for (const Batching batching : {Batching::mix, Batching::pingpong, Batching::timely}) {
     for (const bool share : {true, false}) {
       SchedulerOptions options = roomy();
       options.kv_slots = 119;  // the longest sequence, less the last token
       options.max_length = 600;
-      options.schedule = schedule;
+      options.batching = batching;
       options.share_prefixes = share;
       Harness harness(options);
       mislead(harness);

@@ -57,6 +57,7 @@ inline float score(std::span<const Token> tokens, size_t position) {
 struct Output {
   std::vector<Token> tokens;
   std::optional<Finish> finish;
+  bool started = false;
   std::vector<float> scores;
   int64_t cached = 0;
 };
@@ -184,16 +185,14 @@ class Harness {
   // One step. False: nothing to do.
   bool step() {
     last = scheduler.next();
+    take(scheduler.take_events());
     rows.clear();
     for (const Row& row : last.rows) {
       most_segments = std::max(most_segments, row.sequence->segments.size());
       rows.push_back({row.sequence->request, row.sequence->sample, row.begin, row.count,
                       row.sequence->generated()});
     }
-    if (last.rows.empty()) {
-      take(scheduler.take_events());
-      return false;
-    }
+    if (last.rows.empty()) return false;
     ++steps;
     const std::vector<RowResult> results = device.run(last);
     if (before_commit) before_commit();
@@ -224,6 +223,7 @@ class Harness {
   Scheduler scheduler;
   FakeDevice device;
   std::map<std::pair<uint64_t, int>, Output> out;
+  std::vector<uint64_t> started;                   // requests, in order
   std::vector<std::pair<uint64_t, int>> finished;  // in order
   std::vector<RowNote> rows;                       // of the last step
   std::function<void()> before_commit;
@@ -235,6 +235,14 @@ class Harness {
   void take(std::vector<Event> events) {
     for (const Event& event : events) {
       Output& into = out[{event.request, event.sample}];
+      if (event.started) {
+        EXPECT_EQ(event.sample, 0);
+        EXPECT_TRUE(into.tokens.empty() && !into.finish && !into.started);
+        into.started = true;
+        started.push_back(event.request);
+        continue;
+      }
+      EXPECT_TRUE(event.tokens.empty() || at(event.request).started);
       EXPECT_FALSE(into.finish.has_value()) << "an event after the last one";
       EXPECT_TRUE(event.prompt_logprobs.empty() || into.tokens.empty());
       into.tokens.insert(into.tokens.end(), event.tokens.begin(), event.tokens.end());

@@ -61,19 +61,19 @@ std::vector<Case> cases() {
   const SchedulerOptions roomy{
       .kv_slots = 4000, .max_rows = 24, .max_step_tokens = 128, .max_length = 160};
   std::vector<Case> out;
-  for (const Schedule schedule : {Schedule::mix, Schedule::pingpong, Schedule::timely}) {
+  for (const Batching batching : {Batching::mix, Batching::pingpong, Batching::timely}) {
     for (const bool share : {true, false}) {
       for (const int64_t slots : {4000, 400, 159}) {
         for (const int64_t tokens : {128, 7}) {
           Case one{"", roomy};
           one.misled = slots == 400;
-          one.options.schedule = schedule;
+          one.options.batching = batching;
           one.options.share_prefixes = share;
           one.options.kv_slots = slots;
           one.options.max_step_tokens = tokens;
-          one.options.order = out.size() % 2 == 0 ? Order::arrival : Order::longest_first;
+          one.options.order = out.size() % 2 == 0 ? Order::fifo : Order::longest_first;
           const char* const names[] = {"mix", "pingpong", "timely"};
-          one.name = cat(names[static_cast<int>(schedule)], share ? "_shared_" : "_alone_", slots,
+          one.name = cat(names[static_cast<int>(batching)], share ? "_shared_" : "_alone_", slots,
                          "_slots_", tokens, "_tokens");
           out.push_back(one);
         }

@@ -101,7 +101,7 @@ TEST(Schedules, NoMoreRowsRunThanGetATokenEach) {
 
 TEST(Schedules, PingpongPrefillsUntilFullThenDecodesUntilShrunk) {
   SchedulerOptions options = roomy();
-  options.schedule = Schedule::pingpong;
+  options.batching = Batching::pingpong;
   options.max_rows = 8;
   Harness harness(options);
   for (uint64_t id = 0; id < 16; ++id) {
@@ -125,7 +125,7 @@ TEST(Schedules, PingpongPrefillsUntilFullThenDecodesUntilShrunk) {
 
 TEST(Schedules, TimelyPrefillsWheneverSomethingFits) {
   SchedulerOptions options = roomy();
-  options.schedule = Schedule::timely;
+  options.batching = Batching::timely;
   Harness harness(options);
   harness.scheduler.add(plain_request(1, 40, 30));
   harness.step();
