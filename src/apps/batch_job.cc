@@ -3,15 +3,17 @@
 #include <csignal>
 #include <utility>
 
+#include "apps/figures.h"
 #include "base/check.h"
 
 namespace spate {
 namespace {
 
-constexpr double kDrainSeconds = 10;  // what rows that run get after a signal
-constexpr double kLookSeconds = 0.1;  // how often signals and the display are looked at
-constexpr size_t kLinesAhead = 256;   // read and not yet prepared
-constexpr size_t kBytesAhead = size_t{16} << 20;
+constexpr double kDrainSeconds = 10;      // what rows that run get when the run is stopped
+constexpr double kLookSeconds = 0.1;      // how often signals, clocks and the display are looked at
+constexpr size_t kRowsAhead = 1024;       // read and not yet prepared
+constexpr size_t kBytesAhead = 16 << 20;  // of their lines
+constexpr size_t kOldestShown = 5;
 
 }  // namespace
 
@@ -32,78 +34,75 @@ BatchJob::BatchJob(Engine& engine, const RowPreparer& preparer, RowOutput& outpu
       tally_(tally),
       notices_(notices),
       options_(std::move(options)),
-      reader_(options_.input),
-      lines_(kLinesAhead, kBytesAhead),
-      admission_(options_.window, options_.window_bytes) {}
+      rows_(kRowsAhead, kBytesAhead),
+      admission_(options_.window, options_.window_bytes),
+      watchdog_(options_.watchdog) {}
 
-BatchJob::~BatchJob() {
+BatchJob::~BatchJob() { close_doors(); }
+
+void BatchJob::close_doors() {
   stop_ = true;
-  lines_.close();
+  rows_.close();
   admission_.close();
   for (std::thread& thread : threads_) {
     thread.join();
   }
+  threads_.clear();
 }
 
 // Runs on the reader thread.
-void BatchJob::read_lines() {
+void BatchJob::read_rows() {
   try {
-    int64_t seen = 0, place = 0;
-    while (options_.limit < 0 || place < options_.limit) {
-      std::optional<Line> line = reader_.next(stop_);
-      if (!line) {
-        break;
-      }
-      const size_t bytes = line->text.size();
-      if (seen++ >= options_.offset && !lines_.push({place++, *std::move(line)}, bytes)) {
+    RowSource source(options_.source);
+    int64_t turn = 0;
+    while (std::optional<SourceRow> row = source.next(stop_)) {
+      ++taken_;
+      const auto bytes = static_cast<size_t>(row->bytes);
+      if (!rows_.push({turn++, *std::move(row)}, bytes)) {
         break;
       }
     }
   } catch (...) {
     fail_with(std::current_exception());
   }
-  lines_.close();
+  rows_.close();
 }
 
-// Runs on the preparing threads. The last of them tells the engine that no more will come.
+// Runs on the preparing threads.
 void BatchJob::prepare_rows() {
   try {
-    JsonParser parser;
-    while (std::optional<Work> work = lines_.pop()) {
+    while (std::optional<Work> work = rows_.pop()) {
       if (stop_) {
         break;
       }
-      enter(*std::move(work), parser);
+      enter(*std::move(work));
     }
   } catch (...) {
     fail_with(std::current_exception());
   }
-  if (--preparing_ == 0) {
-    engine_.close();
-  }
+  --preparing_;
 }
 
-void BatchJob::enter(Work work, JsonParser& parser) {
-  InputRow row;
-  row.index = work.line.index;
-  std::optional<RowError> error;
+void BatchJob::enter(Work work) {
+  SourceRow& source = work.row;
+  std::optional<RowError> error = std::move(source.error);
   std::optional<PreparedRow> prepared;
   try {
-    parse_row(work.line.text, options_.parse, parser, row);
-    prepared = preparer_.prepare(row);
+    if (!error) {
+      prepared = preparer_.prepare(source.row);
+    }
   } catch (const RowRejected& rejected) {
     error = rejected.error();
   } catch (const Error& failed) {
     error = RowError{"tokenizer_error", failed.what(), false};
   } catch (const std::exception& failed) {  // too large for memory, say: one row's fault
-    error = RowError{"engine_error", failed.what(), false};
+    error = RowError{"engine_error", failed.what(), true};
   }
-  if (!admission_.enter(work.place, prepared ? memory_of(*prepared) : 0)) {
+  if (!admission_.enter(work.turn, prepared ? memory_of(*prepared) : 0)) {
     return;
   }
-  ++entered_;
   if (error) {
-    reject(work.place, row, *error);
+    reject(source.place, source.row, *error, 1);
     return;
   }
   if (prepared->truncated > 0) {
@@ -112,53 +111,52 @@ void BatchJob::enter(Work work, JsonParser& parser) {
   if (prepared->skipped) {
     tally_.count_skipped();
     admission_.free_bytes(memory_of(*prepared));
-    admission_.leave(output_.put_nothing(work.place));
+    admission_.leave(output_.put_nothing(source.place));
     return;
   }
-  const uint64_t first_id = next_request_.fetch_add(prepared->prompts.size());
-  const auto live =
-      std::make_shared<LiveRow>(*std::move(prepared), work.place, options_.answers.tokenizer);
-  std::vector<Request> requests = live->take_requests(first_id, clock_.seconds());
-  {
-    const std::lock_guard lock(mutex_);
-    for (size_t i = 0; i < requests.size(); ++i) {
-      running_.emplace(requests[i].id, Running{live, i});
-    }
-  }
+  submit(std::make_shared<LiveRow>(*std::move(prepared), source.place, options_.answers.tokenizer,
+                                   Tries{.most = 1 + options_.max_retries}));
+}
+
+void BatchJob::submit(const LiveRowPointer& row) {
+  const uint64_t first_id = next_request_.fetch_add(row->requests());
+  std::vector<Request> requests = row->take_requests(first_id, clock_.seconds());
+  live_.add(row);
   for (Request& request : requests) {
     engine_.submit(std::move(request));
   }
 }
 
-void BatchJob::handle(Event event) {
-  Running running;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = running_.find(event.request);
-    if (found == running_.end()) {
-      return;  // of a row that failed meanwhile
-    }
-    running = found->second;
-  }
-  const uint64_t request = event.request;
-  if (running.row->take(running.prompt, std::move(event), clock_.seconds())) {
-    engine_.cancel(request);
-  }
-  if (running.row->finished()) {
-    finish(running.row);
+void BatchJob::cancel(const LiveRow& row) {
+  for (size_t i = 0; i < row.requests(); ++i) {
+    engine_.cancel(row.first_id() + i);
   }
 }
 
-void BatchJob::finish(const std::shared_ptr<LiveRow>& row) {
-  {
-    const std::lock_guard lock(mutex_);
-    for (size_t i = 0; i < row->requests(); ++i) {
-      running_.erase(row->first_id() + i);
-    }
+void BatchJob::handle(Event event) {
+  const std::optional<LiveRows::Place> place = live_.find(event.request);
+  if (!place) {
+    return;  // of a row that was given up
+  }
+  const uint64_t request = event.request;
+  if (place->row->take(place->prompt, std::move(event), clock_.seconds())) {
+    engine_.cancel(request);
+  }
+  if (place->row->finished()) {
+    finish(place->row);
+  }
+}
+
+void BatchJob::finish(const LiveRowPointer& row) {
+  live_.remove(*row);
+  if (row->can_retry() && !stop_) {
+    tally_.count_retry();
+    submit(row);
+    return;
   }
   admission_.free_bytes(row->memory());
   if (row->error()) {
-    reject(row->place(), row->row(), *row->error());
+    reject(row->place(), row->row(), *row->error(), row->attempts());
     return;
   }
   const RowAnswer answer = row->take_answer(options_.row_stats);
@@ -174,29 +172,32 @@ void BatchJob::finish(const std::shared_ptr<LiveRow>& row) {
       output_.put_answer(row->place(), answer_line(options_.answers, row->row(), answer)));
 }
 
-void BatchJob::reject(int64_t place, const InputRow& row, const RowError& error) {
+void BatchJob::reject(int64_t place, const InputRow& row, const RowError& error,
+                      int64_t attempts) {
   tally_.count_failure(error.code);
   if (options_.verbose) {
     notices_.add(
         cat("row ", row.id, " (line ", row.index + 1, "): ", error.code, ": ", error.message));
   }
-  admission_.leave(output_.put_error(place, row, error));
+  admission_.leave(output_.put_error(place, row, error, attempts));
   const Tally::Outcomes outcomes = tally_.outcomes();
   if (options_.error_limit.exceeded(outcomes.failed, outcomes.done)) {
-    stop_admitting(
-        cat(outcomes.failed, " failed rows, the last one with ", error.code, ": ", error.message));
+    stop(EndedBy::errors,
+         cat(outcomes.failed, " failed rows, the last one with ", error.code, ": ", error.message));
   }
 }
 
-void BatchJob::stop_admitting(const std::string& reason) {
+// Any thread. The first reason counts.
+void BatchJob::stop(EndedBy by, const std::string& reason) {
   {
     const std::lock_guard lock(mutex_);
-    if (stopped_by_.empty()) {
-      stopped_by_ = reason;
+    if (end_.by == EndedBy::input) {
+      end_.by = by;
+      end_.reason = reason;
     }
   }
   stop_ = true;
-  lines_.close();
+  rows_.close();
   admission_.close();
 }
 
@@ -207,27 +208,130 @@ void BatchJob::fail_with(std::exception_ptr failure) {
       failure_ = std::move(failure);
     }
   }
-  stop_admitting("an error");
+  stop(EndedBy::errors, "an error");
 }
 
-void BatchJob::watch_signals(const StopSignals& signals) {
-  if (signals.received() == 0 || since_signal_) {
+// Everything that is not an event, every kLookSeconds.
+void BatchJob::look_around(StopSignals& signals) {
+  const auto end_soon = [this](EndedBy by, std::string_view what) {
+    tell(cat(what, ": no more rows are taken; those that run get up to ", kDrainSeconds, " s",
+             by == EndedBy::signal ? ". Once more ends at once." : ""));
+    stop(by, std::string(what));
+  };
+  if (signals.received() != 0 && end_.signal == 0) {
+    end_.signal = signals.received();
+    end_soon(EndedBy::signal, name_of_signal(end_.signal));
+  }
+  if (options_.deadline && !stop_ && std::chrono::system_clock::now() >= *options_.deadline) {
+    end_soon(EndedBy::deadline, "the deadline");
+  }
+  if (signals.take_status_request()) {
+    tell(status_text(status()));
+  }
+  if (watchdog_.expired(clock_.seconds(), engine_.counts().steps, live_.size() > 0)) {
+    tell(cat("no step of the engine has ended for ", fixed(options_.watchdog, 1), " s\n",
+             status_text(status())));
+    stop(EndedBy::watchdog, cat("no progress for ", fixed(options_.watchdog, 1), " s"));
+    give_up_ = true;
+  }
+  time_out_rows();
+  drain();
+  tell_notices();
+  if (display_->due()) {
+    display_->show(counts());
+  }
+}
+
+void BatchJob::time_out_rows() {
+  if (options_.request_timeout <= 0) {
     return;
   }
-  const std::string name = signals.received() == SIGTERM ? "SIGTERM" : "SIGINT";
-  notices_.add(cat(name, ": no more rows are taken; those that run get up to ", kDrainSeconds,
-                   " s. Once more ends at once."));
-  stop_admitting(name);
-  since_signal_.emplace();
+  const double latest = clock_.seconds() - options_.request_timeout;
+  const auto late = live_.select([latest](const LiveRow& row) {
+    return row.started() && !row.error() && row.times().started < latest;
+  });
+  for (const LiveRowPointer& row : late) {
+    row->fail({"timeout",
+               cat("not finished ", fixed(options_.request_timeout, 1),
+                   " s after the engine began with it; ", row->output_tokens(),
+                   " tokens were generated; see --request-timeout"),
+               true});
+    cancel(*row);
+  }
 }
 
-ProgressCounts BatchJob::counts(int64_t rows_total) const {
-  const EngineStats engine = engine_.stats();
+// Once the run is stopped, rows that the engine has not begun with are left for another run, and
+// those that run get some time; none after too many errors.
+void BatchJob::drain() {
+  if (!stop_ || preparing_ > 0) {
+    return;
+  }
+  if (!since_stop_) {
+    since_stop_.emplace();
+  }
+  for (const LiveRowPointer& row : live_.select([](const LiveRow& r) { return !r.started(); })) {
+    cancel(*row);
+    live_.remove(*row);
+  }
+  const std::lock_guard lock(mutex_);
+  const bool patient = end_.by == EndedBy::signal || end_.by == EndedBy::deadline;
+  give_up_ = give_up_ || !patient || since_stop_->seconds() > kDrainSeconds;
+}
+
+// Rows that the deadline cut off say so; they run when the job goes on.
+void BatchJob::expire_rows() {
+  for (const LiveRowPointer& row : live_.select([](const LiveRow& r) { return r.started(); })) {
+    cancel(*row);
+    live_.remove(*row);
+    reject(row->place(), row->row(),
+           {"batch_expired",
+            cat("the deadline came ", fixed(clock_.seconds() - row->times().started, 1),
+                " s after the engine began with it; it runs when the job goes on"),
+            true},
+           row->attempts());
+  }
+}
+
+bool BatchJob::finished() const { return give_up_ || (preparing_ == 0 && live_.size() == 0); }
+
+void BatchJob::tell(const std::string& text) {
+  display_->note(text);
+  log_->write(text);
+}
+
+void BatchJob::tell_notices() {
+  for (const std::string& notice : notices_.take()) {
+    tell(notice);
+  }
+}
+
+RunStatus BatchJob::status() const {
+  const double now = clock_.seconds();
+  RunStatus status{.seconds = now,
+                   .step_seconds = watchdog_.standing_still(now),
+                   .counts = counts(),
+                   .engine = engine_.counts(),
+                   .read_ahead = static_cast<int64_t>(rows_.size()),
+                   .inside = admission_.inside(),
+                   .output_wait = output_.waited_seconds()};
+  for (const LiveRowPointer& row : live_.select([](const LiveRow& r) { return r.started(); })) {
+    if (status.oldest.size() < kOldestShown) {
+      status.oldest.push_back({.id = row->row().id,
+                               .line = row->row().index + 1,
+                               .seconds = now - row->times().started,
+                               .output_tokens = row->output_tokens()});
+    }
+  }
+  return status;
+}
+
+ProgressCounts BatchJob::counts() const {
+  const EngineCounts engine = engine_.counts();
   const TallyNumbers tally = tally_.numbers();
   const auto share = [](int64_t part, int64_t whole) {
     return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0.0;
   };
-  return {.rows_total = rows_total,
+  return {.rows_total = rows_total_,
           .rows_done = tally.done(),
           .failed = tally.failed,
           .running = engine.scheduler.running,
@@ -242,62 +346,37 @@ ProgressCounts BatchJob::counts(int64_t rows_total) const {
           .evictions = engine.scheduler.evictions};
 }
 
-// After stop_admitting for errors nothing is waited for; after a signal rows get some time.
-void BatchJob::drain() {
-  const std::lock_guard lock(mutex_);
-  if (stopped_by_.empty()) {
-    return;
-  }
-  give_up_ = !since_signal_ || since_signal_->seconds() > kDrainSeconds || running_.empty();
-}
-
-void BatchJob::tell_notices(ProgressDisplay& display, LogFile& log) {
-  for (const std::string& notice : notices_.take()) {
-    display.note(notice);
-    log.write(notice);
-  }
-}
-
-JobEnd BatchJob::run(const StopSignals& signals, ProgressDisplay& display, LogFile& log,
+JobEnd BatchJob::run(StopSignals& signals, ProgressDisplay& display, LogFile& log,
                      int64_t rows_total) {
   clock_.restart();
+  rows_total_ = rows_total;
+  display_ = &display;
+  log_ = &log;
   preparing_ = options_.preparers;
-  threads_.emplace_back([this] { read_lines(); });
+  threads_.emplace_back([this] { read_rows(); });
   for (int i = 0; i < options_.preparers; ++i) {
     threads_.emplace_back([this] { prepare_rows(); });
   }
-  while (!engine_.finished() && !give_up_) {
+  while (!finished()) {
     for (Event& event : engine_.next_events(kLookSeconds)) {
       handle(std::move(event));
     }
-    watch_signals(signals);
-    drain();
-    tell_notices(display, log);
-    if (display.due()) {
-      display.show(counts(rows_total));
-    }
+    look_around(signals);
   }
-  const double seconds = clock_.seconds();
-  stop_ = true;
-  lines_.close();
-  admission_.close();
-  for (std::thread& thread : threads_) {
-    thread.join();
+  close_doors();
+  if (end_.by == EndedBy::deadline) {
+    expire_rows();
   }
-  threads_.clear();
-  tell_notices(display, log);
-  display.show(counts(rows_total));
+  end_.seconds = clock_.seconds();
+  tell_notices();
+  display.show(counts());
   display.finish();
   if (failure_ != nullptr) {
     std::rethrow_exception(failure_);
   }
-  tally_.count_dropped(entered_ - tally_.outcomes().done);
-  const bool complete = stopped_by_.empty();
-  return {.rows_entered = entered_,
-          .complete = complete,
-          .stopped_by = stopped_by_,
-          .signal = since_signal_ ? signals.received() : 0,
-          .seconds = seconds};
+  end_.rows_taken = taken_;
+  tally_.count_dropped(taken_ - tally_.outcomes().done);
+  return end_;
 }
 
 }  // namespace spate

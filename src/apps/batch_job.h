@@ -1,31 +1,33 @@
-// The batch job itself: a reader thread splits the input into lines, some threads prepare rows, the
+// The batch job itself: a reader thread takes rows from the input, some threads prepare them, the
 // engine runs them, and the calling thread turns its events into lines of the output.
 //
-//   reader -> lines -> prepare -> Admission -> Engine -> events -> RowOutput
+//   RowSource -> rows -> prepare -> Admission -> Engine -> events -> RowOutput
 //
 // Rows pass the door in the order of the input and leave as they finish. What is in memory is
-// bounded by the admission window, in rows and in bytes, whatever the size of the input. Every row
-// that passed the door gets one outcome, or is counted as dropped when the job ends early.
+// bounded by the admission window, in rows and in bytes, whatever the size of the input. Every row that the job takes gets
+// one outcome, or is counted as dropped when the job ends early and runs when it goes on. Rows that have
+// their outcome from an earlier run do not pass the door.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
-#include <unordered_map>
 #include <vector>
 
 #include "apps/admission.h"
-#include "apps/live_row.h"
+#include "apps/live_rows.h"
 #include "apps/log_file.h"
 #include "apps/progress.h"
-#include "apps/reader.h"
 #include "apps/row_output.h"
+#include "apps/rows/source.h"
 #include "apps/signals.h"
+#include "apps/status.h"
+#include "apps/watchdog.h"
 #include "base/clock.h"
 #include "base/queue.h"
 #include "engine/engine.h"
@@ -41,25 +43,30 @@ struct ErrorLimit {
 };
 
 struct JobOptions {
-  std::string input = "-";
-  ParseOptions parse;
-  int64_t offset = 0;                         // rows passed over
-  int64_t limit = -1;                         // rows taken; -1: all
+  SourceOptions source;
   int64_t window = 1024;                      // rows inside at once
   int64_t window_bytes = int64_t{256} << 20;  // of their prompts, and what the engine keeps of each
   int preparers = 1;                          // threads
   ErrorLimit error_limit;
+  int64_t max_retries = 0;    // more tries of a row that failed and may succeed, within the run
+  double request_timeout = 0;  // seconds that the engine may spend on a row; 0: any
+  std::optional<std::chrono::system_clock::time_point> deadline;
+  double watchdog = 600;  // seconds without a step of the engine; 0: any
   bool row_stats = false;
   bool verbose = false;  // a note for every failed row
   AnswerFormat answers;
 };
 
+enum class EndedBy { input, signal, errors, deadline, watchdog };
+
 struct JobEnd {
-  int64_t rows_entered = 0;  // rows that were taken from the input
-  bool complete = true;
-  std::string stopped_by;  // when not complete
-  int signal = 0;          // that stopped it, or 0
+  int64_t rows_taken = 0;  // from the input, those of earlier runs included
+  EndedBy by = EndedBy::input;
+  std::string reason;  // for people; empty when the input ended
+  int signal = 0;      // that stopped it, or 0
   double seconds = 0;
+
+  bool complete() const { return by == EndedBy::input; }
 };
 
 class BatchJob {
@@ -68,34 +75,37 @@ class BatchJob {
            Notices& notices, JobOptions options);
   ~BatchJob();
 
-  // Runs to the end of the input, or until a signal or too many errors stop it. Throws what ended
-  // it otherwise: a failed engine, a full disk.
-  JobEnd run(const StopSignals& signals, ProgressDisplay& display, LogFile& log,
-             int64_t rows_total);
+  // Runs to the end of the input, or until something of EndedBy stops it. Throws what ended it
+  // otherwise: a failed engine, a full disk.
+  JobEnd run(StopSignals& signals, ProgressDisplay& display, LogFile& log, int64_t rows_total);
 
  private:
   struct Work {
-    int64_t place = 0;  // of the row among those taken, from 0
-    Line line;
-  };
-  // Which row and which of its prompts an engine request belongs to.
-  struct Running {
-    std::shared_ptr<LiveRow> row;
-    size_t prompt = 0;
+    int64_t turn = 0;  // among the rows that pass the door, from 0
+    SourceRow row;
   };
 
-  void read_lines();
+  void read_rows();
   void prepare_rows();
-  void enter(Work work, JsonParser& parser);
+  void enter(Work work);
   void handle(Event event);
-  void finish(const std::shared_ptr<LiveRow>& row);
-  void reject(int64_t place, const InputRow& row, const RowError& error);
-  void stop_admitting(const std::string& reason);
+  void finish(const LiveRowPointer& row);
+  void reject(int64_t place, const InputRow& row, const RowError& error, int64_t attempts);
+  void submit(const LiveRowPointer& row);
+  void cancel(const LiveRow& row);
+
+  void look_around(StopSignals& signals);
+  void stop(EndedBy by, const std::string& reason);
+  void close_doors();
   void fail_with(std::exception_ptr failure);
-  void watch_signals(const StopSignals& signals);
+  void time_out_rows();
   void drain();
-  void tell_notices(ProgressDisplay& display, LogFile& log);
-  ProgressCounts counts(int64_t rows_total) const;
+  void expire_rows();
+  bool finished() const;
+  void tell(const std::string& text);
+  void tell_notices();
+  RunStatus status() const;
+  ProgressCounts counts() const;
 
   Engine& engine_;
   const RowPreparer& preparer_;
@@ -104,22 +114,26 @@ class BatchJob {
   Notices& notices_;
   JobOptions options_;
 
-  LineReader reader_;
-  BoundedQueue<Work> lines_;
+  BoundedQueue<Work> rows_;
   Admission admission_;
+  LiveRows live_;
   std::atomic<bool> stop_{false};
-  std::atomic<int64_t> entered_{0};
+  std::atomic<int64_t> taken_{0};
   std::atomic<int> preparing_{0};  // threads that may still submit
   std::atomic<uint64_t> next_request_{1};
   Stopwatch clock_;
 
-  mutable std::mutex mutex_;  // guards the three below
-  std::unordered_map<uint64_t, Running> running_;
+  std::mutex mutex_;  // guards the one below
   std::exception_ptr failure_;
-  std::string stopped_by_;
 
-  std::optional<Stopwatch> since_signal_;
+  // Of the calling thread.
+  JobEnd end_;
+  std::optional<Stopwatch> since_stop_;
   bool give_up_ = false;  // no more waiting for rows that run
+  Watchdog watchdog_;
+  int64_t rows_total_ = -1;
+  ProgressDisplay* display_ = nullptr;
+  LogFile* log_ = nullptr;
   std::vector<std::thread> threads_;
 };
 

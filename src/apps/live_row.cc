@@ -18,15 +18,27 @@ int64_t memory_of(const PreparedRow& prepared) {
   return sample * std::max<int64_t>(prepared.params.n, 1);
 }
 
-LiveRow::LiveRow(PreparedRow prepared, int64_t place, const Tokenizer* tokenizer)
-    : prepared_(std::move(prepared)), place_(place), memory_(memory_of(prepared_)) {
+LiveRow::LiveRow(PreparedRow prepared, int64_t place, const Tokenizer* tokenizer, Tries tries)
+    : prepared_(std::move(prepared)),
+      place_(place),
+      memory_(memory_of(prepared_)),
+      tokenizer_(tokenizer),
+      tries_(tries) {
+  reset();
+}
+
+void LiveRow::reset() {
+  prompts_.clear();
+  open_samples_ = 0;
+  error_.reset();
+  started_ = has_token_ = false;
   const Params& params = prepared_.params;
   for (const std::vector<Token>& prompt : prepared_.prompts) {
     LivePrompt live;
     live.answer.prompt_tokens = static_cast<int64_t>(prompt.size());
     live.open = params.n;
     for (int64_t i = 0; i < params.n; ++i) {
-      live.samples.emplace_back(tokenizer, params);
+      live.samples.emplace_back(tokenizer_, params);
     }
     prompts_.push_back(std::move(live));
     open_samples_ += params.n;
@@ -34,19 +46,39 @@ LiveRow::LiveRow(PreparedRow prepared, int64_t place, const Tokenizer* tokenizer
 }
 
 std::vector<Request> LiveRow::take_requests(uint64_t first_id, double now) {
+  check(tried_ < tries_.most, "a row is tried more often than it may be");
+  if (tried_++ > 0) {
+    reset();
+  }
+  const bool last_try = tried_ == tries_.most;  // the prompts are not needed again
   first_id_ = first_id;
-  times_.submitted = now;
+  times_ = {.submitted = now};
   const uint64_t row_key = random_key(prepared_.row);
   std::vector<Request> requests;
   for (std::vector<Token>& prompt : prepared_.prompts) {
     const uint64_t number = requests.size();
     requests.push_back({.id = first_id + number,
                         .key = number == 0 ? row_key : mix_keys(row_key, number),
-                        .prompt = std::move(prompt),
+                        .prompt = last_try ? std::move(prompt) : prompt,
                         .params = prepared_.params});
   }
-  prepared_.prompts.clear();
   return requests;
+}
+
+void LiveRow::fail(RowError error) {
+  if (!error_) {
+    error_ = std::move(error);
+  }
+}
+
+int64_t LiveRow::output_tokens() const {
+  int64_t tokens = 0;
+  for (const LivePrompt& prompt : prompts_) {
+    for (const SampleStream& sample : prompt.samples) {
+      tokens += sample.tokens();
+    }
+  }
+  return tokens;
 }
 
 bool LiveRow::take(size_t prompt, Event event, double now) {
@@ -54,10 +86,6 @@ bool LiveRow::take(size_t prompt, Event event, double now) {
   SampleStream& sample = live.samples.at(static_cast<size_t>(event.sample));
   if (!event.prompt_logprobs.empty()) {
     live.answer.prompt_logprobs = std::move(event.prompt_logprobs);
-  }
-  if (!has_started_ && event.started) {
-    has_started_ = true;
-    times_.started = now;
   }
   if (!has_token_ && !event.tokens.empty()) {
     has_token_ = true;
@@ -98,8 +126,7 @@ RowAnswer LiveRow::take_answer(bool with_stats) {
     answer.prompts.push_back(std::move(live.answer));
   }
   if (with_stats) {
-    answer.stats = RowStats{.queue = times_.started - times_.submitted,
-                            .prefill = times_.first_token - times_.started,
+    answer.stats = RowStats{.first_token = times_.first_token - times_.submitted,
                             .decode = times_.finished - times_.first_token};
   }
   return answer;

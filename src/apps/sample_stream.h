@@ -51,6 +51,7 @@ class SampleStream {
 
   bool stopped() const { return stop_.stopped(); }  // by a stop string
   bool wants_more() const { return !finished_ && !stop_.stopped(); }
+  int64_t tokens() const { return static_cast<int64_t>(answer_.tokens.size()); }
   SampleAnswer take() { return std::move(answer_); }
 
  private:

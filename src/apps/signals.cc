@@ -9,6 +9,7 @@ namespace {
 
 // A handler can reach nothing but a global.
 volatile std::sig_atomic_t received_signal = 0;
+volatile std::sig_atomic_t status_requested = 0;
 
 void on_signal(int signal) {
   if (received_signal != 0) {
@@ -17,11 +18,15 @@ void on_signal(int signal) {
   received_signal = signal;
 }
 
-void handle(int signal, void (*handler)(int)) {
+void on_status_request(int) { status_requested = 1; }
+
+// Without SA_RESTART waits in read() end early.
+void handle(int signal, void (*handler)(int), int flags = 0) {
   struct sigaction action {};
   action.sa_handler = handler;
+  action.sa_flags = flags;
   ::sigemptyset(&action.sa_mask);
-  ::sigaction(signal, &action, nullptr);  // no SA_RESTART: waits in read() end early
+  ::sigaction(signal, &action, nullptr);
 }
 
 }  // namespace
@@ -30,15 +35,25 @@ StopSignals::StopSignals() {
   received_signal = 0;
   handle(SIGINT, on_signal);
   handle(SIGTERM, on_signal);
+  handle(SIGUSR1, on_status_request, SA_RESTART);
 }
 
 StopSignals::~StopSignals() {
   handle(SIGINT, SIG_DFL);
   handle(SIGTERM, SIG_DFL);
+  handle(SIGUSR1, SIG_IGN);  // late ones must not end the process
 }
 
 int StopSignals::received() const { return received_signal; }
 
 void StopSignals::forget() { received_signal = 0; }
+
+bool StopSignals::take_status_request() {
+  const bool requested = status_requested != 0;
+  status_requested = 0;
+  return requested;
+}
+
+std::string_view name_of_signal(int signal) { return signal == SIGTERM ? "SIGTERM" : "SIGINT"; }
 
 }  // namespace spate

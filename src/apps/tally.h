@@ -24,6 +24,7 @@ struct RowTimes {
 struct TallyNumbers {
   int64_t ok = 0, failed = 0, skipped = 0, dropped = 0;  // rows; dropped: not finished at the end
   int64_t truncated = 0;                                 // prompts that were cut to fit
+  int64_t retries = 0;                                   // more tries of rows that had failed
   std::map<std::string, int64_t> errors;                 // by code
   std::map<std::string, int64_t> finishes;               // samples by finish reason
   int64_t prompt_tokens = 0, cached_tokens = 0, output_tokens = 0;  // of answered rows
@@ -65,6 +66,7 @@ class Tally {
     ++numbers_.failed;
     ++numbers_.errors[code];
   }
+  void count_retry() { add(&TallyNumbers::retries, 1); }
   void count_skipped() { add(&TallyNumbers::skipped, 1); }
   void count_dropped(int64_t rows) { add(&TallyNumbers::dropped, rows); }
   void count_truncated(int64_t prompts) { add(&TallyNumbers::truncated, prompts); }

@@ -32,7 +32,7 @@ SchedulerOptions scheduler_options(const MemoryPlan& plan, const EngineOptions& 
           .share_prefixes = options.share_prefixes};
 }
 
-constexpr double kSliceSeconds = 0.1;
+constexpr size_t kMostSlices = 1 << 16;  // then every two become one
 
 // What a step does, counted before its commit: a committed batch may point to rows that are gone.
 struct StepCount {
@@ -51,12 +51,20 @@ StepCount count_step(const Batch& batch) {
   return count;
 }
 
+void add(StepSlice& into, const StepSlice& slice) {
+  into.seconds += slice.seconds;
+  into.steps += slice.steps;
+  into.rows += slice.rows;
+  into.prompt_tokens += slice.prompt_tokens;
+  into.output_tokens += slice.output_tokens;
+}
+
 void add_step(StepSlice& into, const StepCount& step, double seconds) {
-  into.seconds += seconds;
-  into.steps += 1;
-  into.rows += step.rows;
-  into.prompt_tokens += step.prompt_tokens;
-  into.output_tokens += step.output_tokens;
+  add(into, {.seconds = seconds,
+             .steps = 1,
+             .rows = step.rows,
+             .prompt_tokens = step.prompt_tokens,
+             .output_tokens = step.output_tokens});
 }
 
 std::unique_ptr<Model> load_model(const ModelFiles& files, Backend& backend,
@@ -82,7 +90,6 @@ struct Engine::Impl {
         runner(*backend, *model, kv, files.checkpoint->config(), plan, files.end_tokens),
         scheduler(scheduler_options(plan, options), files.end_tokens) {
     backend->set_profiling(options.profile);
-    numbers.slice_seconds = kSliceSeconds;
     numbers.steps_by_rows.resize(static_cast<size_t>(plan.max_rows) + 1);
     load_seconds = load_watch.seconds();
     thread = std::thread([this] { serve(); });
@@ -184,11 +191,24 @@ struct Engine::Impl {
     kv_seconds += static_cast<double>(kv_used) * seconds;
     numbers.kv_mean = kv_seconds / numbers.busy_seconds;
     numbers.profile = backend->profile();
-    const auto slice = static_cast<size_t>(since_first_step.seconds() / kSliceSeconds);
-    if (numbers.slices.size() <= slice) numbers.slices.resize(slice + 1);
-    add_step(numbers.slices[slice], step, seconds);
+    add_step(slice_of(since_first_step.seconds()), step, seconds);
     if (step.decode_rows == 0) add_step(numbers.prefill, step, seconds);
     if (step.decode_rows == step.rows) add_step(numbers.decode, step, seconds);
+  }
+
+  StepSlice& slice_of(double since_start) {
+    std::vector<StepSlice>& slices = numbers.slices;
+    while (since_start / numbers.slice_seconds >= static_cast<double>(kMostSlices)) {
+      for (size_t i = 0; i < slices.size(); ++i) {
+        const StepSlice slice = std::exchange(slices[i], {});
+        add(slices[i / 2], slice);
+      }
+      slices.resize((slices.size() + 1) / 2);
+      numbers.slice_seconds *= 2;
+    }
+    const auto slice = static_cast<size_t>(since_start / numbers.slice_seconds);
+    if (slices.size() <= slice) slices.resize(slice + 1);
+    return slices[slice];
   }
 
   void post(Message message) {
@@ -248,6 +268,11 @@ bool Engine::finished() const {
 }
 
 EngineStats Engine::stats() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->numbers;
+}
+
+EngineCounts Engine::counts() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->numbers;
 }

@@ -2,7 +2,7 @@
 // of the caller runs on it. With engine/options.h and sched/request.h this is the public interface;
 // no tensor type appears in it.
 //
-// Thread safety: submit, cancel, close, stats and next_event may be called by any thread.
+// Thread safety: all but the constructor and the destructor may be called by any thread.
 #pragma once
 
 #include <cstdint>
@@ -28,20 +28,24 @@ struct StepSlice {
   int64_t output_tokens = 0;  // drawn
 };
 
-struct EngineStats {
+// What has been done so far, cheap to ask for.
+struct EngineCounts {
   SchedulerStats scheduler;
   double busy_seconds = 0;  // in steps
   double idle_seconds = 0;  // waiting for requests while none was there
   int64_t steps = 0;
-  int64_t prompt_tokens = 0;           // computed
-  int64_t output_tokens = 0;           // drawn
-  int64_t rows = 0;                    // sum over steps
+  int64_t prompt_tokens = 0;  // computed
+  int64_t output_tokens = 0;  // drawn
+  int64_t rows = 0;           // sum over steps
+};
+
+struct EngineStats : EngineCounts {
   StepSlice prefill;                   // the steps that computed prompts alone
   StepSlice decode;                    // the steps that went on with outputs alone
   int64_t kv_peak = 0;                 // slots
   double kv_mean = 0;                  // slots, weighted by time
   std::vector<int64_t> steps_by_rows;  // [rows] -> steps that ran so many rows
-  double slice_seconds = 0.1;          // time a slice of `slices` covers
+  double slice_seconds = 0.1;          // time a slice of `slices` covers; doubles in long runs
   std::vector<StepSlice> slices;       // since the first step
   std::vector<OpProfile> profile;      // when profiling
 };
@@ -64,6 +68,7 @@ class Engine {
   bool finished() const;  // closed, and every event has been taken
 
   EngineStats stats() const;
+  EngineCounts counts() const;
   const MemoryPlan& plan() const;
   std::string device() const;  // "CPU, 2 threads, avx2"
   double load_seconds() const;

@@ -132,6 +132,7 @@ void set_id(const Json& object, const ParseOptions& options, InputRow& row) {
   }
   if (id) {
     row.id = *std::move(id);
+    row.named = true;
   }
 }
 

@@ -1,0 +1,68 @@
+#include "apps/rows/source.h"
+
+#include <algorithm>
+
+namespace spate {
+namespace {
+
+uint64_t hash_of(const std::string& id) {
+  Hasher128 hasher;
+  hasher.add(std::string_view(id));
+  return hasher.finish().low;
+}
+
+}  // namespace
+
+int64_t SourceOptions::taken_of(int64_t rows) const {
+  const int64_t end = limit < 0 ? rows : std::min(rows, offset + limit);
+  // Numbers below n that the shard takes.
+  const auto below = [this](int64_t n) { return (n + shard.count - shard.index) / shard.count; };
+  return end <= offset ? 0 : below(end) - below(offset);
+}
+
+RowSource::RowSource(SourceOptions options)
+    : options_(std::move(options)), reader_(options_.input) {}
+
+std::optional<SourceRow> RowSource::next(const std::atomic<bool>& stop) {
+  while (options_.limit < 0 || number_ < options_.offset + options_.limit) {
+    std::optional<Line> line = reader_.next(stop);
+    if (!line) {
+      return std::nullopt;
+    }
+    const int64_t number = number_++;
+    SourceRow parsed = parse(*line);
+    if (number >= options_.offset && options_.shard.takes(number)) {
+      parsed.place = place_++;
+      return parsed;
+    }
+  }
+  return std::nullopt;
+}
+
+// Rows of other shards are parsed too: their ids are taken.
+SourceRow RowSource::parse(const Line& line) {
+  SourceRow parsed;
+  parsed.bytes = static_cast<int64_t>(line.text.size());
+  InputRow& row = parsed.row;
+  row.index = line.index;
+  try {
+    parse_row(line.text, options_.parse, parser_, row);
+  } catch (const RowRejected& rejected) {
+    parsed.error = rejected.error();
+  } catch (const std::exception& failed) {  // too large for memory, say: one row's fault
+    parsed.error = RowError{"engine_error", failed.what(), true};
+  }
+  // Other rows are named after their line: no two are alike.
+  if (row.named && !ids_.insert(hash_of(row.id))) {
+    mark_repeated(row);
+    if (!options_.repeated_ids && !parsed.error) {
+      parsed.error = RowError{"duplicate_id",
+                              cat("an earlier line has the id ", Json(row.id).dump(),
+                                  "; give each row its own, or see --allow-duplicate-ids"),
+                              false};
+    }
+  }
+  return parsed;
+}
+
+}  // namespace spate
