@@ -44,7 +44,7 @@ void add_stats(Json& line, const RowAnswer& answer) {
     line.set("stats", JsonObject{{"queue_s", micro(answer.stats->queue)},
                                  {"prefill_s", micro(answer.stats->prefill)},
                                  {"decode_s", micro(answer.stats->decode)},
-                                 {"attempts", 1}});
+                                 {"attempts", answer.stats->attempts}});
   }
 }
 

@@ -41,11 +41,12 @@ struct PromptAnswer {
   std::vector<SampleAnswer> samples;
 };
 
-// With --row-stats. Seconds.
+// With --row-stats. Times in seconds.
 struct RowStats {
   double queue = 0;    // from the engine's door to the first step
   double prefill = 0;  // from there to the first token
   double decode = 0;   // from there to the last one
+  int64_t attempts = 1;
 };
 
 struct RowAnswer {

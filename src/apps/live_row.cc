@@ -87,6 +87,10 @@ bool LiveRow::take(size_t prompt, Event event, double now) {
   if (!event.prompt_logprobs.empty()) {
     live.answer.prompt_logprobs = std::move(event.prompt_logprobs);
   }
+  if (!started_ && event.started) {
+    started_ = true;
+    times_.started = now;
+  }
   if (!has_token_ && !event.tokens.empty()) {
     has_token_ = true;
     times_.first_token = now;
@@ -126,8 +130,10 @@ RowAnswer LiveRow::take_answer(bool with_stats) {
     answer.prompts.push_back(std::move(live.answer));
   }
   if (with_stats) {
-    answer.stats = RowStats{.first_token = times_.first_token - times_.submitted,
-                            .decode = times_.finished - times_.first_token};
+    answer.stats = RowStats{.queue = times_.started - times_.submitted,
+                            .prefill = times_.first_token - times_.started,
+                            .decode = times_.finished - times_.first_token,
+                            .attempts = attempts()};
   }
   return answer;
 }

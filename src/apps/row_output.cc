@@ -53,8 +53,9 @@ int64_t RowOutput::put_answer(int64_t place, const std::string& line) {
   return pass_on(place, line);
 }
 
-int64_t RowOutput::put_error(int64_t place, const InputRow& row, const RowError& error) {
-  const std::string line = error_line(row, error, 1, errors_inline());
+int64_t RowOutput::put_error(int64_t place, const InputRow& row, const RowError& error,
+                             int64_t attempts) {
+  const std::string line = error_line(row, error, attempts, errors_inline());
   if (errors_inline()) {
     return pass_on(place, line);
   }

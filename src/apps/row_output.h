@@ -32,7 +32,7 @@ class RowOutput {
   // Each takes the outcome of the row at `place` and returns how many rows have now been passed on
   // to the writer: with `ordered` none or several.
   int64_t put_answer(int64_t place, const std::string& line);
-  int64_t put_error(int64_t place, const InputRow& row, const RowError& error);
+  int64_t put_error(int64_t place, const InputRow& row, const RowError& error, int64_t attempts);
   int64_t put_nothing(int64_t place);
 
   void close();  // returns when all is on disk

@@ -1,6 +1,9 @@
 // `spate run`: the batch job.
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 
@@ -33,6 +36,49 @@ struct RunFlags {
   bool quiet = false, dry_run = false, fail_fast = false;
 };
 
+// "K/N"
+SetFlag set_shard(Shard& shard) {
+  return [&shard](const std::string& value) {
+    const size_t slash = std::min(value.find('/'), value.size());
+    if (slash == value.size()) {
+      usage_error(cat("expected K/N, as 1/4 for the first of four parts, found '", value, "'"));
+    }
+    into(shard.count, 1)(value.substr(slash + 1));
+    into(shard.index, 1, shard.count)(value.substr(0, slash));
+  };
+}
+
+// Seconds from now, or a time of the day: the next such moment.
+SetFlag set_deadline(std::optional<std::chrono::system_clock::time_point>& deadline) {
+  return [&deadline](const std::string& value) {
+    const size_t colon = value.find(':');
+    const auto now = std::chrono::system_clock::now();
+    if (colon == std::string::npos) {
+      double seconds = 0;
+      into(seconds, 0, 1e9)(value);
+      deadline = now + std::chrono::milliseconds(std::llround(seconds * 1000));
+      return;
+    }
+    int64_t hour = 0, minute = 0;
+    into(hour, 0, 23)(value.substr(0, colon));
+    into(minute, 0, 59)(value.substr(colon + 1));
+    const std::time_t today = std::chrono::system_clock::to_time_t(now);
+    std::tm parts{};
+    ::localtime_r(&today, &parts);
+    parts.tm_hour = static_cast<int>(hour);
+    parts.tm_min = static_cast<int>(minute);
+    parts.tm_sec = 0;
+    parts.tm_isdst = -1;
+    std::time_t moment = std::mktime(&parts);
+    if (moment <= today) {
+      ++parts.tm_mday;
+      parts.tm_isdst = -1;
+      moment = std::mktime(&parts);
+    }
+    deadline = std::chrono::system_clock::from_time_t(moment);
+  };
+}
+
 SetFlag set_error_limit(ErrorLimit& limit) {
   return [&limit](const std::string& value) {
     if (value.ends_with('%')) {
@@ -49,6 +95,7 @@ SetFlag set_error_limit(ErrorLimit& limit) {
 
 CommandLine command_line(RunFlags& flags) {
   JobOptions& job = flags.job;
+  SourceOptions& source = job.source;
   return {
       "spate run",
       "MODEL -i FILE|- -o FILE|- [flags]",
@@ -58,23 +105,27 @@ CommandLine command_line(RunFlags& flags) {
       {
           {"input and output",
            {model_flag(flags.engine),
-            {"-i,--input", "FILE|-", "rows to answer; -: stdin", "", into(job.input), true},
+            {"-i,--input", "FILE|-", "rows to answer; -: stdin", "", into(source.input), true},
             {"-o,--output", "FILE|-", "answers, as they finish; -: stdout", "",
              into(flags.output.output), true},
             {"--errors", "FILE|inline", "rows that failed; inline: among the answers",
              "OUT.errors.jsonl", into(flags.output.errors)},
             {"--format", "NAME", "auto, openai, prompt, messages, text, ids", "auto",
-             choose(job.parse.format, row_formats())},
+             choose(source.parse.format, row_formats())},
             {"--prompt-field", "NAME", "field that holds the prompt", "prompt",
-             into(job.parse.prompt_field)},
+             into(source.parse.prompt_field)},
             {"--id-field", "NAME", "field that holds the id", "custom_id, else id, else row-<line>",
-             into(job.parse.id_field)},
+             into(source.parse.id_field)},
             {"--output-format", "NAME", "openai, flat, ids; auto: as the row came", "auto",
              choose(job.answers.format, output_formats())},
             {"--ordered", "", "answers in the order of the input", "",
              set_true(flags.output.ordered)},
-            {"--limit", "N", "take at most N rows", "all", into(job.limit, 0)},
-            {"--offset", "N", "pass over the first N rows", "0", into(job.offset, 0)},
+            {"--limit", "N", "take at most N rows", "all", into(source.limit, 0)},
+            {"--offset", "N", "pass over the first N rows", "0", into(source.offset, 0)},
+            {"--shard", "K/N", "take only part K of N, every N-th row", "1/1",
+             set_shard(source.shard)},
+            {"--allow-duplicate-ids", "", "answer rows whose id an earlier row has", "",
+             set_true(source.repeated_ids)},
             {"--overwrite", "", "replace an output that is there", "",
              set_true(flags.output.overwrite)},
             {"--on-too-long", "NAME", "error, truncate-left, truncate-right, skip", "error",
@@ -83,6 +134,15 @@ CommandLine command_line(RunFlags& flags) {
              set_error_limit(job.error_limit)},
             {"--fail-fast", "", "end the run at the first failed row", "",
              set_true(flags.fail_fast)},
+            {"--max-retries", "N", "more tries of a row after an error that may pass", "0",
+             into(job.max_retries, 0, 1000)},
+            {"--request-timeout", "SECONDS", "that the engine may spend on a row", "no limit",
+             into(job.request_timeout, 0.001, 1e9)},
+            {"--deadline", "HH:MM|SECONDS",
+             "then end as after a signal: a time of the day, or seconds from now", "none",
+             set_deadline(job.deadline)},
+            {"--watchdog", "SECONDS", "end when the engine stands still for so long; 0: never",
+             "600", into(job.watchdog, 0, 1e9)},
             {"--row-stats", "", "add times and attempts to each answer", "",
              set_true(job.row_stats)},
             {"--window", "N", "rows in memory at once; their prompts take 256 MiB at most",
@@ -135,7 +195,7 @@ JsonObject template_arguments(const std::string& text) {
 }
 
 void check_flags(RunFlags& flags, const ModelFiles& files) {
-  const std::string& input = flags.job.input;
+  const std::string& input = flags.job.source.input;
   if (input != "-" && !file_exists(input)) {
     usage_error(cat("--input ", input, ": no such file"));
   }
@@ -161,7 +221,7 @@ void check_flags(RunFlags& flags, const ModelFiles& files) {
 // The format that `auto` stands for: JSON rows are told apart line by line, but a text file cannot
 // be told from broken JSON once its rows are read.
 void choose_format(RunFlags& flags, const std::optional<InputSize>& size) {
-  RowFormat& format = flags.job.parse.format;
+  RowFormat& format = flags.job.source.parse.format;
   if (format == RowFormat::automatic && size && size->rows > 0 && !size->looks_like_json) {
     format = RowFormat::text;
   }
@@ -171,15 +231,13 @@ void choose_format(RunFlags& flags, const std::optional<InputSize>& size) {
 // left to the run.
 int64_t longest_row(const RunFlags& flags, const RowPreparer& preparer, int64_t model_length) {
   const std::atomic<bool> never{false};
-  LineReader reader(flags.job.input);
-  JsonParser parser;
+  RowSource source(flags.job.source);
   int64_t longest = 1;
-  while (std::optional<Line> line = reader.next(never)) {
+  while (std::optional<SourceRow> row = source.next(never)) {
     try {
-      InputRow row;
-      row.index = line->index;
-      parse_row(line->text, flags.job.parse, parser, row);
-      longest = std::max(longest, preparer.longest_sequence(std::move(row)));
+      if (!row->error) {
+        longest = std::max(longest, preparer.longest_sequence(std::move(row->row)));
+      }
     } catch (const std::exception&) {
     }
   }
@@ -193,9 +251,9 @@ PlanLines rows_plan(const RunFlags& flags, const ModelFiles& files, int64_t rows
   };
   PlanLines lines;
   lines.emplace_back("input",
-                     cat(name(flags.job.input, "stdin"), "  ",
+                     cat(name(flags.job.source.input, "stdin"), "  ",
                          rows < 0 ? std::string("rows not known") : with_commas(rows) + " rows",
-                         "  format ", word_of(flags.job.parse.format, row_formats())));
+                         "  format ", word_of(flags.job.source.parse.format, row_formats())));
   lines.emplace_back("output",
                      cat(name(flags.output.output, "stdout"), "  format ",
                          word_of(flags.job.answers.format, output_formats()),
@@ -225,11 +283,12 @@ void write_report(const RunFlags& flags, const RunFacts& facts, std::optional<Li
 }
 
 int exit_code(const JobEnd& end, const TallyNumbers& tally) {
-  if (end.signal != 0) {
-    return exit_code_of_signal(end.signal);
-  }
-  if (!end.complete) {
-    return static_cast<int>(ExitCode::input_invalid);
+  switch (end.by) {
+    case EndedBy::signal: return exit_code_of_signal(end.signal);
+    case EndedBy::errors: return static_cast<int>(ExitCode::input_invalid);
+    case EndedBy::deadline: return static_cast<int>(ExitCode::deadline);
+    case EndedBy::watchdog: return static_cast<int>(ExitCode::watchdog);
+    case EndedBy::input: break;
   }
   return static_cast<int>(tally.failed > 0 ? ExitCode::rows_failed : ExitCode::ok);
 }
@@ -246,7 +305,7 @@ int64_t window_of(const RunFlags& flags, const MemoryPlan& plan) {
 // Everything between the parsed flags and the exit code.
 int run_job(RunFlags& flags) {
   LogFile log(flags.log);
-  const StopSignals signals;
+  StopSignals signals;
   const Stopwatch load_watch;
   std::optional<LineFile> report_file;  // opened now: it must not fail after hours of work
   if (flags.report != "text" && flags.report != "json" && !flags.dry_run) {
@@ -254,12 +313,9 @@ int run_job(RunFlags& flags) {
   }
   const ModelFiles files = open_model(flags.engine);
   check_flags(flags, files);
-  const std::optional<InputSize> size = measure_file(flags.job.input);
+  const std::optional<InputSize> size = measure_file(flags.job.source.input);
   choose_format(flags, size);
-  int64_t rows = size ? std::max<int64_t>(size->rows - flags.job.offset, 0) : -1;
-  if (flags.job.limit >= 0 && rows >= 0) {
-    rows = std::min(rows, flags.job.limit);
-  }
+  const int64_t rows = size ? flags.job.source.taken_of(size->rows) : -1;
 
   const Config& config = files.checkpoint->config();
   const SamplingDefaults sampling =
@@ -306,7 +362,7 @@ int run_job(RunFlags& flags) {
   }
   RunFacts facts{.model = model_name(flags.engine.model),
                  .device = engine.device(),
-                 .input = flags.job.input,
+                 .input = flags.job.source.input,
                  .output = flags.output.output,
                  .plan = engine.plan()};
   facts.times.load = load_watch.seconds();
@@ -324,15 +380,20 @@ int run_job(RunFlags& flags) {
 
   facts.times.run = end.seconds;
   facts.times.flush = flush_watch.seconds();
-  facts.rows_read = end.rows_entered;
-  facts.complete = end.complete;
-  facts.stopped_by = end.stopped_by;
+  facts.rows_read = end.rows_taken;
+  facts.complete = end.complete();
+  facts.stopped_by = end.reason;
   facts.tally = tally.numbers();
   facts.engine = engine.stats();
   facts.times.input_wait = facts.engine.idle_seconds;
   facts.times.output_wait = output->waited_seconds();
   write_report(flags, facts, report_file, log);
-  return exit_code(end, facts.tally);
+  const int code = exit_code(end, facts.tally);
+  if (end.by == EndedBy::watchdog) {
+    std::fflush(nullptr);
+    std::_Exit(code);  // the engine's thread cannot be waited for
+  }
+  return code;
 }
 
 }  // namespace
