@@ -9,7 +9,6 @@
 namespace spate {
 namespace {
 
-constexpr double kDrainSeconds = 10;      // what rows that run get when the run is stopped
 constexpr double kLookSeconds = 0.1;      // how often signals, clocks and the display are looked at
 constexpr size_t kRowsAhead = 1024;       // read and not yet prepared
 constexpr size_t kBytesAhead = 16 << 20;  // of their lines
@@ -172,8 +171,7 @@ void BatchJob::finish(const LiveRowPointer& row) {
       output_.put_answer(row->place(), answer_line(options_.answers, row->row(), answer)));
 }
 
-void BatchJob::reject(int64_t place, const InputRow& row, const RowError& error,
-                      int64_t attempts) {
+void BatchJob::reject(int64_t place, const InputRow& row, const RowError& error, int64_t attempts) {
   tally_.count_failure(error.code);
   if (options_.verbose) {
     notices_.add(
@@ -214,7 +212,7 @@ void BatchJob::fail_with(std::exception_ptr failure) {
 // Everything that is not an event, every kLookSeconds.
 void BatchJob::look_around(StopSignals& signals) {
   const auto end_soon = [this](EndedBy by, std::string_view what) {
-    tell(cat(what, ": no more rows are taken; those that run get up to ", kDrainSeconds, " s",
+    tell(cat(what, ": no more rows are taken; those that run get up to ", options_.grace, " s",
              by == EndedBy::signal ? ". Once more ends at once." : ""));
     stop(by, std::string(what));
   };
@@ -275,7 +273,7 @@ void BatchJob::drain() {
   }
   const std::lock_guard lock(mutex_);
   const bool patient = end_.by == EndedBy::signal || end_.by == EndedBy::deadline;
-  give_up_ = give_up_ || !patient || since_stop_->seconds() > kDrainSeconds;
+  give_up_ = give_up_ || !patient || since_stop_->seconds() > options_.grace;
 }
 
 // Rows that the deadline cut off say so; they run when the job goes on.

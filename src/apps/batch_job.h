@@ -4,9 +4,9 @@
 //   RowSource -> rows -> prepare -> Admission -> Engine -> events -> RowOutput
 //
 // Rows pass the door in the order of the input and leave as they finish. What is in memory is
-// bounded by the admission window, in rows and in bytes, whatever the size of the input. Every row that the job takes gets
-// one outcome, or is counted as dropped when the job ends early and runs when it goes on. Rows that have
-// their outcome from an earlier run do not pass the door.
+// bounded by the admission window, in rows and in bytes, whatever the size of the input. Every row
+// that the job takes gets one outcome, or is counted as dropped when the job ends early and runs
+// when it goes on. Rows that have their outcome from an earlier run do not pass the door.
 #pragma once
 
 #include <atomic>
@@ -48,9 +48,10 @@ struct JobOptions {
   int64_t window_bytes = int64_t{256} << 20;  // of their prompts, and what the engine keeps of each
   int preparers = 1;                          // threads
   ErrorLimit error_limit;
-  int64_t max_retries = 0;    // more tries of a row that failed and may succeed, within the run
+  int64_t max_retries = 0;     // more tries of a row that failed and may succeed, within the run
   double request_timeout = 0;  // seconds that the engine may spend on a row; 0: any
   std::optional<std::chrono::system_clock::time_point> deadline;
+  double grace = 10;  // seconds that running rows get when a signal or the deadline stops the run
   double watchdog = 600;  // seconds without a step of the engine; 0: any
   bool row_stats = false;
   bool verbose = false;  // a note for every failed row

@@ -141,6 +141,8 @@ CommandLine command_line(RunFlags& flags) {
             {"--deadline", "HH:MM|SECONDS",
              "then end as after a signal: a time of the day, or seconds from now", "none",
              set_deadline(job.deadline)},
+            {"--grace", "SECONDS", "that running rows get after a signal or at the deadline", "10",
+             into(job.grace, 0, 86400)},
             {"--watchdog", "SECONDS", "end when the engine stands still for so long; 0: never",
              "600", into(job.watchdog, 0, 1e9)},
             {"--row-stats", "", "add times and attempts to each answer", "",
@@ -326,7 +328,8 @@ int run_job(RunFlags& flags) {
                         .too_long = flags.too_long,
                         .system = flags.system,
                         .template_arguments = template_arguments(flags.template_arguments),
-                        .vocabulary = config.vocabulary},
+                        .vocabulary = config.vocabulary,
+                        .model = model_name(flags.engine.model)},
                        notices);
   if (flags.engine.longest_row) {
     flags.engine.options.max_model_len = longest_row(flags, preparer, config.max_positions);

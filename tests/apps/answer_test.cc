@@ -124,6 +124,24 @@ TEST(Answer, EngineErrorsBecomeRowErrors) {
   EXPECT_TRUE(row.error()->retryable);
 }
 
+TEST(Answer, AFailedRowMayBeTriedAgain) {
+  LiveRow row(prepared(), 0, &kWords, {.before = 2, .most = 2});
+  const std::vector<Request> first = row.take_requests(1, 0);
+  row.take(0, event_of(1, 0, {0}), 1);
+  row.fail({"timeout", "too slow", true});
+  row.take(0, event_of(1, 0, {}, FinishReason::cancelled), 1);
+  ASSERT_TRUE(row.finished() && row.can_retry());
+  const std::vector<Request> second = row.take_requests(9, 2);
+  EXPECT_EQ(second[0].prompt, first[0].prompt);
+  EXPECT_EQ(second[0].key, first[0].key);  // the same random numbers
+  EXPECT_FALSE(row.finished() || row.error());
+  row.take(0, event_of(9, 0, {1}, FinishReason::length), 3);
+  ASSERT_TRUE(row.finished());
+  EXPECT_FALSE(row.can_retry());
+  EXPECT_EQ(row.attempts(), 4);
+  EXPECT_EQ(row.take_answer(false).prompts[0].samples[0].tokens, (std::vector<Token>{1}));
+}
+
 TEST(Answer, KeysOfRequestsComeFromTheRowsId) {
   const auto key_of = [](const std::string& id, size_t prompt) {
     PreparedRow row = prepared();

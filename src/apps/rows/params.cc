@@ -5,13 +5,16 @@
 namespace spate {
 namespace {
 
+constexpr size_t kLongest = 60;
+
 // Names are the user's own and may have any length.
+std::string shortened(const std::string& name) { return name.substr(0, kLongest); }
+
 std::string unknown_field(const std::string& name) {
-  constexpr size_t kLongest = 60;
   std::vector<std::string> known;
   for (const Field& field : sampling_fields()) known.emplace_back(field.name);
   const std::string near = name.size() > kLongest ? "" : nearest_word(name, known);
-  return cat("rows have the field ", Json(name.substr(0, kLongest)).dump(),
+  return cat("rows have the field ", Json(shortened(name)).dump(),
              ", which is not known and has no effect",
              near.empty() ? "" : "; did you mean " + near + "?");
 }
@@ -22,6 +25,12 @@ Params RowPreparer::resolve_params(const InputRow& row) const {
   Params params = options_.defaults;
   FieldsRead read = read_fields(row.fields, params, options_.vocabulary);
   for (const std::string& name : read.unknown) notices_.add(unknown_field(name));
+  if (const Json* model = row.fields.find("model"); !options_.model.empty() && model != nullptr &&
+                                                    model->is_string() &&
+                                                    model->as_string() != options_.model) {
+    notices_.add(cat("rows ask for the model ", Json(shortened(model->as_string())).dump(), "; ",
+                     options_.model, " answers them"));
+  }
   if (read.error) throw RowRejected(read.error->code, read.error->text);
   return params;
 }

@@ -31,6 +31,7 @@ struct PrepareOptions {
   std::string system;             // put before chats that have no system message; may be empty
   JsonObject template_arguments;  // a row's own replace them one by one
   int64_t vocabulary = 0;         // token ids of rows must be below
+  std::string model;              // its name, for rows that ask for another one
 };
 
 struct PreparedRow {
