@@ -343,6 +343,9 @@ int run_job(RunFlags& flags) {
     device = backend->describe();
   }
   preparer.set_max_length(plan.max_length);
+  flags.job.window = window_of(flags, plan);
+  // The next rows are inside before those that are in order together have all begun.
+  flags.engine.options.order_horizon = std::max<int64_t>(flags.job.window / 2, 1);
   std::optional<RowOutput> output;
   if (!flags.dry_run) {
     output.emplace(flags.output);
@@ -370,7 +373,6 @@ int run_job(RunFlags& flags) {
                  .plan = engine.plan()};
   facts.times.load = load_watch.seconds();
 
-  flags.job.window = window_of(flags, plan);
   flags.job.preparers = std::clamp(available_cpus() / 4, 1, 8);
   flags.job.answers.model = facts.model;
   flags.job.answers.tokenizer = files.tokenizer.get();

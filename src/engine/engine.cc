@@ -29,6 +29,7 @@ SchedulerOptions scheduler_options(const MemoryPlan& plan, const EngineOptions& 
           .max_length = plan.max_length,
           .batching = options.batching,
           .order = options.order,
+          .order_horizon = options.order_horizon,
           .share_prefixes = options.share_prefixes};
 }
 

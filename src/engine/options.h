@@ -20,6 +20,7 @@ struct EngineOptions {
   double memory_utilization = 0.85;    // of the memory free at start, for weights, workspace, cache
   Batching batching = Batching::mix;
   Order order = Order::fifo;
+  int64_t order_horizon = 8192;  // requests that are put in order together
   bool share_prefixes = true;
   bool profile = false;  // time every op
 };

@@ -40,7 +40,7 @@ void Scheduler::Impl::evict_youngest() {
   slots.leave(live);
   live.prompt_logprobs.clear();
   live.runs = false;
-  waiting.insert(&live);
+  waiting.put_back(live);
   admission_closed = true;
   ++counted.evictions;
 }

@@ -43,6 +43,7 @@ OutputLengths::OutputLengths(int64_t max_length) {
   reached_.resize(bins);
   ended_.resize(bins);
   survival_.resize(bins + 1);
+  mean_.resize(bins + 1);
 }
 
 void OutputLengths::reached(int64_t generated) {
@@ -67,6 +68,14 @@ int64_t OutputLengths::quantile_remaining(int64_t generated, int64_t most, doubl
   return std::clamp<int64_t>(length - generated, 0, std::max<int64_t>(most, 0));
 }
 
+double OutputLengths::mean(int64_t most) const {
+  refresh();
+  most = std::clamp<int64_t>(most, 0, begins_.back() - 1);
+  const size_t bin = bin_of(most);
+  const auto inside = static_cast<double>(most - begins_[bin]);
+  return mean_[bin] + inside * (survival_[bin] + survival(most)) / 2;
+}
+
 double OutputLengths::share_beyond(int64_t generated, int64_t more) const {
   refresh();
   return survival(static_cast<double>(generated + more)) / survival(static_cast<double>(generated));
@@ -80,6 +89,8 @@ void OutputLengths::refresh() const {
     const double share = (static_cast<double>(ended_[bin]) + kGuessWeight * prior_[bin]) /
                          (static_cast<double>(reached_[bin]) + kGuessWeight);
     survival_[bin + 1] = survival_[bin] * std::clamp(1 - share, 0.0, 1.0);
+    const auto width = static_cast<double>(begins_[bin + 1] - begins_[bin]);
+    mean_[bin + 1] = mean_[bin] + width * (survival_[bin] + survival_[bin + 1]) / 2;
   }
 }
 

@@ -19,6 +19,8 @@ class OutputLengths {
 
   // The share of rows with `generated` tokens that get at least `more`.
   double share_beyond(int64_t generated, int64_t more) const;
+  // The mean output of rows that a limit of `most` ends.
+  double mean(int64_t most) const;
   // Tokens that a share of the rows with `generated` does not exceed; at most `most`.
   int64_t quantile_remaining(int64_t generated, int64_t most, double share) const;
 
@@ -32,6 +34,7 @@ class OutputLengths {
   std::vector<int64_t> reached_, ended_;  // [bins] rows
   mutable bool stale_ = true;
   mutable std::vector<double> survival_;  // [bins + 1], at the bins' beginnings
+  mutable std::vector<double> mean_;      // [bins + 1] mean output of rows with that limit
 };
 
 // How full the cache will be, at a few moments ahead: rows grow by a token a step and leave with

@@ -8,10 +8,11 @@ namespace spate {
 
 void Scheduler::Impl::check_invariants() const {
   slots.prefixes().check_invariants();
+  waiting.check_invariants();
   int64_t own = 0;
   for (size_t i = 0; i < running.size(); ++i) {
     const Live& live = *running[i];
-    check(live.runs && live.age > 0 && waiting.count(running[i]) == 0, "a row is on two lists");
+    check(live.runs && live.age > 0 && !waiting.contains(*running[i]), "a row is on two lists");
     check(i == 0 || running[i - 1]->age < live.age, "running rows are not in order of age");
     int64_t capacity = 0;
     for (const Segment& segment : live.segments) capacity += segment.size();

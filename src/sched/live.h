@@ -12,11 +12,23 @@
 
 namespace spate {
 
+struct Live;
+
+// Of prompts that wait: what some of them begin with. See waiting.h.
+struct Beginning {
+  uint64_t hash = 0;
+  int64_t longest = 0;     // class of the longest output that has waited behind it
+  Live* member = nullptr;  // one of those that wait
+};
+
 struct Live : Sequence {
-  uint64_t arrival = 0;    // counts add(); samples of a request in order
-  uint64_t age = 0;        // counts first admissions, from 1; 0: never admitted
-  bool runs = false;       // in the running list, else it waits
-  bool cancelled = false;  // while its step runs; it ends at commit
+  uint64_t arrival = 0;                // counts add(); samples of a request in order
+  uint64_t age = 0;                    // counts first admissions, from 1; 0: never admitted
+  uint64_t block = 0;                  // of arrivals: all of a block start before the next
+  int64_t length_class = 0;            // of the output that was expected when it came
+  std::vector<Beginning*> beginnings;  // while it waits for its first step; shortest first
+  bool runs = false;                   // in the running list, else it waits
+  bool cancelled = false;              // while its step runs; it ends at commit
 
   // Slots: the first `shared` tokens' belong to the prefix map and are used through `node`, the
   // others are this sequence's alone. `capacity` counts both.

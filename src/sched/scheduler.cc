@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <tuple>
 #include <utility>
 
 #include "base/check.h"
@@ -10,24 +9,11 @@
 
 namespace spate {
 
-bool Earlier::operator()(const Live* a, const Live* b) const {
-  const auto rank = [&](const Live* live) {
-    const bool fresh = live->age == 0;
-    const bool by_length = order == Order::longest_first || order == Order::automatic;
-    return std::tuple(fresh, live->age, fresh && by_length ? -live->max_length : 0);
-  };
-  if (rank(a) != rank(b)) return rank(a) < rank(b);
-  if (a->age == 0 && (order == Order::prefix || order == Order::automatic)) {
-    if (a->tokens != b->tokens) return a->tokens < b->tokens;
-  }
-  return a->arrival < b->arrival;
-}
-
 Scheduler::Impl::Impl(const SchedulerOptions& chosen, std::vector<Token> model_end_tokens)
     : options(chosen),
       end_tokens(std::move(model_end_tokens)),
       row_limit(std::min(chosen.max_rows, chosen.max_step_tokens)),
-      waiting(Earlier{chosen.order}),
+      waiting(chosen.order, chosen.order_horizon),
       slots(chosen.kv_slots, chosen.share_prefixes),
       lengths(chosen.max_length) {
   check(options.kv_slots <= std::numeric_limits<int>::max(), "a pool of ", options.kv_slots,
@@ -100,9 +86,21 @@ void Scheduler::Impl::add(Request request) {
       live->end_tokens.insert(live->end_tokens.end(), end_tokens.begin(), end_tokens.end());
     }
     live->arrival = ++arrivals;
-    waiting.insert(live.get());
+    waiting.add(*live, request_arrivals, expected_output(*live));
     live_request.samples.push_back(std::move(live));
   }
+  ++request_arrivals;
+}
+
+// Its limit, less what rows like it do not use of theirs. Rows that nothing else ends reach it.
+double Scheduler::Impl::expected_output(const Live& live) const {
+  const int64_t limit = live.max_length - live.prompt_length;
+  const Params& params = live.params;
+  const bool ends_by_itself =
+      !live.end_tokens.empty() || !params.stop.empty() || params.loop_stop.min_count > 0;
+  if (!ends_by_itself) return static_cast<double>(limit);
+  const auto least = static_cast<double>(std::min(params.min_tokens, limit));
+  return std::max(lengths.mean(limit), least);
 }
 
 void Scheduler::Impl::cancel(uint64_t request) {
@@ -119,7 +117,7 @@ void Scheduler::Impl::cancel(uint64_t request) {
       std::erase(running, live);
       admission_closed = false;
     } else {
-      waiting.erase(live);
+      waiting.erase(*live);
     }
     Event event{.request = request, .sample = live->sample};
     finish(*live, event, FinishReason::cancelled);

@@ -18,7 +18,7 @@ enum class Batching {
   timely,    // prefill whenever something waits and fits, decode otherwise
 };
 
-// In which order requests start; order.h says what each is good for.
+// In which order requests start; waiting.h says why.
 enum class Order {
   fifo,           // as they came
   longest_first,  // longest sequence first
@@ -33,6 +33,7 @@ struct SchedulerOptions {
   int64_t max_length = 0;  // longest sequence, prompt and output
   Batching batching = Batching::mix;
   Order order = Order::fifo;
+  int64_t order_horizon = 8192;  // requests within which the order is kept; see waiting.h
   bool share_prefixes = true;
 };
 

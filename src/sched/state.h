@@ -1,5 +1,6 @@
 // The scheduler's lists. Its parts, each in a file of its own:
 //   scheduler.cc  requests come, are refused or cancelled; figures
+//   waiting.cc    the order in which they start
 //   planning.cc   the rows of a step, by batching
 //   admission.cc  from the waiting list to the running list
 //   eviction.cc   slots for rows that grow
@@ -20,7 +21,6 @@
 #pragma once
 
 #include <memory>
-#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -28,14 +28,9 @@
 #include "sched/live.h"
 #include "sched/scheduler.h"
 #include "sched/slots.h"
+#include "sched/waiting.h"
 
 namespace spate {
-
-// Evicted sequences first, oldest first; then by the order asked for, then by arrival.
-struct Earlier {
-  Order order = Order::fifo;
-  bool operator()(const Live* a, const Live* b) const;
-};
 
 struct LiveRequest {
   std::vector<std::unique_ptr<Live>> samples;  // null: finished
@@ -55,6 +50,7 @@ struct Scheduler::Impl {
   // scheduler.cc
   std::optional<Finish> refusal(const Request& request) const;
   int64_t longest(const Request& request) const;
+  double expected_output(const Live& live) const;
   void forget(const Live& live);
 
   // planning.cc
@@ -86,7 +82,7 @@ struct Scheduler::Impl {
   const int64_t row_limit;  // rows that each get a token in a step
 
   std::unordered_map<uint64_t, LiveRequest> requests;
-  std::set<Live*, Earlier> waiting;
+  WaitingList waiting;
   std::vector<Live*> running;  // oldest first
   Slots slots;
   OutputLengths lengths;
@@ -97,7 +93,7 @@ struct Scheduler::Impl {
   bool admission_closed = false;       // after an eviction, until a row leaves
   bool decoding = false;               // pingpong: in its decode phase
   size_t decoding_rows = 0;            // rows when that phase began
-  uint64_t arrivals = 0, admissions = 0;
+  uint64_t request_arrivals = 0, arrivals = 0, admissions = 0;
   SchedulerStats counted;  // the figures that only grow
 };
 

@@ -63,8 +63,18 @@ std::vector<Variation> variations() {
                        [&](Variation& v) { v.options.max_num_batched_tokens = tokens; }));
   }
   out.push_back(with("three rows", [](Variation& v) { v.options.max_num_seqs = 3; }));
-  out.push_back(
-      with("longest first", [](Variation& v) { v.options.order = Order::longest_first; }));
+  const std::pair<const char*, Order> orders[] = {{"longest first", Order::longest_first},
+                                                  {"by prefix", Order::prefix},
+                                                  {"automatic order", Order::automatic}};
+  for (const auto& [name, order] : orders) {
+    out.push_back(with(name, [&](Variation& v) { v.options.order = order; }));
+    out.push_back(with(cat(name, ", three rows, a cache of 150"), [&](Variation& v) {
+      v.options.order = order;
+      v.options.order_horizon = 5;
+      v.options.max_num_seqs = 3;
+      v.options.kv_cache_tokens = 150;
+    }));
+  }
   out.push_back(with("pingpong", [](Variation& v) { v.options.batching = Batching::pingpong; }));
   out.push_back(with("timely", [](Variation& v) { v.options.batching = Batching::timely; }));
   for (int64_t slots : {110, 150, 230}) {

@@ -71,7 +71,10 @@ std::vector<Case> cases() {
           one.options.share_prefixes = share;
           one.options.kv_slots = slots;
           one.options.max_step_tokens = tokens;
-          one.options.order = out.size() % 2 == 0 ? Order::fifo : Order::longest_first;
+          const Order orders[] = {Order::fifo, Order::automatic, Order::longest_first,
+                                  Order::prefix, Order::automatic};
+          one.options.order = orders[out.size() % std::size(orders)];
+          one.options.order_horizon = out.size() % 3 == 0 ? 20 : 8192;
           const char* const names[] = {"mix", "pingpong", "timely"};
           one.name = cat(names[static_cast<int>(batching)], share ? "_shared_" : "_alone_", slots,
                          "_slots_", tokens, "_tokens");

@@ -1,4 +1,4 @@
-// The shape of steps: order of admission, mix, pingpong, timely.
+// The shape of steps: mix, pingpong, timely.
 #include "tests/sched/fake_device.h"
 
 namespace spate {
@@ -14,33 +14,7 @@ std::vector<uint64_t> order_of_ends(const Harness& harness) {
   return ids;
 }
 
-TEST(Schedules, ArrivalOrderIsKept) {
-  SchedulerOptions options = roomy();
-  options.max_rows = 1;
-  Harness harness(options);
-  for (uint64_t id = 1; id <= 6; ++id) {
-    harness.scheduler.add(plain_request(id, 10 * (7 - id), static_cast<int64_t>(3 + id)));
-  }
-  harness.drain();
-  EXPECT_EQ(order_of_ends(harness), (std::vector<uint64_t>{1, 2, 3, 4, 5, 6}));
-}
-
-TEST(Schedules, LongestFirstAmongThoseThatWait) {
-  SchedulerOptions options = roomy();
-  options.max_rows = 1;
-  options.order = Order::longest_first;
-  Harness harness(options);
-  harness.scheduler.add(plain_request(1, 10, 5));
-  harness.scheduler.add(plain_request(2, 50, 5));
-  harness.scheduler.add(plain_request(3, 10, 80));
-  harness.scheduler.add(plain_request(4, 10, 5));
-  harness.step();  // 3 has begun
-  harness.scheduler.add(plain_request(5, 10, 300));
-  harness.drain();
-  EXPECT_EQ(order_of_ends(harness), (std::vector<uint64_t>{3, 5, 2, 1, 4}));
-}
-
-TEST(Schedules, NobodyOvertakesOneThatLacksSlots) {
+TEST(Batching, NobodyOvertakesOneThatLacksSlots) {
   SchedulerOptions options = roomy();
   options.kv_slots = 150;
   options.max_length = 150;
@@ -54,7 +28,7 @@ TEST(Schedules, NobodyOvertakesOneThatLacksSlots) {
   for (int64_t i = 0; i < 2; ++i) EXPECT_TRUE(harness.out.at({3, 0}).finish);
 }
 
-TEST(Schedules, MixPutsDecodesFirstAndChunksIntoTheRest) {
+TEST(Batching, MixPutsDecodesFirstAndChunksIntoTheRest) {
   Harness harness(roomy());
   harness.scheduler.add(plain_request(1, 10, 50));
   harness.scheduler.add(plain_request(2, 12, 50));
@@ -75,7 +49,7 @@ TEST(Schedules, MixPutsDecodesFirstAndChunksIntoTheRest) {
   harness.drain();
 }
 
-TEST(Schedules, RowsEnterAsOthersLeave) {
+TEST(Batching, RowsEnterAsOthersLeave) {
   Harness harness(roomy());
   for (uint64_t id = 0; id < 40; ++id) {
     harness.scheduler.add(plain_request(id, 4, static_cast<int64_t>(3 + id % 5)));
@@ -85,7 +59,7 @@ TEST(Schedules, RowsEnterAsOthersLeave) {
   EXPECT_GE(full, harness.steps - 8) << "a row that leaves is replaced in the next step";
 }
 
-TEST(Schedules, NoMoreRowsRunThanGetATokenEach) {
+TEST(Batching, NoMoreRowsRunThanGetATokenEach) {
   SchedulerOptions options = roomy();
   options.max_step_tokens = 3;
   Harness harness(options);
@@ -99,7 +73,7 @@ TEST(Schedules, NoMoreRowsRunThanGetATokenEach) {
   EXPECT_EQ(one.steps, 2 * 28);
 }
 
-TEST(Schedules, PingpongPrefillsUntilFullThenDecodesUntilShrunk) {
+TEST(Batching, PingpongPrefillsUntilFullThenDecodesUntilShrunk) {
   SchedulerOptions options = roomy();
   options.batching = Batching::pingpong;
   options.max_rows = 8;
@@ -123,7 +97,7 @@ TEST(Schedules, PingpongPrefillsUntilFullThenDecodesUntilShrunk) {
   harness.drain();
 }
 
-TEST(Schedules, TimelyPrefillsWheneverSomethingFits) {
+TEST(Batching, TimelyPrefillsWheneverSomethingFits) {
   SchedulerOptions options = roomy();
   options.batching = Batching::timely;
   Harness harness(options);
