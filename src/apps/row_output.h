@@ -9,17 +9,11 @@
 #include <string>
 
 #include "apps/answer.h"
+#include "apps/journal/job_files.h"
 #include "apps/ordered.h"
 #include "apps/writer.h"
 
 namespace spate {
-
-struct OutputOptions {
-  std::string output = "-";
-  std::string errors;  // "inline"; empty: <output>.errors.jsonl, or spate.errors.jsonl for stdout
-  bool ordered = false;
-  bool overwrite = false;
-};
 
 class RowOutput {
  public:

@@ -1,9 +1,9 @@
 #include "apps/writer.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -22,64 +22,155 @@ constexpr size_t kMostPending = 64 << 20;  // callers wait from here on
 constexpr milliseconds kLongestWait{200};  // a line reaches the file within this time
 constexpr double kSyncSeconds = 5;
 
-}  // namespace
-
-LineFile::LineFile(const std::string& path, const std::string& flag, bool overwrite)
-    : path_(path == "-" ? "stdout" : path) {
+OpenFile open_lines(FileSystem& files, const std::string& path, const std::string& flag,
+                    Existing existing) {
   const auto refuse = [&](const std::string& reason) {
     throw Error(cat(flag, " ", path, ": ", reason), ExitCode::usage);
   };
-  struct stat status {};
-  const bool exists = path != "-" && ::stat(path.c_str(), &status) == 0;
-  if (exists && S_ISDIR(status.st_mode)) {
+  FileStatus status;
+  const bool exists = path != "-" && files.status(path, status) == 0;
+  if (exists && status.folder) {
     refuse("is a folder, expected a file");
   }
-  if (exists && S_ISREG(status.st_mode) && status.st_size > 0 && !overwrite) {
-    refuse(cat("exists and holds ", status.st_size,
+  if (exists && status.regular && status.bytes > 0 && existing == Existing::refuse) {
+    refuse(cat("exists and holds ", status.bytes,
                " bytes; give --overwrite to replace it, or another name"));
   }
-  file_ = path == "-" ? ::dup(STDOUT_FILENO)
-                      : ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (file_ < 0) {
+  // Devices and pipes may refuse to be read.
+  const int access = exists && !status.regular ? O_WRONLY : O_RDWR;
+  const int begin = existing == Existing::append ? O_APPEND : O_APPEND | O_TRUNC;
+  OpenFile file(files, path == "-" ? files.duplicate(STDOUT_FILENO)
+                                   : files.open(path, access | O_CREAT | begin));
+  if (!file.is_open()) {
     refuse(cat("cannot open for writing: ", std::strerror(errno)));
   }
-  regular_ = ::fstat(file_, &status) == 0 && S_ISREG(status.st_mode);
+  return file;
 }
 
-LineFile::~LineFile() { ::close(file_); }
+}  // namespace
 
-void LineFile::append(const std::string& lines) {
-  size_t done = 0;
-  while (done < lines.size()) {
-    const ssize_t count = ::write(file_, lines.data() + done, lines.size() - done);
-    if (count >= 0) {
-      done += static_cast<size_t>(count);
-      continue;
-    }
-    if (errno == EINTR) {
-      continue;
-    }
-    const int reason = errno;
-    if (regular_ && done > 0) {
-      // Takes the started block back, so that the file ends with a whole line.
-      const off_t end = ::lseek(file_, 0, SEEK_CUR);
-      if (end < 0 || ::ftruncate(file_, end - static_cast<off_t>(done)) != 0) {
-        fail(path_, ": cannot write (", std::strerror(reason),
-             "), and the started line could not be taken back; drop its last line");
+bool SyncPolicy::due(double since_last, int64_t lines) const {
+  switch (when) {
+    case When::always: return lines > 0;
+    case When::never: return false;
+    case When::timed: break;
+  }
+  return since_last >= seconds || (lines >= rows && since_last >= kLeastSeconds);
+}
+
+SetFlag set_sync_policy(SyncPolicy& policy) {
+  return [&policy](const std::string& value) {
+    policy = {};
+    if (value == "none") {
+      policy.when = SyncPolicy::When::never;
+    } else if (value == "always") {
+      policy.when = SyncPolicy::When::always;
+    } else {
+      try {
+        into(policy.seconds, 0.01, 86400)(value);
+      } catch (const Error& error) {
+        usage_error(cat("expected seconds, none or always; ", error.what()));
       }
     }
-    if (reason == EPIPE) {
-      fail(path_, ": its reader closed the pipe before all rows were written");
-    }
-    fail(path_, ": cannot write: ", std::strerror(reason),
-         reason == ENOSPC ? "; free some space; the rows before this are on disk" : "");
+  };
+}
+
+WriteCounts& WriteCounts::operator+=(const WriteCounts& other) {
+  bytes += other.bytes;
+  lines += other.lines;
+  syncs += other.syncs;
+  write_seconds += other.write_seconds;
+  sync_seconds += other.sync_seconds;
+  return *this;
+}
+
+LineFile::LineFile(FileSystem& files, const std::string& path, const std::string& flag,
+                   Existing existing, std::string advice)
+    : LineFile(files, path == "-" ? "stdout" : path, open_lines(files, path, flag, existing),
+               std::move(advice)) {
+  shared_ = path == "-";
+}
+
+LineFile::LineFile(FileSystem& files, std::string path, OpenFile file, std::string advice)
+    : files_(&files), path_(std::move(path)), advice_(std::move(advice)), file_(std::move(file)) {
+  FileStatus status;
+  regular_ = files.status(file_.number(), status) == 0 && status.regular;
+  end_ = status.bytes;
+}
+
+LineFile LineFile::temporary(FileSystem& files, const std::string& flag) {
+  OpenFile file(files, files.open_temporary());
+  if (!file.is_open()) {
+    throw Error(cat(flag, ": cannot make a temporary file: ", std::strerror(errno),
+                    "; set TMPDIR to a folder with room"),
+                ExitCode::usage);
   }
+  return {files, "a temporary file", std::move(file), ""};
+}
+
+void LineFile::append(std::string_view lines) {
+  if (lines.empty()) {
+    return;
+  }
+  const Stopwatch watch;
+  for (size_t done = 0; done < lines.size();) {
+    const int64_t count = files_->write(file_.number(), lines.data() + done, lines.size() - done);
+    if (count < 0) {
+      fail_to_write(errno, done);
+    }
+    done += static_cast<size_t>(count);
+  }
+  end_ += static_cast<int64_t>(lines.size());
+  dirty_ = true;
+  counts_.bytes += static_cast<int64_t>(lines.size());
+  counts_.lines += std::count(lines.begin(), lines.end(), '\n');
+  counts_.write_seconds += watch.seconds();
+}
+
+// Takes the begun block back, so that the file ends with a whole line.
+void LineFile::fail_to_write(int reason, size_t done) {
+  if (reason == EPIPE) {
+    fail(path_, ": its reader closed the pipe before all rows were written");
+  }
+  const char* space = reason == ENOSPC || reason == EDQUOT ? "; free some space" : "";
+  const int64_t begin =
+      shared_ ? files_->position(file_.number()) - static_cast<int64_t>(done) : end_;
+  if (regular_ && done > 0 && (begin < 0 || files_->truncate(file_.number(), begin) != 0)) {
+    fail(path_, ": cannot write: ", std::strerror(reason), space,
+         "; the begun block could not be taken back, so its last line may be torn", advice_);
+  }
+  fail(path_, ": cannot write: ", std::strerror(reason), space, advice_);
 }
 
 void LineFile::sync() {
-  if (regular_ && ::fdatasync(file_) != 0) {
-    fail(path_, ": cannot bring the data to disk: ", std::strerror(errno));
+  if (!regular_ || !dirty_) {
+    return;
   }
+  const Stopwatch watch;
+  if (files_->sync(file_.number()) != 0) {
+    fail(path_, ": cannot bring the data to disk: ", std::strerror(errno),
+         "; what was written since the last time may be lost", advice_);
+  }
+  dirty_ = false;
+  ++counts_.syncs;
+  counts_.sync_seconds += watch.seconds();
+}
+
+void LineFile::clear() {
+  if (end_ > 0 && files_->truncate(file_.number(), 0) != 0) {
+    fail(path_, ": cannot be emptied: ", std::strerror(errno), advice_);
+  }
+  end_ = 0;
+  dirty_ = true;
+}
+
+std::string LineFile::read(int64_t offset, int64_t bytes) const {
+  std::string text = read_block(*files_, file_.number(), path_, offset, static_cast<size_t>(bytes));
+  if (static_cast<int64_t>(text.size()) != bytes) {
+    fail(path_, ": ends at byte ", offset + static_cast<int64_t>(text.size()), ", expected ", bytes,
+         " bytes from ", offset, " on; something else has cut it");
+  }
+  return text;
 }
 
 LineWriter::LineWriter(const std::string& path, const std::string& flag, bool overwrite)
