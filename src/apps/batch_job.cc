@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "apps/figures.h"
+#include "apps/rows/row_error.h"
 #include "base/check.h"
 
 namespace spate {
@@ -86,16 +87,8 @@ void BatchJob::enter(Work work) {
   SourceRow& source = work.row;
   std::optional<RowError> error = std::move(source.error);
   std::optional<PreparedRow> prepared;
-  try {
-    if (!error) {
-      prepared = preparer_.prepare(source.row);
-    }
-  } catch (const RowRejected& rejected) {
-    error = rejected.error();
-  } catch (const Error& failed) {
-    error = RowError{"tokenizer_error", failed.what(), false};
-  } catch (const std::exception& failed) {  // too large for memory, say: one row's fault
-    error = RowError{"engine_error", failed.what(), true};
+  if (!error) {
+    error = row_error_of([&] { prepared = preparer_.prepare(source.row); });
   }
   if (!admission_.enter(work.turn, prepared ? memory_of(*prepared) : 0)) {
     return;

@@ -83,6 +83,12 @@ Flag chat_template_flag(EngineFlags& flags) {
           into(flags.chat_template)};
 }
 
+Flag max_length_flag(EngineFlags& flags) {
+  return {"--max-model-len", "N|auto",
+          "longest sequence, prompt and output; auto: what the longest row of the input needs",
+          "the model's", set_max_length(flags)};
+}
+
 FlagGroup engine_flag_group(EngineFlags& flags) {
   EngineOptions& options = flags.options;
   const EngineOptions defaults;
@@ -100,9 +106,7 @@ FlagGroup engine_flag_group(EngineFlags& flags) {
           {"--memory-utilization,--gpu-memory-utilization", "SHARE",
            "of the memory free at start, for weights, workspace and KV cache",
            cat(defaults.memory_utilization), into(options.memory_utilization, 0.01, 1)},
-          {"--max-model-len", "N|auto",
-           "longest sequence, prompt and output; auto: what the longest row of the input needs",
-           "the model's", set_max_length(flags)},
+          max_length_flag(flags),
           {"--max-num-seqs", "N", "rows running at once; 0: chosen", "0",
            into(options.max_num_seqs, 0)},
           {"--max-num-batched-tokens", "N", "tokens in a step; 0: chosen", "0",

@@ -22,6 +22,7 @@ struct EngineFlags {
 Flag model_flag(EngineFlags& flags);  // the positional MODEL and where its weights come from
 Flag random_weights_flag(EngineFlags& flags);
 Flag chat_template_flag(EngineFlags& flags);
+Flag max_length_flag(EngineFlags& flags);
 FlagGroup engine_flag_group(EngineFlags& flags);  // "engine": memory, order, batching, threads
 
 Choices<Batching> batchings();

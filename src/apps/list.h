@@ -23,6 +23,7 @@ int chat_command(const Arguments& arguments);      // chat.cc
 int bench_command(const Arguments& arguments);     // bench.cc
 int inspect_command(const Arguments& arguments);   // inspect.cc
 int tokenize_command(const Arguments& arguments);  // tokenize.cc
+int validate_command(const Arguments& arguments);  // validate.cc
 int doctor_command(const Arguments& arguments);    // doctor.cc
 
 }  // namespace spate

@@ -105,9 +105,6 @@ std::optional<InputSize> measure_file(const std::string& path) {
   std::string_view text = file.text();
   InputSize size;
   size.bytes = static_cast<int64_t>(text.size());
-  const size_t first = text.find_first_not_of(" \t\r\n");
-  size.looks_like_json =
-      first != std::string_view::npos && (text[first] == '{' || text[first] == '[');
   while (!text.empty()) {
     const size_t end = std::min(text.find('\n'), text.size());
     size.rows += is_blank(text.substr(0, end)) ? 0 : 1;

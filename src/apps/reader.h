@@ -43,7 +43,6 @@ class LineReader {
 struct InputSize {
   int64_t rows = 0;  // lines that are not blank
   int64_t bytes = 0;
-  bool looks_like_json = false;  // the first character that is not a space is { or [
 };
 
 // Nothing for stdin, pipes and the like: they can be read only once.

@@ -14,6 +14,7 @@
 #include "apps/log_file.h"
 #include "apps/plan_text.h"
 #include "apps/report.h"
+#include "apps/row_flags.h"
 #include "apps/sampling_flags.h"
 #include "base/files.h"
 #include "base/threads.h"
@@ -27,7 +28,7 @@ struct RunFlags {
   OutputOptions output;
   JobOptions job;
   TooLong too_long = TooLong::error;
-  std::string system, template_arguments;
+  ChatFlags chat;
   ProgressMode progress = ProgressMode::automatic;
   ColorMode color = ColorMode::automatic;
   double progress_interval = 0;
@@ -35,18 +36,6 @@ struct RunFlags {
   int64_t window = 0;
   bool quiet = false, dry_run = false, fail_fast = false;
 };
-
-// "K/N"
-SetFlag set_shard(Shard& shard) {
-  return [&shard](const std::string& value) {
-    const size_t slash = std::min(value.find('/'), value.size());
-    if (slash == value.size()) {
-      usage_error(cat("expected K/N, as 1/4 for the first of four parts, found '", value, "'"));
-    }
-    into(shard.count, 1)(value.substr(slash + 1));
-    into(shard.index, 1, shard.count)(value.substr(0, slash));
-  };
-}
 
 // Seconds from now, or a time of the day: the next such moment.
 SetFlag set_deadline(std::optional<std::chrono::system_clock::time_point>& deadline) {
@@ -103,29 +92,16 @@ CommandLine command_line(RunFlags& flags) {
       "({\"id\", \"prompt\"}, {\"messages\"}, {\"prompt_token_ids\"}) or plain text, one "
       "prompt a line.",
       {
-          {"input and output",
-           {model_flag(flags.engine),
-            {"-i,--input", "FILE|-", "rows to answer; -: stdin", "", into(source.input), true},
-            {"-o,--output", "FILE|-", "answers, as they finish; -: stdout", "",
+          input_flag_group(model_flag(flags.engine), source),
+          {"output",
+           {{"-o,--output", "FILE|-", "answers, as they finish; -: stdout", "",
              into(flags.output.output), true},
             {"--errors", "FILE|inline", "rows that failed; inline: among the answers",
              "OUT.errors.jsonl", into(flags.output.errors)},
-            {"--format", "NAME", "auto, openai, prompt, messages, text, ids", "auto",
-             choose(source.parse.format, row_formats())},
-            {"--prompt-field", "NAME", "field that holds the prompt", "prompt",
-             into(source.parse.prompt_field)},
-            {"--id-field", "NAME", "field that holds the id", "custom_id, else id, else row-<line>",
-             into(source.parse.id_field)},
             {"--output-format", "NAME", "openai, flat, ids; auto: as the row came", "auto",
              choose(job.answers.format, output_formats())},
             {"--ordered", "", "answers in the order of the input", "",
              set_true(flags.output.ordered)},
-            {"--limit", "N", "take at most N rows", "all", into(source.limit, 0)},
-            {"--offset", "N", "pass over the first N rows", "0", into(source.offset, 0)},
-            {"--shard", "K/N", "take only part K of N, every N-th row", "1/1",
-             set_shard(source.shard)},
-            {"--allow-duplicate-ids", "", "answer rows whose id an earlier row has", "",
-             set_true(source.repeated_ids)},
             {"--overwrite", "", "replace an output that is there", "",
              set_true(flags.output.overwrite)},
             {"--on-too-long", "NAME", "error, truncate-left, truncate-right, skip", "error",
@@ -149,13 +125,7 @@ CommandLine command_line(RunFlags& flags) {
              set_true(job.row_stats)},
             {"--window", "N", "rows in memory at once; their prompts take 256 MiB at most",
              "32 x rows at once, at least 16384; fifo: 4 x, 1024", into(flags.window, 1)}}},
-          {"chat",
-           {chat_template_flag(flags.engine),
-            {"--template-kwargs", "JSON",
-             "variables for the template: {\"enable_thinking\": false}", "",
-             into(flags.template_arguments)},
-            {"--system", "TEXT", "system message for chats that bring none", "",
-             into(flags.system)}}},
+          chat_flag_group(flags.engine, flags.chat),
           sampling_flag_group(flags.sampling),
           engine_flag_group(flags.engine),
           {"weights", {random_weights_flag(flags.engine)}},
@@ -185,22 +155,9 @@ void say(const RunFlags& flags, LogFile& log, const std::string& text, const std
   log.write(plain);
 }
 
-JsonObject template_arguments(const std::string& text) {
-  if (text.empty()) {
-    return {};
-  }
-  try {
-    return parse_json(text, "--template-kwargs").as_object();
-  } catch (const Error& error) {
-    usage_error(cat("--template-kwargs: expected a JSON object; ", error.what()));
-  }
-}
-
 void check_flags(RunFlags& flags, const ModelFiles& files) {
   const std::string& input = flags.job.source.input;
-  if (input != "-" && !file_exists(input)) {
-    usage_error(cat("--input ", input, ": no such file"));
-  }
+  check_input(input);
   if (input != "-" && flags.output.output != "-" && file_exists(flags.output.output) &&
       std::filesystem::equivalent(input, flags.output.output)) {
     usage_error(cat("--output ", flags.output.output, " is the input; give another name"));
@@ -217,15 +174,6 @@ void check_flags(RunFlags& flags, const ModelFiles& files) {
   }
   if (flags.fail_fast) {
     flags.job.error_limit.rows = 0;
-  }
-}
-
-// The format that `auto` stands for: JSON rows are told apart line by line, but a text file cannot
-// be told from broken JSON once its rows are read.
-void choose_format(RunFlags& flags, const std::optional<InputSize>& size) {
-  RowFormat& format = flags.job.source.parse.format;
-  if (format == RowFormat::automatic && size && size->rows > 0 && !size->looks_like_json) {
-    format = RowFormat::text;
   }
 }
 
@@ -316,7 +264,7 @@ int run_job(RunFlags& flags) {
   const ModelFiles files = open_model(flags.engine);
   check_flags(flags, files);
   const std::optional<InputSize> size = measure_file(flags.job.source.input);
-  choose_format(flags, size);
+  choose_format(flags.job.source);
   const int64_t rows = size ? flags.job.source.taken_of(size->rows) : -1;
 
   const Config& config = files.checkpoint->config();
@@ -326,8 +274,8 @@ int run_job(RunFlags& flags) {
   RowPreparer preparer(files,
                        {.defaults = sampling.params,
                         .too_long = flags.too_long,
-                        .system = flags.system,
-                        .template_arguments = template_arguments(flags.template_arguments),
+                        .system = flags.chat.system,
+                        .template_arguments = template_arguments(flags.chat),
                         .vocabulary = config.vocabulary,
                         .model = model_name(flags.engine.model)},
                        notices);

@@ -46,6 +46,7 @@ Json build(Value& value, int depth) {
     }
     case od::json_type::object: {
       JsonObject members;
+      members.reserve(4);
       od::object object = unwrap<od::object>(value.get_object());
       for (auto item : object) {
         od::field field = unwrap<od::field>(std::move(item));

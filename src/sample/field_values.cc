@@ -42,14 +42,14 @@ double read_number(const Json& value, double least, double most) {
 }
 
 int64_t read_integer(const Json& value, int64_t least, int64_t most) {
+  if (is_whole(value) && value.as_integer() >= least && value.as_integer() <= most) {
+    return value.as_integer();
+  }
   const bool open = most == std::numeric_limits<int64_t>::max();
-  const std::string range = least == std::numeric_limits<int64_t>::min() ? " of 64 bits"
-                            : open ? cat(" from ", least, " on")
-                                   : cat(" from ", least, " to ", most);
-  if (!is_whole(value)) expected(value, "a whole number", range);
-  const int64_t number = value.as_integer();
-  if (number < least || number > most) expected(value, "a whole number", range);
-  return number;
+  expected(value, "a whole number",
+           least == std::numeric_limits<int64_t>::min() ? " of 64 bits"
+           : open                                       ? cat(" from ", least, " on")
+                                                        : cat(" from ", least, " to ", most));
 }
 
 bool read_on_off(const Json& value) {

@@ -97,10 +97,8 @@ TEST(Reader, MeasuresFiles) {
   const auto json = measure_file(folder.write("a", "\n {\"a\": 1}\n\n[1]\n"));
   ASSERT_TRUE(json.has_value());
   EXPECT_EQ(json->rows, 2);
-  EXPECT_TRUE(json->looks_like_json);
   const auto text = measure_file(folder.write("b", "hello\nworld"));
   EXPECT_EQ(text->rows, 2);
-  EXPECT_FALSE(text->looks_like_json);
   EXPECT_EQ(measure_file(folder.write("c", ""))->rows, 0);
   EXPECT_FALSE(measure_file("-").has_value());
   EXPECT_FALSE(measure_file("/dev/null").has_value());

@@ -11,15 +11,19 @@ constexpr size_t kLongest = 60;
 std::string shortened(const std::string& name) { return name.substr(0, kLongest); }
 
 std::string unknown_field(const std::string& name) {
-  std::vector<std::string> known;
-  for (const Field& field : sampling_fields()) known.emplace_back(field.name);
-  const std::string near = name.size() > kLongest ? "" : nearest_word(name, known);
+  const std::string near = nearest_sampling_field(name);
   return cat("rows have the field ", Json(shortened(name)).dump(),
              ", which is not known and has no effect",
              near.empty() ? "" : "; did you mean " + near + "?");
 }
 
 }  // namespace
+
+std::string nearest_sampling_field(const std::string& name) {
+  std::vector<std::string> known;
+  for (const Field& field : sampling_fields()) known.emplace_back(field.name);
+  return name.size() > kLongest ? "" : nearest_word(name, known);
+}
 
 Params RowPreparer::resolve_params(const InputRow& row) const {
   Params params = options_.defaults;

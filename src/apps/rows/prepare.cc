@@ -93,11 +93,15 @@ std::vector<std::vector<Token>> RowPreparer::encode(const InputRow& row) const {
   return prompts;
 }
 
-void RowPreparer::fit(std::vector<Token>& prompt, PreparedRow& prepared) const {
-  const auto length = static_cast<int64_t>(prompt.size());
-  if (length == 0) {
+void check_not_empty(const std::vector<Token>& prompt) {
+  if (prompt.empty()) {
     reject("empty_prompt", "the prompt has no tokens; give at least one");
   }
+}
+
+void RowPreparer::fit(std::vector<Token>& prompt, PreparedRow& prepared) const {
+  const auto length = static_cast<int64_t>(prompt.size());
+  check_not_empty(prompt);
   const auto bad = std::find_if(prompt.begin(), prompt.end(), [this](Token token) {
     return token < 0 || token >= options_.vocabulary;
   });

@@ -42,6 +42,11 @@ struct PreparedRow {
   bool skipped = false;   // too long, and too_long says skip
 };
 
+void check_not_empty(const std::vector<Token>& prompt);  // throws RowRejected
+
+// The sampling field that a name nobody knows may stand for, or nothing.
+std::string nearest_sampling_field(const std::string& name);
+
 // Things to tell the user once, however many rows give rise to them.
 class Notices {
  public:

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "apps/rows/row_error.h"
+
 namespace spate {
 namespace {
 
@@ -45,21 +47,12 @@ SourceRow RowSource::parse(const Line& line) {
   parsed.bytes = static_cast<int64_t>(line.text.size());
   InputRow& row = parsed.row;
   row.index = line.index;
-  try {
-    parse_row(line.text, options_.parse, parser_, row);
-  } catch (const RowRejected& rejected) {
-    parsed.error = rejected.error();
-  } catch (const std::exception& failed) {  // too large for memory, say: one row's fault
-    parsed.error = RowError{"engine_error", failed.what(), true};
-  }
+  parsed.error = row_error_of([&] { parse_row(line.text, options_.parse, parser_, row); });
   // Other rows are named after their line: no two are alike.
   if (row.named && !ids_.insert(hash_of(row.id))) {
     mark_repeated(row);
     if (!options_.repeated_ids && !parsed.error) {
-      parsed.error = RowError{"duplicate_id",
-                              cat("an earlier line has the id ", Json(row.id).dump(),
-                                  "; give each row its own, or see --allow-duplicate-ids"),
-                              false};
+      parsed.error = duplicate_id(row);
     }
   }
   return parsed;

@@ -1,0 +1,86 @@
+#include "apps/row_flags.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/files.h"
+
+namespace spate {
+namespace {
+
+SetFlag set_shard(Shard& shard) {
+  return [&shard](const std::string& value) {
+    const size_t slash = std::min(value.find('/'), value.size());
+    if (slash == value.size()) {
+      usage_error(cat("expected K/N, as 1/4 for the first of four parts, found '", value, "'"));
+    }
+    into(shard.count, 1)(value.substr(slash + 1));
+    into(shard.index, 1, shard.count)(value.substr(0, slash));
+  };
+}
+
+}  // namespace
+
+FlagGroup input_flag_group(Flag model, SourceOptions& source) {
+  return {
+      "input",
+      {
+          std::move(model),
+          {"-i,--input", "FILE|-", "rows; -: stdin", "", into(source.input), true},
+          {"--format", "NAME", "auto, openai, prompt, messages, text, ids", "auto",
+           choose(source.parse.format, row_formats())},
+          {"--prompt-field", "NAME", "field that holds the prompt", "prompt",
+           into(source.parse.prompt_field)},
+          {"--id-field", "NAME", "field that holds the id", "custom_id, else id, else row-<line>",
+           into(source.parse.id_field)},
+          {"--allow-duplicate-ids", "", "rows may share an id; id and line then tell them apart",
+           "", set_true(source.repeated_ids)},
+          {"--limit", "N", "take at most N rows", "all", into(source.limit, 0)},
+          {"--offset", "N", "pass over the first N rows", "0", into(source.offset, 0)},
+          {"--shard", "K/N", "of these, the rows whose number divided by N leaves K - 1", "1/1",
+           set_shard(source.shard)},
+      }};
+}
+
+FlagGroup chat_flag_group(EngineFlags& engine, ChatFlags& chat) {
+  return {
+      "chat",
+      {chat_template_flag(engine),
+       {"--template-kwargs", "JSON", "variables for the template: {\"enable_thinking\": false}", "",
+        into(chat.template_arguments)},
+       {"--system", "TEXT", "system message for chats that bring none", "", into(chat.system)}}};
+}
+
+JsonObject template_arguments(const ChatFlags& chat) {
+  if (chat.template_arguments.empty()) {
+    return {};
+  }
+  try {
+    return parse_json(chat.template_arguments, "--template-kwargs").as_object();
+  } catch (const Error& error) {
+    usage_error(cat("--template-kwargs: expected a JSON object; ", error.what()));
+  }
+}
+
+void check_input(const std::string& path) {
+  if (path != "-" && !file_exists(path)) {
+    usage_error(cat("--input ", path, ": no such file"));
+  }
+}
+
+void choose_format(SourceOptions& source) {
+  struct stat status {};
+  if (source.parse.format != RowFormat::automatic || source.input == "-" ||
+      ::stat(source.input.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    return;
+  }
+  const MappedFile file(source.input);
+  const std::string_view text = file.text();
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  if (first != std::string_view::npos && text[first] != '{' && text[first] != '[') {
+    source.parse.format = RowFormat::text;
+  }
+}
+
+}  // namespace spate
