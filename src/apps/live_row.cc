@@ -14,8 +14,8 @@ int64_t memory_of(const PreparedRow& prepared) {
     tokens += static_cast<int64_t>(prompt.size());
   }
   const auto prompts = static_cast<int64_t>(prepared.prompts.size());
-  const int64_t sample = tokens * static_cast<int64_t>(sizeof(Token)) + prompts * kSample;
-  return sample * std::max<int64_t>(prepared.params.n, 1);
+  const int64_t bytes = tokens * static_cast<int64_t>(sizeof(Token));
+  return bytes + (bytes + prompts * kSample) * std::max<int64_t>(prepared.params.n, 1);
 }
 
 LiveRow::LiveRow(PreparedRow prepared, int64_t place, const Tokenizer* tokenizer, Tries tries)

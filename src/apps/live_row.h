@@ -13,8 +13,8 @@
 
 namespace spate {
 
-// Bytes that a row takes while the engine works on it, about: every sample has a copy of its
-// prompt.
+// Bytes that a row takes while the engine works on it, about: it keeps its prompts, and
+// every sample has a copy of its own.
 int64_t memory_of(const PreparedRow& prepared);
 
 struct Tries {
@@ -46,8 +46,8 @@ class LiveRow {
   const InputRow& row() const { return prepared_.row; }
   int64_t place() const { return place_; }
   const RowTimes& times() const { return times_; }
-  bool started() const { return started_; }  // the engine has begun with it
-  int64_t output_tokens() const;             // so far
+  bool started() const { return started_; }   // the engine has begun with it
+  int64_t output_tokens() const;              // so far
   int64_t memory() const { return memory_; }  // memory_of() what it was made of
   uint64_t first_id() const { return first_id_; }
   size_t requests() const { return prompts_.size(); }

@@ -19,6 +19,7 @@ void add(Rate& rate, const StepSlice& slice, int64_t tokens) {
 
 Phases find_phases(const EngineStats& stats) {
   Phases phases;
+  Rate steady, tail;  // tokens of both kinds
   const auto& slices = stats.slices;
   double most = 0;
   size_t last_prompt = 0;  // one past the last slice that computed prompt tokens
@@ -41,12 +42,18 @@ Phases find_phases(const EngineStats& stats) {
       phases.steady_seconds += slice.seconds;
       add(phases.steady_prompt, slice, slice.prompt_tokens);
       add(phases.steady_output, slice, slice.output_tokens);
+      add(steady, slice, slice.prompt_tokens + slice.output_tokens);
     } else {
       phases.tail_seconds += slice.seconds;
+      add(tail, slice, slice.output_tokens);
     }
     if (mean_rows(slice) < most / 2) {
       phases.under_half_seconds += slice.seconds;
     }
+  }
+  if (steady.tokens > 0) {
+    const double at_best = static_cast<double>(tail.tokens) / steady.per_second();
+    phases.tail_cost_seconds = std::max(tail.seconds - at_best, 0.0);
   }
   return phases;
 }

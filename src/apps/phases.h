@@ -21,6 +21,7 @@ struct Phases {
   double tail_seconds = 0;            // after it
   Rate steady_prompt, steady_output;  // within the steady part; empty when there is none
   double under_half_seconds = 0;      // fewer rows than half of the most
+  double tail_cost_seconds = 0;       // the tail, less what its tokens take at the steady rate
 };
 
 Phases find_phases(const EngineStats& stats);

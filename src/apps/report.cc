@@ -152,6 +152,7 @@ Json report_json(const RunFacts& facts) {
       {"tail", JsonObject{{"last_rows_share", kTailShare},
                           {"last_rows_seconds", exact(numbers.tail_seconds)},
                           {"under_half_batch_seconds", exact(phases.under_half_seconds)},
+                          {"cost_seconds", exact(phases.tail_cost_seconds)},
                           {"ramp_seconds", exact(phases.ramp_seconds)},
                           {"steady_seconds", exact(phases.steady_seconds)},
                           {"tail_seconds", exact(phases.tail_seconds)}}},
@@ -214,7 +215,7 @@ std::string report_text(const RunFacts& facts) {
     line("tail", "last 5 % of rows took " + fixed(numbers.tail_seconds, 1) + " s (" +
                      fixed(100 * ratio(numbers.tail_seconds, facts.times.run), 1) +
                      " %)  time under half batch " + fixed(numbers.phases.under_half_seconds, 1) +
-                     " s");
+                     " s  cost " + fixed(numbers.phases.tail_cost_seconds, 1) + " s");
   }
   if (tally.ok > 0) {
     line("latency", latency_text("queue", tally.queue) + " | " +

@@ -210,6 +210,9 @@ PlanLines rows_plan(const RunFlags& flags, const ModelFiles& files, int64_t rows
                          flags.output.ordered ? "  ordered" : "",
                          output != nullptr ? cat("   errors ", output->errors_path()) : "",
                          flags.output.output == "-" ? "   (stdout: nothing to resume from)" : ""));
+  lines.emplace_back("schedule", cat(word_of(flags.engine.options.order, orders()), "  batching ",
+                                     word_of(flags.engine.options.batching, batchings()),
+                                     "  window ", with_commas(flags.job.window), " rows"));
   lines.emplace_back("sampling", sampling);
   if (files.tokenizer == nullptr) {
     lines.emplace_back("tokens", cat("ids only; no tokenizer: ", files.tokenizer_note));

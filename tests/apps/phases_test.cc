@@ -24,12 +24,22 @@ TEST(Phases, RampSteadyTail) {
   EXPECT_NEAR(phases.steady_prompt.per_second(), 120 / 0.3, 1e-6);
   EXPECT_NEAR(phases.steady_output.per_second(), 27 / 0.3, 1e-6);
   EXPECT_NEAR(phases.under_half_seconds, 0.3, 1e-9);  // of 2, 4 and 1 rows
+  EXPECT_NEAR(phases.tail_cost_seconds, 0.3 - 13 / (147 / 0.3), 1e-9);
 }
 
 TEST(Phases, NothingRan) {
   const Phases phases = find_phases({});
   EXPECT_EQ(phases.ramp_seconds + phases.steady_seconds + phases.tail_seconds, 0);
   EXPECT_EQ(phases.steady_output.per_second(), 0);
+  EXPECT_EQ(phases.tail_cost_seconds, 0);
+}
+
+TEST(Phases, ATailAsFastAsTheRestCostsNothing) {
+  EngineStats stats;
+  stats.slices = {slice(8, 10, 8), slice(8, 10, 8), slice(8, 0, 40)};
+  EXPECT_EQ(find_phases(stats).tail_cost_seconds, 0);
+  stats.slices = {slice(8, 0, 8), slice(4, 0, 8)};  // no prompts, so nothing is steady
+  EXPECT_EQ(find_phases(stats).tail_cost_seconds, 0);
 }
 
 TEST(Phases, ThePartsAddUp) {

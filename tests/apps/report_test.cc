@@ -38,6 +38,9 @@ RunFacts facts() {
   facts.engine.prompt_tokens = 1600;
   facts.engine.output_tokens = 1100;
   facts.engine.steps_by_rows = {0, 0, 0, 0, 0, 0, 0, 0, 50};
+  facts.engine.slices = {
+      {.seconds = 0.1, .steps = 1, .rows = 8, .prompt_tokens = 60, .output_tokens = 20},
+      {.seconds = 0.1, .steps = 1, .rows = 2, .output_tokens = 20}};
   facts.engine.kv_peak = 80;
   facts.engine.kv_mean = 40;
   facts.engine.scheduler = {.kv_slots = 100,
@@ -84,6 +87,7 @@ TEST(Report, NumbersAddUp) {
   EXPECT_NEAR(number({"latency_seconds", "whole_row", "p99"}), 2.5, 0.03);
   EXPECT_NEAR(number({"latency_seconds", "per_output_token", "p50"}), 0.2, 0.004);
   EXPECT_NEAR(number({"tail", "last_rows_seconds"}), 0.5, 1e-9);
+  EXPECT_NEAR(number({"tail", "cost_seconds"}), 0.1 - 20 / 800.0, 1e-9);
 }
 
 TEST(Report, Text) {
@@ -93,7 +97,7 @@ TEST(Report, Text) {
         "finish      length 10  stop 90", "errors      invalid_json 1  prompt_too_long 1",
         "in 2,000 (cached 400)  out 1,100", "total 14.2 s = load 1.5 + run 12.5 + flush 0.2",
         "8.00 rows/s   in 160  out 88  total 248 tok/s", "preempted 3 rows (recomputed 27 tokens",
-        "hit 20.0 %"}) {
+        "hit 20.0 %", "time under half batch 0.1 s  cost 0.1 s", "queue p50 252 ms"}) {
     EXPECT_TRUE(contains(text, part)) << part << " is not in\n" << text;
   }
   RunFacts stopped = facts();
