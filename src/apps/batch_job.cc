@@ -103,7 +103,8 @@ void BatchJob::enter(Work work) {
   if (prepared->skipped) {
     tally_.count_skipped();
     admission_.free_bytes(memory_of(*prepared));
-    admission_.leave(output_.put_nothing(source.place));
+    output_.put_nothing(source.place);
+    admission_.leave(1);
     return;
   }
   submit(std::make_shared<LiveRow>(*std::move(prepared), source.place, options_.answers.tokenizer,
@@ -160,8 +161,9 @@ void BatchJob::finish(const LiveRowPointer& row) {
   }
   tally_.count_answer(row->times(), answer.prompt_tokens(), answer.cached_tokens(),
                       answer.output_tokens(), reasons);
-  admission_.leave(
-      output_.put_answer(row->place(), answer_line(options_.answers, row->row(), answer)));
+  output_.put_answer(row->place(), row->row().key,
+                     answer_line(options_.answers, row->row(), answer));
+  admission_.leave(1);
 }
 
 void BatchJob::reject(int64_t place, const InputRow& row, const RowError& error, int64_t attempts) {
@@ -170,7 +172,8 @@ void BatchJob::reject(int64_t place, const InputRow& row, const RowError& error,
     notices_.add(
         cat("row ", row.id, " (line ", row.index + 1, "): ", error.code, ": ", error.message));
   }
-  admission_.leave(output_.put_error(place, row, error, attempts));
+  output_.put_error(place, row, error, attempts);
+  admission_.leave(1);
   const Tally::Outcomes outcomes = tally_.outcomes();
   if (options_.error_limit.exceeded(outcomes.failed, outcomes.done)) {
     stop(EndedBy::errors,

@@ -195,7 +195,7 @@ int64_t longest_row(const RunFlags& flags, const RowPreparer& preparer, int64_t 
 }
 
 PlanLines rows_plan(const RunFlags& flags, const ModelFiles& files, int64_t rows,
-                    const RowOutput* output, const std::string& sampling) {
+                    const JobFiles* output, const std::string& sampling) {
   const auto name = [](const std::string& path, const char* standard) {
     return path == "-" ? std::string(standard) : path;
   };
@@ -208,7 +208,7 @@ PlanLines rows_plan(const RunFlags& flags, const ModelFiles& files, int64_t rows
                      cat(name(flags.output.output, "stdout"), "  format ",
                          word_of(flags.job.answers.format, output_formats()),
                          flags.output.ordered ? "  ordered" : "",
-                         output != nullptr ? cat("   errors ", output->errors_path()) : "",
+                         output != nullptr ? cat("   errors ", output->names().errors) : "",
                          flags.output.output == "-" ? "   (stdout: nothing to resume from)" : ""));
   lines.emplace_back("schedule", cat(word_of(flags.engine.options.order, orders()), "  batching ",
                                      word_of(flags.engine.options.batching, batchings()),
@@ -297,13 +297,16 @@ int run_job(RunFlags& flags) {
   flags.job.window = window_of(flags, plan);
   // The next rows are inside before those that are in order together have all begun.
   flags.engine.options.order_horizon = std::max<int64_t>(flags.job.window / 2, 1);
+  std::optional<JobFiles> job_files;
   std::optional<RowOutput> output;
   if (!flags.dry_run) {
-    output.emplace(flags.output);
+    job_files.emplace(real_file_system(), flags.output, Manifest{});
+    job_files->begin();
+    output.emplace(*job_files);
   }
   PlanLines lines = plan_lines(files, plan, device, flags.engine.options.memory_utilization);
   const PlanLines more =
-      rows_plan(flags, files, rows, output ? &*output : nullptr, sampling.description);
+      rows_plan(flags, files, rows, job_files ? &*job_files : nullptr, sampling.description);
   lines.insert(lines.end(), more.begin(), more.end());
   say(flags, log, plan_text(lines, use_color(flags.color)), plan_text(lines, false));
   if (flags.dry_run) {
@@ -343,6 +346,7 @@ int run_job(RunFlags& flags) {
   facts.engine = engine.stats();
   facts.times.input_wait = facts.engine.idle_seconds;
   facts.times.output_wait = output->waited_seconds();
+  job_files->finish(end.complete() ? "end" : end.reason, report_json(facts));
   write_report(flags, facts, report_file, log);
   const int code = exit_code(end, facts.tally);
   if (end.by == EndedBy::watchdog) {

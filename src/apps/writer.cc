@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -14,13 +13,6 @@
 
 namespace spate {
 namespace {
-
-using std::chrono::milliseconds;
-
-constexpr size_t kBlockBytes = 256 << 10;  // written at once when so much is pending
-constexpr size_t kMostPending = 64 << 20;  // callers wait from here on
-constexpr milliseconds kLongestWait{200};  // a line reaches the file within this time
-constexpr double kSyncSeconds = 5;
 
 OpenFile open_lines(FileSystem& files, const std::string& path, const std::string& flag,
                     Existing existing) {
@@ -171,90 +163,6 @@ std::string LineFile::read(int64_t offset, int64_t bytes) const {
          " bytes from ", offset, " on; something else has cut it");
   }
   return text;
-}
-
-LineWriter::LineWriter(const std::string& path, const std::string& flag, bool overwrite)
-    : file_(path, flag, overwrite), thread_([this] { work(); }) {}
-
-LineWriter::~LineWriter() {
-  {
-    const std::lock_guard lock(mutex_);
-    closing_ = true;
-  }
-  changed_.notify_all();
-  if (thread_.joinable()) {
-    thread_.join();
-  }
-}
-
-void LineWriter::put(const std::string& line) {
-  std::unique_lock lock(mutex_);
-  if (pending_.size() > kMostPending && failure_ == nullptr) {
-    const Stopwatch watch;
-    changed_.wait(lock, [&] { return pending_.size() <= kMostPending || failure_ != nullptr; });
-    waited_ += watch.seconds();
-  }
-  if (failure_ != nullptr) {
-    std::rethrow_exception(failure_);
-  }
-  pending_.append(line).append("\n");
-  if (pending_.size() >= kBlockBytes) {
-    changed_.notify_all();
-  }
-}
-
-void LineWriter::close() {
-  {
-    const std::lock_guard lock(mutex_);
-    closing_ = true;
-  }
-  changed_.notify_all();
-  if (thread_.joinable()) {
-    thread_.join();
-  }
-  rethrow_failure();
-}
-
-void LineWriter::rethrow_failure() {
-  const std::lock_guard lock(mutex_);
-  if (failure_ != nullptr) {
-    std::rethrow_exception(failure_);
-  }
-}
-
-double LineWriter::waited_seconds() const {
-  const std::lock_guard lock(mutex_);
-  return waited_;
-}
-
-void LineWriter::work() {
-  Stopwatch since_sync;
-  std::unique_lock lock(mutex_);
-  try {
-    for (;;) {
-      changed_.wait_for(lock, kLongestWait,
-                        [&] { return pending_.size() >= kBlockBytes || closing_; });
-      const bool last = closing_;
-      const std::string block = std::exchange(pending_, {});
-      lock.unlock();
-      changed_.notify_all();
-      file_.append(block);
-      if (last || since_sync.seconds() > kSyncSeconds) {
-        file_.sync();
-        since_sync.restart();
-      }
-      lock.lock();
-      if (last && pending_.empty()) {
-        return;
-      }
-    }
-  } catch (...) {
-    if (!lock.owns_lock()) {
-      lock.lock();
-    }
-    failure_ = std::current_exception();
-    changed_.notify_all();
-  }
 }
 
 }  // namespace spate

@@ -3,13 +3,9 @@
 // one when the machine itself went down. A full disk never leaves part of a line behind.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
-#include <exception>
-#include <mutex>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "apps/cli.h"
 #include "base/file_system.h"
@@ -75,35 +71,6 @@ class LineFile {
   bool dirty_ = false;    // written to since the last sync
   int64_t end_ = 0;
   WriteCounts counts_;
-};
-
-// A LineFile with a thread of its own, so that a slow disk does not hold up the callers until
-// kMostPending bytes wait. Any thread may call put.
-class LineWriter {
- public:
-  LineWriter(const std::string& path, const std::string& flag, bool overwrite);
-  ~LineWriter();  // writes what is pending; errors are lost, so call close first
-  LineWriter(const LineWriter&) = delete;
-  LineWriter& operator=(const LineWriter&) = delete;
-
-  void put(const std::string& line);  // without its newline
-  void close();                       // returns when all is on disk
-
-  // Each of put and close throws the Error that ended the writing; so can anybody who asks.
-  void rethrow_failure();
-  double waited_seconds() const;  // callers waited so long for the disk
-
- private:
-  void work();
-
-  LineFile file_;
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;  // pending lines, room for more, or the end
-  std::string pending_;
-  bool closing_ = false;
-  std::exception_ptr failure_;
-  double waited_ = 0;
-  std::thread thread_;
 };
 
 }  // namespace spate

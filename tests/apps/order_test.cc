@@ -11,16 +11,57 @@
 namespace spate {
 namespace {
 
+std::vector<std::string> lines_of(const std::vector<OrderedLines::Ready>& ready) {
+  std::vector<std::string> lines;
+  for (const OrderedLines::Ready& one : ready) {
+    lines.push_back(one.in_file() ? cat("@", one.offset, "+", one.bytes) : one.line);
+  }
+  return lines;
+}
+
+using Lines = std::vector<std::string>;
+
 TEST(Ordered, GivesOutWhatNothingIsMissingFor) {
   OrderedLines ordered;
-  EXPECT_TRUE(ordered.put(1, "b").empty());
-  EXPECT_TRUE(ordered.put(3, "d").empty());
-  EXPECT_EQ(ordered.put(0, "a"), (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(ordered.put(2, ""), (std::vector<std::string>{"", "d"}));
-  EXPECT_TRUE(ordered.put(5, "f").empty());
-  EXPECT_EQ(ordered.waiting(), 1U);
-  EXPECT_EQ(ordered.rest(), (std::vector<std::string>{"f"}));
-  EXPECT_EQ(ordered.waiting(), 0U);
+  ordered.put(1, "b");
+  ordered.put(3, "d");
+  EXPECT_EQ(lines_of(ordered.take_ready(100)), Lines{});
+  EXPECT_EQ(ordered.behind(), 4);
+  ordered.put(0, "a");
+  EXPECT_EQ(lines_of(ordered.take_ready(100)), (Lines{"a", "b"}));
+  ordered.put_nothing(2);
+  EXPECT_EQ(lines_of(ordered.take_ready(100)), Lines{"d"});
+  ordered.put(5, "f");
+  ordered.put(7, "h");
+  EXPECT_EQ(ordered.behind(), 4);
+  EXPECT_EQ(ordered.memory_bytes(), 2);
+  EXPECT_EQ(lines_of(ordered.take_rest()), (Lines{"f", "h"}));
+  EXPECT_EQ(ordered.behind(), 0);
+  EXPECT_EQ(ordered.memory_bytes(), 0);
+}
+
+TEST(Ordered, LinesGoToAFileAndComeBack) {
+  OrderedLines ordered;
+  ordered.put(2, "cc");
+  ordered.put(1, "bbb");
+  EXPECT_EQ(ordered.take_memory(10), "bbb\ncc\n");
+  EXPECT_EQ(ordered.memory_bytes(), 0);
+  EXPECT_EQ(ordered.in_file(), 2);
+  ordered.put(3, "d");
+  ordered.put_in_file(4, 99, 5);
+  ordered.put(0, "a");
+  EXPECT_EQ(lines_of(ordered.take_ready(4)), (Lines{"a", "@10+3"}));  // so much and no more
+  EXPECT_EQ(lines_of(ordered.take_ready(100)), (Lines{"@14+2", "d", "@99+5"}));
+  EXPECT_EQ(ordered.in_file(), 0);
+}
+
+TEST(Ordered, APlaceIsTakenOnce) {
+  OrderedLines ordered;
+  ordered.put(1, "b");
+  EXPECT_THROW(ordered.put(1, "again"), Error);
+  ordered.put(0, "a");
+  ordered.take_ready(100);
+  EXPECT_THROW(ordered.put_nothing(0), Error);
 }
 
 TEST(Ordered, AnyOrderComesOutSorted) {
@@ -31,10 +72,22 @@ TEST(Ordered, AnyOrderComesOutSorted) {
     std::swap(places[i], places[philox(3, i).word[0] % (i + 1)]);
   }
   OrderedLines ordered;
+  std::string file;
   std::vector<std::string> out;
   for (const int place : places) {
-    for (std::string& line : ordered.put(place, std::to_string(place))) {
-      out.push_back(std::move(line));
+    ordered.put(place, std::to_string(place));
+    if (place % 7 == 0) file += ordered.take_memory(static_cast<int64_t>(file.size()));
+    for (const OrderedLines::Ready& one : ordered.take_ready(1 + place % 9)) {
+      out.push_back(one.in_file() ? file.substr(static_cast<size_t>(one.offset),
+                                                static_cast<size_t>(one.bytes))
+                                  : one.line);
+    }
+  }
+  while (ordered.behind() > 0) {
+    for (const OrderedLines::Ready& one : ordered.take_ready(50)) {
+      out.push_back(one.in_file() ? file.substr(static_cast<size_t>(one.offset),
+                                                static_cast<size_t>(one.bytes))
+                                  : one.line);
     }
   }
   ASSERT_EQ(out.size(), static_cast<size_t>(kRows));

@@ -384,6 +384,15 @@ bool JobFiles::order_kept() const {
          (!options_.retry_errors || totals.retryable == 0);
 }
 
+bool JobFiles::must_arrange() const {
+  if (!continues_ || !options_.ordered) {
+    return false;
+  }
+  bool waits = false;
+  part_lines_.for_each([&](const Hash128&, const PartLine& line) { waits |= !line.in_output; });
+  return waits || !order_kept();
+}
+
 // Everything is given out once more, at its place. Until OUT is emptied its lines are in both
 // files.
 void JobFiles::move_output_to_part() {
@@ -518,8 +527,10 @@ void JobFiles::finish(const std::string& ended_by, Json report) {
   if (!regular_) {
     return;
   }
-  drop_superseded();
-  if (ended_by == "end") {
+  if (output_ != OutputState::open) {
+    drop_superseded();
+  }
+  if (output_ == OutputState::closed && ended_by == "end") {
     drop_part();
   } else if (size_of(names_.part) == 0) {
     remove_file(files_, names_.part);

@@ -72,6 +72,10 @@ class JobFiles {
   // Moves every outcome of other rows to OUT.stale.jsonl and returns how many.
   int64_t drop_stale(const KeySet& keys_of_input);
 
+  // Finished rows are not yet where they belong in an ordered output. The rows must then come to a
+  // row output even when none of them is left to run.
+  bool must_arrange() const;
+
   // The files are made, cut and put into order, and the manifest says that a run has started. From
   // here on the job is ours.
   void begin();
@@ -86,10 +90,15 @@ class JobFiles {
   KeyMap<PartLine>& part_lines() { return part_lines_; }
   // An earlier failure of the row no longer counts. One thread at a time.
   void supersede(const Hash128& key, bool answered);
+  void note_output_opened() { output_ = OutputState::open; }
+  void note_output_closed() { output_ = OutputState::closed; }  // all is on disk
 
   const Manifest& manifest() const { return manifest_; }
 
  private:
+  // What became of the row output: none was made, it writes or has failed, all is on disk.
+  enum class OutputState { none, open, closed };
+
   void look();
   void refuse_leftovers(const char* why) const;
   void lock_output();
@@ -113,6 +122,7 @@ class JobFiles {
   Manifest manifest_;            // of this run
   std::optional<Manifest> was_;  // of the earlier one
   bool regular_ = true, continues_ = false, input_changed_ = false, begun_ = false;
+  OutputState output_ = OutputState::none;
   OpenFile lock_;  // OUT, held as long as this lives
   Journal journal_;
   FileScan output_scan_, errors_scan_, part_scan_;

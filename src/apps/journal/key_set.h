@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/hash.h"
@@ -56,6 +57,8 @@ class KeyMap {
     const Place& place = places_[place_of(key)];
     return place.key == key ? &place.value : nullptr;
   }
+
+  Value* find(const Hash128& key) { return const_cast<Value*>(std::as_const(*this).find(key)); }
 
   bool contains(const Hash128& key) const { return find(key) != nullptr; }
   int64_t size() const { return size_; }
