@@ -69,7 +69,8 @@ CommandLine command_line(BenchFlags& flags) {
          {"--report", "FILE", "also write the JSON object there", "", into(flags.report)},
          chat_template_flag(flags.engine),
          random_weights_flag(flags.engine)}},
-       engine_flag_group(flags.engine)}};
+       engine_flag_group(flags.engine),
+       config_flag_group()}};
 }
 
 Request random_request(const BenchFlags& flags, int64_t vocabulary, uint64_t row,

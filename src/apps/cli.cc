@@ -9,33 +9,18 @@
 #include <deque>
 #include <numeric>
 
+#include "apps/config_file.h"
+
 namespace spate {
 namespace {
 
-bool is_positional(const Flag& flag) { return flag.names.front() != '-'; }
-bool is_switch(const Flag& flag) { return flag.value.empty() && !is_positional(flag); }
-bool has_optional_value(const Flag& flag) { return flag.value.substr(0, 1) == "["; }
-
-// The name that messages use: the first long one.
-std::string name_of(const Flag& flag) {
-  const size_t begin = std::min(flag.names.find("--"), flag.names.size());
-  const size_t end = flag.names.find(',', begin);
-  return is_positional(flag) ? flag.names : flag.names.substr(begin, end - begin);
-}
-
-// Calls flag.set, and names the flag in what it complains about.
-void set_named(const Flag& flag, const std::string& value) {
-  try {
-    flag.set(value);
-  } catch (const Error& error) {
-    usage_error(cat(name_of(flag), ": ", error.what()));
-  }
-}
+constexpr const char* kConfigFlag = "--config";
+constexpr const char* kPrintConfigFlag = "--print-config";
 
 // "-o,--output FILE"
 std::string left_column(const Flag& flag) {
   std::string text = flag.names;
-  if (!is_positional(flag) && text.substr(0, 2) == "--") {
+  if (!flag.is_positional() && text.substr(0, 2) == "--") {
     text.insert(0, "    ");  // long names line up below "-o, "
   }
   const size_t comma = text.find(',');
@@ -45,16 +30,17 @@ std::string left_column(const Flag& flag) {
   if (flag.value.empty()) {
     return text;
   }
-  return has_optional_value(flag) ? text + "[=" + flag.value.substr(1) : text + " " + flag.value;
+  return flag.has_optional_value() ? text + "[=" + flag.value.substr(1) : text + " " + flag.value;
 }
 
 std::vector<std::string> long_names(const CommandLine& command) {
   std::vector<std::string> names;
   for (const FlagGroup& group : command.groups) {
     for (const Flag& flag : group.flags) {
-      for (size_t at = flag.names.find("--"); at != std::string::npos;
-           at = flag.names.find("--", at + 1)) {
-        names.push_back(flag.names.substr(at, flag.names.find(',', at) - at));
+      for (std::string& name : flag.long_names()) {
+        if (!flag.is_positional()) {
+          names.push_back(std::move(name));
+        }
       }
     }
   }
@@ -91,6 +77,67 @@ std::string unknown_argument(const CommandLine& command, const std::string& argu
   const std::string name = argument.substr(0, argument.find('='));
   const std::string near = nearest_word(name, long_names(command));
   return cat("unknown flag ", name, near.empty() ? "" : "; did you mean " + near + "?");
+}
+
+// Calls flag.set, and says in what it complains about where the value was given.
+void set_named(const Flag& flag, const Given& given) {
+  for (const std::string& value : given.values) {
+    try {
+      flag.set(value);
+    } catch (const Error& error) {
+      usage_error(cat(given.where, ": ", error.what()));
+    }
+  }
+}
+
+// What the command line gives. CLI11 does the reading.
+GivenFlags given_flags(const CommandLine& command, const std::vector<std::string>& arguments) {
+  CLI::App app;
+  app.set_help_flag();
+  app.allow_extras();
+  GivenFlags given;
+  std::deque<std::pair<const Flag*, std::string>> optional_values;  // CLI11 stores into them
+  for (const FlagGroup& group : command.groups) {
+    for (const Flag& flag : group.flags) {
+      const auto add = [&given, &flag](const std::string& value) {
+        Given& one = given[&flag];
+        one.where = flag.name();
+        one.values.push_back(value);
+      };
+      if (flag.is_switch()) {
+        app.add_flag_callback(flag.names, [add] { add(""); });
+      } else if (flag.has_optional_value()) {
+        app.add_flag(flag.names, optional_values.emplace_back(&flag, "").second);
+      } else {
+        // One value for each time the flag is given, any number of times.
+        app.add_option(flag.names,
+                       [add](const CLI::results_t& values) {
+                         std::for_each(values.begin(), values.end(), add);
+                         return true;
+                       })
+            ->type_size(1)
+            ->expected(1, flag.is_positional() ? 1 : CLI::detail::expected_max_vector_size)
+            ->allow_extra_args(false);
+      }
+    }
+  }
+  // CLI11 takes the arguments last first.
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  try {
+    app.parse(reversed);
+  } catch (const CLI::Error& error) {
+    usage_error(cat(error.what(), "; see ", command.name, " --help"));
+  }
+  const std::vector<std::string> rest = app.remaining();
+  if (!rest.empty()) {
+    usage_error(cat(unknown_argument(command, rest.front()), "; see ", command.name, " --help"));
+  }
+  for (const auto& [flag, value] : optional_values) {
+    if (app.count(flag->name()) > 0) {  // "true" is CLI11's word for a bare flag
+      given[flag] = {{value == "true" ? "" : value}, flag->name()};
+    }
+  }
+  return given;
 }
 
 }  // namespace
@@ -149,67 +196,70 @@ std::string help_text(const CommandLine& command, int width) {
   return text;
 }
 
-bool parse_command_line(const CommandLine& command, const std::vector<std::string>& arguments) {
-  CLI::App app;
-  app.set_help_flag();
-  app.allow_extras();
-  bool help = false;
-  app.add_flag("-h,--help", help);
-  std::deque<std::string> optional_values;  // CLI11 stores into them: they must not move
-  for (const FlagGroup& group : command.groups) {
-    for (const Flag& flag : group.flags) {
-      if (is_switch(flag)) {
-        app.add_flag_callback(flag.names, [&flag] { set_named(flag, ""); });
-      } else if (has_optional_value(flag)) {
-        app.add_flag(flag.names, optional_values.emplace_back());
-      } else {
-        // One value for each time the flag is given, any number of times.
-        app.add_option(flag.names,
-                       [&flag](const CLI::results_t& values) {
-                         for (const std::string& value : values) {
-                           set_named(flag, value);
-                         }
-                         return true;
-                       })
-            ->type_size(1)
-            ->expected(1, is_positional(flag) ? 1 : CLI::detail::expected_max_vector_size)
-            ->allow_extra_args(false);
-      }
-    }
-  }
-  // CLI11 takes the arguments last first.
-  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+FlagGroup config_flag_group() {
+  return {"configuration",
+          {{kConfigFlag, "FILE", "flags from a TOML file; what is given here counts more", "", {}},
+           {kPrintConfigFlag, "", "print what holds as such a file, and stop", "", {}}}};
+}
+
+std::optional<JsonObject> read_command_line(const CommandLine& command,
+                                            const std::vector<std::string>& arguments) {
   if (std::find_if(arguments.begin(), arguments.end(), [](const std::string& argument) {
         return argument == "--help" || argument == "-h";
       }) != arguments.end()) {
     std::fputs(help_text(command).c_str(), stdout);
-    return false;
+    return std::nullopt;
   }
-  try {
-    app.parse(reversed);
-  } catch (const CLI::Error& error) {
-    usage_error(cat(error.what(), "; see ", command.name, " --help"));
-  }
-  const std::vector<std::string> rest = app.remaining();
-  if (!rest.empty()) {
-    usage_error(cat(unknown_argument(command, rest.front()), "; see ", command.name, " --help"));
-  }
+  GivenFlags given = given_flags(command, arguments);
+  const Given* print = nullptr;
   for (const FlagGroup& group : command.groups) {
     for (const Flag& flag : group.flags) {
-      const std::string name = name_of(flag);
-      if (flag.required && app.count(name) == 0) {
-        usage_error(cat(name, " is missing; usage: ", command.name, " ", command.usage));
+      const auto found = given.find(&flag);
+      if (found == given.end() || flag.set != nullptr) {
+        continue;
       }
-      if (has_optional_value(flag)) {
-        const std::string value = app.count(name) > 0 ? optional_values.front() : "";
-        optional_values.pop_front();
-        if (app.count(name) > 0) {
-          set_named(flag, value == "true" ? "" : value);  // CLI11's word for a bare flag
-        }
+      if (flag.names == kPrintConfigFlag) {
+        print = &found->second;
+      } else if (found->second.values.size() > 1) {
+        usage_error(cat(flag.names, " is given twice; give one file"));
+      } else {
+        add_config_file(command, found->second.values.front(), given);
       }
     }
   }
-  return true;
+  for (const FlagGroup& group : command.groups) {
+    for (const Flag& flag : group.flags) {
+      const auto found = given.find(&flag);
+      if (found != given.end() && flag.set != nullptr) {
+        set_named(flag, found->second);
+      } else if (found == given.end() && flag.required && print == nullptr) {
+        usage_error(cat(flag.name(), " is missing; usage: ", command.name, " ", command.usage));
+      }
+    }
+  }
+  if (print != nullptr) {
+    std::fputs(config_text(command, given).c_str(), stdout);
+    return std::nullopt;
+  }
+  return config_json(command, given);
+}
+
+bool parse_command_line(const CommandLine& command, const std::vector<std::string>& arguments) {
+  return read_command_line(command, arguments).has_value();
+}
+
+std::string Flag::name() const { return long_names().front(); }
+
+std::vector<std::string> Flag::long_names() const {
+  std::vector<std::string> long_ones;
+  for (size_t begin = 0; begin < names.size();) {
+    const size_t end = std::min(names.find(',', begin), names.size());
+    if (is_positional() || names.compare(begin, 2, "--") == 0) {
+      long_ones.push_back(names.substr(begin, end - begin));
+    }
+    begin = end + 1;
+  }
+  return long_ones;
 }
 
 int64_t parse_integer(const std::string& text) {

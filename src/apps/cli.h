@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "base/json.h"
 
 namespace spate {
 
@@ -27,6 +29,12 @@ struct Flag {
   std::string fallback;  // the default, as the help shows it; empty when there is none to show
   SetFlag set;           // called once for each time the flag is given; "" when without a value
   bool required = false;
+
+  bool is_positional() const { return names.front() != '-'; }
+  bool is_switch() const { return value.empty() && !is_positional(); }
+  bool has_optional_value() const { return value.starts_with('['); }
+  std::string name() const;  // that messages use: the first long one
+  std::vector<std::string> long_names() const;
 };
 
 struct FlagGroup {
@@ -41,8 +49,17 @@ struct CommandLine {
   std::vector<FlagGroup> groups;
 };
 
-// False when --help was asked for and has been printed. Throws Error (exit code 2) for anything
-// that is unknown, missing or malformed.
+// --config and --print-config, for commands that many flags are given to. The parser itself acts on
+// them, so they have no `set`.
+FlagGroup config_flag_group();
+
+// Name -> value of the flags that were given, or nothing when --help or --print-config was asked
+// for and has been printed. Throws Error (exit code 2) for anything that is unknown, missing or
+// malformed.
+std::optional<JsonObject> read_command_line(const CommandLine& command,
+                                            const std::vector<std::string>& arguments);
+
+// The same for those who do not ask what was given.
 bool parse_command_line(const CommandLine& command, const std::vector<std::string>& arguments);
 
 std::string help_text(const CommandLine& command, int width = 100);

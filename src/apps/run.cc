@@ -144,6 +144,7 @@ CommandLine command_line(RunFlags& flags) {
             {"-v,--verbose", "", "say of every failed row why", "", set_true(flags.job.verbose)},
             {"-q,--quiet", "", "no plan, no progress, no report; errors only", "",
              set_true(flags.quiet)}}},
+          config_flag_group(),
       }};
 }
 

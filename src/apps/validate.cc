@@ -63,7 +63,8 @@ CommandLine command_line(ValidateFlags& flags) {
                                       {"none", ProgressMode::none}})},
              {"-v,--verbose", "", cat("list all bad rows, not the first ", kShownRows), "",
               set_true(flags.verbose)},
-             {"-q,--quiet", "", "the exit code alone", "", set_true(flags.quiet)}}}}};
+             {"-q,--quiet", "", "the exit code alone", "", set_true(flags.quiet)}}},
+           config_flag_group()}};
 }
 
 // What tells how to look at rows: the model, when there is one.
