@@ -168,7 +168,7 @@ TEST(Config, ErrorsNameFileLineAndKey) {
     Values values;
     const std::string path = folder.write("c.toml", one.text);
     const std::string error = error_of([&] {
-      read_command_line(command(values), {"--config", path});
+      read_command_line(command(values), {"m", "--config", path});
     });
     EXPECT_TRUE(contains(error, one.part)) << one.part << " is not in: " << error;
   }
