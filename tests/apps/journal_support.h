@@ -29,13 +29,26 @@ inline InputRow row_of(int64_t index, bool openai = false) {
   return row;
 }
 
+// Answers carry text only when there is a tokenizer. This one is there, and never asked.
+class NoWords : public Tokenizer {
+ public:
+  void encode(std::string_view, const EncodeOptions&, std::vector<Token>&) const override {}
+  std::string_view bytes(Token) const override { return ""; }
+  bool is_special(Token) const override { return false; }
+  std::optional<Token> find(std::string_view) const override { return {}; }
+  int vocabulary_size() const override { return 0; }
+};
+
 inline std::string answer_of(int64_t index, bool openai = false, const std::string& text = {}) {
   RowAnswer answer;
   answer.prompts.resize(1);
   answer.prompts[0].prompt_tokens = 3;
   answer.prompts[0].samples.push_back(
       {.text = text.empty() ? cat("the answer, \"quoted\" \\ of ", index) : text});
-  AnswerFormat format{.format = openai ? OutputFormat::openai : OutputFormat::flat, .model = "m"};
+  const NoWords words;
+  const AnswerFormat format{.format = openai ? OutputFormat::openai : OutputFormat::flat,
+                            .model = "m",
+                            .tokenizer = &words};
   return answer_line(format, row_of(index, openai), answer);
 }
 
