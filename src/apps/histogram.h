@@ -15,9 +15,20 @@ class Histogram {
     const double steps = std::log(std::max(seconds, kLeast) / kLeast) / std::log(kGrowth);
     ++counts_[std::min(static_cast<size_t>(steps), kBuckets - 1)];
     ++total_;
+    sum_ += seconds;
   }
 
   int64_t count() const { return total_; }
+  double sum() const { return sum_; }
+
+  // Entries of at most so many seconds; those within 2 % of it may count on either side.
+  int64_t count_up_to(double seconds) const {
+    int64_t passed = 0;
+    for (size_t i = 0; i + 1 < kBuckets && middle_of(i) <= seconds; ++i) {
+      passed += counts_[i];
+    }
+    return passed;
+  }
 
   // The value that `share` (0 to 1) of the entries do not exceed; NaN when there are none.
   double percentile(double share) const {
@@ -29,7 +40,7 @@ class Histogram {
     for (size_t i = 0; i < kBuckets; ++i) {
       passed += counts_[i];
       if (passed >= std::max<int64_t>(wanted, 1)) {
-        return kLeast * std::pow(kGrowth, static_cast<double>(i) + 0.5);  // middle of the bucket
+        return middle_of(i);
       }
     }
     return std::nan("");
@@ -38,8 +49,13 @@ class Histogram {
  private:
   static constexpr double kLeast = 1e-4, kGrowth = 1.02;
   static constexpr size_t kBuckets = 1160;  // 1e-4 * 1.02^1160 = 9.5e5 s
+  static double middle_of(size_t bucket) {
+    return kLeast * std::pow(kGrowth, static_cast<double>(bucket) + 0.5);
+  }
+
   std::array<int64_t, kBuckets> counts_{};
   int64_t total_ = 0;
+  double sum_ = 0;
 };
 
 }  // namespace spate
