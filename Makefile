@@ -3,6 +3,7 @@
 #   make            builds build/cpu/spate
 #   make demo       installs packages, builds, brings the model, answers examples/prompts.jsonl
 #   make test       builds and runs every test
+#   make test-faults  kills and starves a run hundreds of times (make test: some dozens)
 #   make model      brings models/SmolLM2-135M-Instruct.Q4_1.gguf
 #   make test-data  brings the vocabularies and templates that the tests compare with
 #   make gpu        builds build/gpu/spate (needs the CUDA toolkit)
@@ -13,7 +14,7 @@ FUZZ_SECONDS ?= 8
 GENERATOR := $(shell command -v ninja >/dev/null 2>&1 && echo "-G Ninja")
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup model test-data demo test test-cpu test-dev fuzz gpu check format clean
+.PHONY: all setup model test-data demo test test-cpu test-dev test-faults fuzz gpu check format clean
 
 all: program-cpu
 
@@ -60,6 +61,9 @@ test-cpu: build-cpu
 
 test-dev: build-dev
 	ctest --preset dev -LE slow
+
+test-faults: build-cpu
+	SPATE_FAULT_KILLS=240 SPATE_FAULT_INTERRUPTS=60 build/cpu/tests/test_faults
 
 fuzz: build-fuzz
 	tools/run_fuzzers.sh build/fuzz $(FUZZ_SECONDS)

@@ -13,6 +13,7 @@ namespace {
 constexpr double kLookSeconds = 0.1;      // how often signals, clocks and the display are looked at
 constexpr size_t kRowsAhead = 1024;       // read and not yet prepared
 constexpr size_t kBytesAhead = 16 << 20;  // of their lines
+constexpr int64_t kMostBehind = int64_t{1} << 20;  // rows that may wait for one before them
 constexpr size_t kOldestShown = 5;
 
 }  // namespace
@@ -26,10 +27,11 @@ bool ErrorLimit::exceeded(int64_t failed, int64_t done) const {
          static_cast<double>(failed) * 100 > *percent * static_cast<double>(done);
 }
 
-BatchJob::BatchJob(Engine& engine, const RowPreparer& preparer, RowOutput& output, Tally& tally,
-                   Notices& notices, JobOptions options)
+BatchJob::BatchJob(Engine& engine, const RowPreparer& preparer, const JobFiles& files,
+                   RowOutput& output, Tally& tally, Notices& notices, JobOptions options)
     : engine_(engine),
       preparer_(preparer),
+      files_(files),
       output_(output),
       tally_(tally),
       notices_(notices),
@@ -57,8 +59,16 @@ void BatchJob::read_rows() {
     int64_t turn = 0;
     while (std::optional<SourceRow> row = source.next(stop_)) {
       ++taken_;
+      const Journal::Outcome before = files_.journal().find(row->row.key);
+      if (files_.is_done(before)) {
+        const bool answered = before.state == Journal::State::answered;
+        tally_.count_before(answered ? 1 : 0, answered ? 0 : 1);
+        output_.put_done(row->place, row->row.key);
+        continue;
+      }
+      wait_for_order();
       const auto bytes = static_cast<size_t>(row->bytes);
-      if (!rows_.push({turn++, *std::move(row)}, bytes)) {
+      if (!rows_.push({turn++, *std::move(row), before.attempts}, bytes)) {
         break;
       }
     }
@@ -66,6 +76,13 @@ void BatchJob::read_rows() {
     fail_with(std::current_exception());
   }
   rows_.close();
+}
+
+// With --ordered: finished rows that wait for one before them take a little memory each.
+void BatchJob::wait_for_order() {
+  while (!stop_ && output_.behind() > kMostBehind) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
 }
 
 // Runs on the preparing threads.
@@ -94,7 +111,7 @@ void BatchJob::enter(Work work) {
     return;
   }
   if (error) {
-    reject(source.place, source.row, *error, 1);
+    reject(source.place, source.row, *error, work.attempts + 1);
     return;
   }
   if (prepared->truncated > 0) {
@@ -108,7 +125,7 @@ void BatchJob::enter(Work work) {
     return;
   }
   submit(std::make_shared<LiveRow>(*std::move(prepared), source.place, options_.answers.tokenizer,
-                                   Tries{.most = 1 + options_.max_retries}));
+                                   Tries{.before = work.attempts, .most = 1 + options_.max_retries}));
 }
 
 void BatchJob::submit(const LiveRowPointer& row) {
@@ -369,7 +386,8 @@ JobEnd BatchJob::run(StopSignals& signals, ProgressDisplay& display, LogFile& lo
     std::rethrow_exception(failure_);
   }
   end_.rows_taken = taken_;
-  tally_.count_dropped(taken_ - tally_.outcomes().done);
+  const Tally::Outcomes outcomes = tally_.outcomes();
+  tally_.count_dropped(taken_ - outcomes.before - outcomes.done);
   return end_;
 }
 

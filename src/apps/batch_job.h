@@ -58,7 +58,7 @@ struct JobOptions {
   AnswerFormat answers;
 };
 
-enum class EndedBy { input, signal, errors, deadline, watchdog };
+enum class EndedBy { input, signal, errors, deadline, watchdog, lost_input };
 
 struct JobEnd {
   int64_t rows_taken = 0;  // from the input, those of earlier runs included
@@ -72,21 +72,23 @@ struct JobEnd {
 
 class BatchJob {
  public:
-  BatchJob(Engine& engine, const RowPreparer& preparer, RowOutput& output, Tally& tally,
-           Notices& notices, JobOptions options);
+  BatchJob(Engine& engine, const RowPreparer& preparer, const JobFiles& files, RowOutput& output,
+           Tally& tally, Notices& notices, JobOptions options);
   ~BatchJob();
 
   // Runs to the end of the input, or until something of EndedBy stops it. Throws what ended it
-  // otherwise: a failed engine, a full disk.
+  // otherwise: a failed engine, a full disk. `rows_total`: rows that must run, for the display.
   JobEnd run(StopSignals& signals, ProgressDisplay& display, LogFile& log, int64_t rows_total);
 
  private:
   struct Work {
     int64_t turn = 0;  // among the rows that pass the door, from 0
     SourceRow row;
+    int64_t attempts = 0;  // in earlier runs
   };
 
   void read_rows();
+  void wait_for_order();
   void prepare_rows();
   void enter(Work work);
   void handle(Event event);
@@ -110,6 +112,7 @@ class BatchJob {
 
   Engine& engine_;
   const RowPreparer& preparer_;
+  const JobFiles& files_;
   RowOutput& output_;
   Tally& tally_;
   Notices& notices_;

@@ -60,7 +60,9 @@ int dispatch(const Arguments& arguments) {
 }  // namespace spate
 
 int main(int count, char** values) {
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of write(), with its own message
+  // A closed pipe and a file that may not grow are errors of write(), with their own messages.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return spate::after(spate::dispatch({values + 1, values + count}));
   } catch (const spate::Error& error) {

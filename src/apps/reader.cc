@@ -67,7 +67,7 @@ bool LineReader::fill(const std::atomic<bool>& stop) {
   return false;
 }
 
-std::optional<Line> LineReader::next(const std::atomic<bool>& stop) {
+std::optional<std::string_view> LineReader::next_view(const std::atomic<bool>& stop) {
   size_t searched = start_;
   while (!stop) {
     const size_t end = block_.find('\n', searched);
@@ -84,31 +84,34 @@ std::optional<Line> LineReader::next(const std::atomic<bool>& stop) {
     std::string_view text(block_.data() + start_, stop_at - start_);
     offset_ += static_cast<int64_t>(next_start - start_);
     start_ = searched = next_start;
-    const int64_t index = index_++;
+    ++index_;
     if (is_blank(text)) {
       continue;
     }
     if (text.back() == '\r') {
       text.remove_suffix(1);
     }
-    return Line{index, offset_, std::string(text)};
+    return text;
   }
   return std::nullopt;
 }
 
+std::optional<Line> LineReader::next(const std::atomic<bool>& stop) {
+  const std::optional<std::string_view> text = next_view(stop);
+  return text ? std::optional(Line{index_ - 1, offset_, std::string(*text)}) : std::nullopt;
+}
+
+// By read() and not by a map: a file that is cut meanwhile must not end the process.
 std::optional<InputSize> measure_file(const std::string& path) {
   struct stat status {};
   if (path == "-" || ::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {
     return std::nullopt;
   }
-  const MappedFile file(path);
-  std::string_view text = file.text();
+  const std::atomic<bool> never{false};
+  LineReader reader(path);
   InputSize size;
-  size.bytes = static_cast<int64_t>(text.size());
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    size.rows += is_blank(text.substr(0, end)) ? 0 : 1;
-    text.remove_prefix(std::min(end + 1, text.size()));
+  while (reader.next_view(never)) {
+    ++size.rows;
   }
   return size;
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace spate {
 
@@ -27,6 +28,8 @@ class LineReader {
   // The next line that is not blank; nothing at the end, or soon after `stop` was set. Throws Error
   // when reading fails.
   std::optional<Line> next(const std::atomic<bool>& stop);
+  // Its text alone, good until the next call.
+  std::optional<std::string_view> next_view(const std::atomic<bool>& stop);
 
  private:
   bool fill(const std::atomic<bool>& stop);  // false at the end of the input

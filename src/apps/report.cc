@@ -46,8 +46,8 @@ Numbers compute(const RunFacts& facts) {
   return numbers;
 }
 
-Json exact(double value, double step = 1e-4) {
-  return std::isfinite(value) ? Json(std::round(value / step) * step) : Json();
+Json exact(double value, double parts = 1e4) {
+  return std::isfinite(value) ? Json(std::round(value * parts) / parts) : Json();
 }
 
 Json counts_json(const std::map<std::string, int64_t>& counts) {
@@ -116,6 +116,9 @@ Json report_json(const RunFacts& facts) {
                           {"failed", tally.failed},
                           {"skipped", tally.skipped},
                           {"dropped", tally.dropped},
+                          {"answered_before", tally.answered_before},
+                          {"failed_before", tally.failed_before},
+                          {"retries", tally.retries},
                           {"truncated_prompts", tally.truncated}}},
       {"errors", counts_json(tally.errors)},
       {"finish", counts_json(tally.finishes)},
@@ -145,8 +148,13 @@ Json report_json(const RunFacts& facts) {
                         {"mean_share", exact(numbers.kv_mean_share)},
                         {"evictions", engine.scheduler.evictions},
                         {"recomputed_tokens", engine.scheduler.recomputed},
-                        {"recomputed_share", exact(numbers.recomputed_share, 1e-6)}}},
+                        {"recomputed_share", exact(numbers.recomputed_share, 1e6)}}},
       {"prefix_hit_share", exact(numbers.hit_share)},
+      {"output_file", JsonObject{{"bytes", facts.writes.bytes},
+                                 {"lines", facts.writes.lines},
+                                 {"syncs", facts.writes.syncs},
+                                 {"write_seconds", exact(facts.writes.write_seconds)},
+                                 {"sync_seconds", exact(facts.writes.sync_seconds)}}},
       {"engine", JsonObject{{"busy_seconds", exact(engine.busy_seconds)},
                             {"idle_seconds", exact(engine.idle_seconds)}}},
       {"tail", JsonObject{{"last_rows_share", kTailShare},
@@ -182,12 +190,18 @@ std::string report_text(const RunFacts& facts) {
   line("rows", with_commas(facts.rows_read) + "  ok " + with_commas(tally.ok) + "  failed " +
                    with_commas(tally.failed) + optional("skipped", tally.skipped) +
                    optional("not finished", tally.dropped) +
+                   optional("done before", tally.answered_before + tally.failed_before) +
+                   optional("failed before", tally.failed_before) +
+                   optional("retries", tally.retries) +
                    optional("prompts cut", tally.truncated));
   if (!tally.finishes.empty()) {
     line("finish", counts_text(tally.finishes));
   }
   if (!tally.errors.empty()) {
     line("errors", counts_text(tally.errors));
+  }
+  if (engine.steps == 0) {
+    return text;  // nothing was computed
   }
   line("tokens", "in " + with_commas(tally.prompt_tokens) + " (cached " +
                      with_commas(tally.cached_tokens) + ")  out " +
@@ -224,7 +238,7 @@ std::string report_text(const RunFacts& facts) {
                         latency_text("tpot", tally.per_token));
   }
   if (!facts.complete) {
-    line("stopped", "by " + facts.stopped_by + "; finished rows are in the output");
+    line("stopped", "by " + facts.stopped_by + "; finished rows are on file");
   }
   return text;
 }

@@ -7,6 +7,7 @@
 
 #include "apps/phases.h"
 #include "apps/tally.h"
+#include "apps/writer.h"
 #include "base/json.h"
 #include "engine/engine.h"
 
@@ -29,6 +30,7 @@ struct RunFacts {
   EngineStats engine;
   MemoryPlan plan;
   RunTimes times;
+  WriteCounts writes;
 };
 
 Json report_json(const RunFacts& facts);

@@ -1,11 +1,8 @@
 // `spate run`: the batch job.
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
-#include <filesystem>
 
 #include "apps/batch_job.h"
 #include "apps/engine_flags.h"
@@ -14,139 +11,12 @@
 #include "apps/log_file.h"
 #include "apps/plan_text.h"
 #include "apps/report.h"
-#include "apps/row_flags.h"
-#include "apps/sampling_flags.h"
-#include "base/files.h"
+#include "apps/run_flags.h"
+#include "apps/run_resume.h"
 #include "base/threads.h"
 
 namespace spate {
 namespace {
-
-struct RunFlags {
-  EngineFlags engine;
-  SamplingFlags sampling;
-  OutputOptions output;
-  JobOptions job;
-  TooLong too_long = TooLong::error;
-  ChatFlags chat;
-  ProgressMode progress = ProgressMode::automatic;
-  ColorMode color = ColorMode::automatic;
-  double progress_interval = 0;
-  std::string report = "text", log;
-  int64_t window = 0;
-  bool quiet = false, dry_run = false, fail_fast = false;
-};
-
-// Seconds from now, or a time of the day: the next such moment.
-SetFlag set_deadline(std::optional<std::chrono::system_clock::time_point>& deadline) {
-  return [&deadline](const std::string& value) {
-    const size_t colon = value.find(':');
-    const auto now = std::chrono::system_clock::now();
-    if (colon == std::string::npos) {
-      double seconds = 0;
-      into(seconds, 0, 1e9)(value);
-      deadline = now + std::chrono::milliseconds(std::llround(seconds * 1000));
-      return;
-    }
-    int64_t hour = 0, minute = 0;
-    into(hour, 0, 23)(value.substr(0, colon));
-    into(minute, 0, 59)(value.substr(colon + 1));
-    const std::time_t today = std::chrono::system_clock::to_time_t(now);
-    std::tm parts{};
-    ::localtime_r(&today, &parts);
-    parts.tm_hour = static_cast<int>(hour);
-    parts.tm_min = static_cast<int>(minute);
-    parts.tm_sec = 0;
-    parts.tm_isdst = -1;
-    std::time_t moment = std::mktime(&parts);
-    if (moment <= today) {
-      ++parts.tm_mday;
-      parts.tm_isdst = -1;
-      moment = std::mktime(&parts);
-    }
-    deadline = std::chrono::system_clock::from_time_t(moment);
-  };
-}
-
-SetFlag set_error_limit(ErrorLimit& limit) {
-  return [&limit](const std::string& value) {
-    if (value.ends_with('%')) {
-      double percent = 0;
-      into(percent, 0, 100)(value.substr(0, value.size() - 1));
-      limit.percent = percent;
-    } else {
-      int64_t rows = 0;
-      into(rows, 0)(value);
-      limit.rows = rows;
-    }
-  };
-}
-
-CommandLine command_line(RunFlags& flags) {
-  JobOptions& job = flags.job;
-  SourceOptions& source = job.source;
-  return {
-      "spate run",
-      "MODEL -i FILE|- -o FILE|- [flags]",
-      "Answers every row of a file. Rows are OpenAI batch lines, short JSON rows\n"
-      "({\"id\", \"prompt\"}, {\"messages\"}, {\"prompt_token_ids\"}) or plain text, one "
-      "prompt a line.",
-      {
-          input_flag_group(model_flag(flags.engine), source),
-          {"output",
-           {{"-o,--output", "FILE|-", "answers, as they finish; -: stdout", "",
-             into(flags.output.output), true},
-            {"--errors", "FILE|inline", "rows that failed; inline: among the answers",
-             "OUT.errors.jsonl", into(flags.output.errors)},
-            {"--output-format", "NAME", "openai, flat, ids; auto: as the row came", "auto",
-             choose(job.answers.format, output_formats())},
-            {"--ordered", "", "answers in the order of the input", "",
-             set_true(flags.output.ordered)},
-            {"--overwrite", "", "replace an output that is there", "",
-             set_true(flags.output.overwrite)},
-            {"--on-too-long", "NAME", "error, truncate-left, truncate-right, skip", "error",
-             choose(flags.too_long, too_long_choices())},
-            {"--max-errors", "N|P%", "end the run when more rows have failed", "no limit",
-             set_error_limit(job.error_limit)},
-            {"--fail-fast", "", "end the run at the first failed row", "",
-             set_true(flags.fail_fast)},
-            {"--max-retries", "N", "more tries of a row after an error that may pass", "0",
-             into(job.max_retries, 0, 1000)},
-            {"--request-timeout", "SECONDS", "that the engine may spend on a row", "no limit",
-             into(job.request_timeout, 0.001, 1e9)},
-            {"--deadline", "HH:MM|SECONDS",
-             "then end as after a signal: a time of the day, or seconds from now", "none",
-             set_deadline(job.deadline)},
-            {"--grace", "SECONDS", "that running rows get after a signal or at the deadline", "10",
-             into(job.grace, 0, 86400)},
-            {"--watchdog", "SECONDS", "end when the engine stands still for so long; 0: never",
-             "600", into(job.watchdog, 0, 1e9)},
-            {"--row-stats", "", "add times and attempts to each answer", "",
-             set_true(job.row_stats)},
-            {"--window", "N", "rows in memory at once; their prompts take 256 MiB at most",
-             "32 x rows at once, at least 16384; fifo: 4 x, 1024", into(flags.window, 1)}}},
-          chat_flag_group(flags.engine, flags.chat),
-          sampling_flag_group(flags.sampling),
-          engine_flag_group(flags.engine),
-          {"weights", {random_weights_flag(flags.engine)}},
-          {"looks",
-           {{"--progress", "NAME", "auto, bar, plain, json, none", "auto",
-             choose(flags.progress, progress_modes())},
-            {"--progress-interval", "SECONDS", "between two progress lines", "bar 0.5, else 10",
-             into(flags.progress_interval, 0.05, 86400)},
-            {"--report", "text|json|FILE", "final report on stderr, or as JSON in a file", "text",
-             into(flags.report)},
-            {"--log", "FILE", "add plan, notes and report to a file, with times", "",
-             into(flags.log)},
-            {"--dry-run", "", "print the plan and stop", "", set_true(flags.dry_run)},
-            {"--color", "NAME", "auto, always, never; NO_COLOR is heeded", "auto",
-             choose(flags.color, color_modes())},
-            {"-v,--verbose", "", "say of every failed row why", "", set_true(flags.job.verbose)},
-            {"-q,--quiet", "", "no plan, no progress, no report; errors only", "",
-             set_true(flags.quiet)}}},
-          config_flag_group(),
-      }};
-}
 
 // Says something on stderr, unless --quiet, and in the log file, without colours.
 void say(const RunFlags& flags, LogFile& log, const std::string& text, const std::string& plain) {
@@ -154,28 +24,6 @@ void say(const RunFlags& flags, LogFile& log, const std::string& text, const std
     std::fputs(text.c_str(), stderr);
   }
   log.write(plain);
-}
-
-void check_flags(RunFlags& flags, const ModelFiles& files) {
-  const std::string& input = flags.job.source.input;
-  check_input(input);
-  if (input != "-" && flags.output.output != "-" && file_exists(flags.output.output) &&
-      std::filesystem::equivalent(input, flags.output.output)) {
-    usage_error(cat("--output ", flags.output.output, " is the input; give another name"));
-  }
-  if (files.tokenizer == nullptr && (flags.job.answers.format == OutputFormat::openai ||
-                                     flags.job.answers.format == OutputFormat::flat)) {
-    usage_error(cat("--output-format: the model has no tokenizer (", files.tokenizer_note,
-                    "), so there is no text; give ids"));
-  }
-  if (flags.engine.longest_row && input == "-") {
-    usage_error(
-        "--max-model-len auto reads the input twice, and stdin can be read once; give a "
-        "number, or the input as a file");
-  }
-  if (flags.fail_fast) {
-    flags.job.error_limit.rows = 0;
-  }
 }
 
 // Reads and tokenises the whole input for the sake of its longest row. Rows that cannot be read are
@@ -195,22 +43,42 @@ int64_t longest_row(const RunFlags& flags, const RowPreparer& preparer, int64_t 
   return model_length > 0 ? std::min(longest, model_length) : longest;
 }
 
-PlanLines rows_plan(const RunFlags& flags, const ModelFiles& files, int64_t rows,
-                    const JobFiles* output, const std::string& sampling) {
-  const auto name = [](const std::string& path, const char* standard) {
-    return path == "-" ? std::string(standard) : path;
-  };
-  PlanLines lines;
-  lines.emplace_back("input",
-                     cat(name(flags.job.source.input, "stdin"), "  ",
-                         rows < 0 ? std::string("rows not known") : with_commas(rows) + " rows",
-                         "  format ", word_of(flags.job.source.parse.format, row_formats())));
-  lines.emplace_back("output",
-                     cat(name(flags.output.output, "stdout"), "  format ",
+std::string rows_text(int64_t rows, const JobFiles* past) {
+  if (rows < 0) {
+    return "rows not known";
+  }
+  std::string text = with_commas(rows) + " rows";
+  if (past != nullptr && past->continues()) {
+    const int64_t done = done_rows(*past);
+    text += cat("  (", with_commas(done), " done before, ",
+                with_commas(std::max<int64_t>(rows - done, 0)), " to do)");
+  }
+  return text;
+}
+
+std::string output_text(const RunFlags& flags, const JobFiles* job) {
+  const std::string& path = flags.output.output;
+  std::string text = cat(path == "-" ? "stdout" : path, "  format ",
                          word_of(flags.job.answers.format, output_formats()),
-                         flags.output.ordered ? "  ordered" : "",
-                         output != nullptr ? cat("   errors ", output->names().errors) : "",
-                         flags.output.output == "-" ? "   (stdout: nothing to resume from)" : ""));
+                         flags.output.ordered ? "  ordered" : "");
+  if (job != nullptr) {
+    text += cat("   errors ", job->names().errors);
+    if (!job->resumable()) {
+      text += "   (no file: a run that is stopped cannot go on)";
+    }
+  }
+  return text;
+}
+
+// `job`: none for a dry run.
+PlanLines rows_plan(const RunFlags& flags, const ModelFiles& files, int64_t rows,
+                    const JobFiles* job, const std::string& sampling) {
+  const SourceOptions& source = flags.job.source;
+  PlanLines lines;
+  lines.emplace_back("input", cat(source.input == "-" ? "stdin" : source.input, "  ",
+                                  rows_text(rows, job), "  format ",
+                                  word_of(source.parse.format, row_formats())));
+  lines.emplace_back("output", output_text(flags, job));
   lines.emplace_back("schedule", cat(word_of(flags.engine.options.order, orders()), "  batching ",
                                      word_of(flags.engine.options.batching, batchings()),
                                      "  window ", with_commas(flags.job.window), " rows"));
@@ -226,25 +94,17 @@ PlanLines rows_plan(const RunFlags& flags, const ModelFiles& files, int64_t rows
   return lines;
 }
 
-void write_report(const RunFlags& flags, const RunFacts& facts, std::optional<LineFile>& file,
-                  LogFile& log) {
-  const std::string json = report_json(facts).dump() + "\n";
-  if (file) {
-    file->append(json);
-  }
-  const std::string text = report_text(facts);
-  say(flags, log, flags.report == "json" ? json : "\n" + text, text);
-}
-
 int exit_code(const JobEnd& end, const TallyNumbers& tally) {
   switch (end.by) {
     case EndedBy::signal: return exit_code_of_signal(end.signal);
     case EndedBy::errors: return static_cast<int>(ExitCode::input_invalid);
     case EndedBy::deadline: return static_cast<int>(ExitCode::deadline);
     case EndedBy::watchdog: return static_cast<int>(ExitCode::watchdog);
+    case EndedBy::lost_input: return static_cast<int>(ExitCode::engine);
     case EndedBy::input: break;
   }
-  return static_cast<int>(tally.failed > 0 ? ExitCode::rows_failed : ExitCode::ok);
+  const bool failed = tally.failed > 0 || tally.failed_before > 0;
+  return static_cast<int>(failed ? ExitCode::rows_failed : ExitCode::ok);
 }
 
 int64_t window_of(const RunFlags& flags, const MemoryPlan& plan) {
@@ -257,113 +117,234 @@ int64_t window_of(const RunFlags& flags, const MemoryPlan& plan) {
 }
 
 // Everything between the parsed flags and the exit code.
-int run_job(RunFlags& flags) {
-  LogFile log(flags.log);
-  StopSignals signals;
-  const Stopwatch load_watch;
-  std::optional<LineFile> report_file;  // opened now: it must not fail after hours of work
-  if (flags.report != "text" && flags.report != "json" && !flags.dry_run) {
-    report_file.emplace(flags.report, "--report", true);
-  }
-  const ModelFiles files = open_model(flags.engine);
-  check_flags(flags, files);
-  const std::optional<InputSize> size = measure_file(flags.job.source.input);
-  choose_format(flags.job.source);
-  const int64_t rows = size ? flags.job.source.taken_of(size->rows) : -1;
-
-  const Config& config = files.checkpoint->config();
-  const SamplingDefaults sampling =
-      sampling_defaults(flags.sampling, files.checkpoint->generation(), kDefaultMaxTokens);
-  Notices notices;
-  RowPreparer preparer(files,
-                       {.defaults = sampling.params,
-                        .too_long = flags.too_long,
-                        .system = flags.chat.system,
-                        .template_arguments = template_arguments(flags.chat),
-                        .vocabulary = config.vocabulary,
-                        .model = model_name(flags.engine.model)},
-                       notices);
-  if (flags.engine.longest_row) {
-    flags.engine.options.max_model_len = longest_row(flags, preparer, config.max_positions);
+class Run {
+ public:
+  explicit Run(RunFlags flags)
+      : flags_(std::move(flags)),
+        log_(flags_.log),
+        files_(open_model(flags_.engine)),
+        display_(flags_.quiet ? ProgressMode::silent : flags_.progress, flags_.color,
+                 flags_.progress_interval) {
+    // Opened now: it must not fail after hours of work.
+    if (flags_.report != "text" && flags_.report != "json" && !flags_.dry_run) {
+      report_file_.emplace(flags_.report, "--report", true);
+    }
+    check_run_flags(flags_, files_);
   }
 
-  MemoryPlan plan;
-  std::string device;
-  {
-    const auto backend = open_cpu_backend(flags.engine.options.backend);
-    plan = plan_memory(*files.checkpoint, *backend, flags.engine.options);
-    device = backend->describe();
+  int execute() {
+    plan();
+    if (flags_.dry_run) {
+      show_plan();
+      return 0;
+    }
+    open_job();
+    show_plan();
+    job_->begin();
+    try {
+      const JobEnd end = anything_to_do() ? answer_rows() : nothing_to_do();
+      return finish(end);
+    } catch (const Error& error) {
+      give_up(error.what());
+      throw;
+    }
   }
-  preparer.set_max_length(plan.max_length);
-  flags.job.window = window_of(flags, plan);
-  // The next rows are inside before those that are in order together have all begun.
-  flags.engine.options.order_horizon = std::max<int64_t>(flags.job.window / 2, 1);
-  std::optional<JobFiles> job_files;
-  std::optional<RowOutput> output;
-  if (!flags.dry_run) {
-    job_files.emplace(real_file_system(), flags.output, Manifest{});
-    job_files->begin();
-    output.emplace(*job_files);
+
+ private:
+  void plan();
+  void open_job();
+  void show_plan();
+  bool anything_to_do() const;
+  JobEnd nothing_to_do();
+  JobEnd answer_rows();
+  int finish(const JobEnd& end);
+  void give_up(const std::string& reason);
+  void tell_how_to_go_on();
+
+  RunFlags flags_;
+  LogFile log_;
+  StopSignals signals_;
+  Stopwatch load_watch_;
+  const ModelFiles files_;
+  ProgressDisplay display_;
+  std::optional<LineFile> report_file_;
+  RowFormat asked_format_ = RowFormat::automatic;  // before `auto` was decided
+  int64_t rows_ = -1;  // of the job; -1: not known
+  SamplingDefaults sampling_;
+  Notices notices_;
+  std::optional<RowPreparer> preparer_;
+  MemoryPlan plan_;
+  std::string device_;
+  std::optional<JobFiles> job_;
+  Tally tally_;
+  RunFacts facts_;
+};
+
+// Everything that needs neither weights nor output.
+void Run::plan() {
+  SourceOptions& source = flags_.job.source;
+  const std::optional<InputSize> size = measure_file(source.input);
+  rows_ = size ? source.taken_of(size->rows) : -1;
+  asked_format_ = source.parse.format;
+  choose_format(source);
+
+  const Config& config = files_.checkpoint->config();
+  sampling_ = sampling_defaults(flags_.sampling, files_.checkpoint->generation(), kDefaultMaxTokens);
+  preparer_.emplace(
+      files_,
+      PrepareOptions{.defaults = sampling_.params,
+                     .too_long = flags_.too_long,
+                     .system = flags_.chat.system,
+                     .template_arguments = template_arguments(flags_.chat),
+                     .vocabulary = config.vocabulary,
+                     .model = model_name(flags_.engine.model)},
+      notices_);
+  EngineOptions options = flags_.engine.options;
+  if (flags_.engine.longest_row) {
+    options.max_model_len = longest_row(flags_, *preparer_, config.max_positions);
   }
-  PlanLines lines = plan_lines(files, plan, device, flags.engine.options.memory_utilization);
+  const auto backend = open_cpu_backend(options.backend);
+  plan_ = plan_memory(*files_.checkpoint, *backend, options);
+  device_ = backend->describe();
+  preparer_->set_max_length(plan_.max_length);
+  flags_.job.window = window_of(flags_, plan_);
+}
+
+// Looks at what is there; changes nothing before `begin`, except that outcomes of rows which are no
+// longer in the input are put aside.
+void Run::open_job() {
+  job_.emplace(real_file_system(), flags_.output,
+               run_manifest(flags_, asked_format_, files_, sampling_, rows_));
+  if (job_->input_changed()) {
+    const int64_t moved = job_->drop_stale(keys_of_input(flags_.job.source));
+    notices_.add(cat("the input has changed since the run before; ", with_commas(moved),
+                     moved == 1 ? " outcome of a row that is" : " outcomes of rows that are",
+                     " not in it now",
+                     moved == 0 ? "" : cat(moved == 1 ? " was" : " were", " moved to ",
+                                           job_->names().stale)));
+  }
+  for (const std::string& note : job_->notes()) {
+    notices_.add(note);
+  }
+}
+
+void Run::show_plan() {
+  PlanLines lines = plan_lines(files_, plan_, device_, flags_.engine.options.memory_utilization);
   const PlanLines more =
-      rows_plan(flags, files, rows, job_files ? &*job_files : nullptr, sampling.description);
+      rows_plan(flags_, files_, rows_, job_ ? &*job_ : nullptr, sampling_.description);
   lines.insert(lines.end(), more.begin(), more.end());
-  say(flags, log, plan_text(lines, use_color(flags.color)), plan_text(lines, false));
-  if (flags.dry_run) {
-    return 0;
+  say(flags_, log_, plan_text(lines, use_color(flags_.color)), plan_text(lines, false));
+  for (const std::string& notice : notices_.take()) {
+    display_.note(notice);
+    log_.write(notice);
   }
+}
 
-  ProgressDisplay display(flags.quiet ? ProgressMode::silent : flags.progress, flags.color,
-                          flags.progress_interval);
-  display.stage("loading the model");
-  Engine engine = before_running([&] { return Engine(files, flags.engine.options); });
+// Whether the model is needed at all. The input is looked through only when the counts say that it
+// may not be.
+bool Run::anything_to_do() const {
+  return rows_ < 0 || !job_->continues() || done_rows(*job_) < rows_ ||
+         any_row_left(flags_.job.source, *job_);
+}
+
+JobEnd Run::nothing_to_do() {
+  const Journal::Totals totals = job_->journal().totals();
+  tally_.count_before(totals.answered, rows_ - totals.answered);
+  facts_ = {.device = device_, .plan = plan_};
+  display_.note("nothing is left to do: every row has its outcome");
+  return {.rows_taken = rows_};
+}
+
+JobEnd Run::answer_rows() {
+  display_.stage("loading the model");
+  EngineOptions options = flags_.engine.options;
+  options.max_model_len = plan_.max_length;
+  // The next rows are inside before those that are in order together have all begun.
+  options.order_horizon = std::max<int64_t>(flags_.job.window / 2, 1);
+  Engine engine = before_running([&] { return Engine(files_, options); });
   for (const std::string& warning : engine.warnings()) {
-    notices.add(warning);
+    notices_.add(warning);
   }
-  RunFacts facts{.model = model_name(flags.engine.model),
-                 .device = engine.device(),
-                 .input = flags.job.source.input,
-                 .output = flags.output.output,
-                 .plan = engine.plan()};
-  facts.times.load = load_watch.seconds();
+  facts_ = {.device = engine.device(), .plan = engine.plan()};
+  facts_.times.load = load_watch_.seconds();
 
-  flags.job.preparers = std::clamp(available_cpus() / 4, 1, 8);
-  flags.job.answers.model = facts.model;
-  flags.job.answers.tokenizer = files.tokenizer.get();
-  flags.job.answers.created = std::time(nullptr);
-  Tally tally;
-  BatchJob job(engine, preparer, *output, tally, notices, flags.job);
-  const JobEnd end = job.run(signals, display, log, rows);
+  JobOptions& job = flags_.job;
+  job.preparers = std::clamp(available_cpus() / 4, 1, 8);
+  job.answers.model = model_name(flags_.engine.model);
+  job.answers.tokenizer = files_.tokenizer.get();
+  job.answers.created = std::time(nullptr);
+  RowOutput output(*job_);
+  BatchJob batch(engine, *preparer_, *job_, output, tally_, notices_, job);
+  const int64_t to_do = rows_ < 0 ? -1 : std::max<int64_t>(rows_ - done_rows(*job_), 0);
+  JobEnd end = batch.run(signals_, display_, log_, to_do);
   const Stopwatch flush_watch;
-  output->close();
+  output.close();
 
-  facts.times.run = end.seconds;
-  facts.times.flush = flush_watch.seconds();
-  facts.rows_read = end.rows_taken;
-  facts.complete = end.complete();
-  facts.stopped_by = end.reason;
-  facts.tally = tally.numbers();
-  facts.engine = engine.stats();
-  facts.times.input_wait = facts.engine.idle_seconds;
-  facts.times.output_wait = output->waited_seconds();
-  job_files->finish(end.complete() ? "end" : end.reason, report_json(facts));
-  write_report(flags, facts, report_file, log);
-  const int code = exit_code(end, facts.tally);
-  if (end.by == EndedBy::watchdog) {
-    std::fflush(nullptr);
-    std::_Exit(code);  // the engine's thread cannot be waited for
+  if (end.complete() && end.rows_taken < rows_) {
+    end.by = EndedBy::lost_input;
+    end.reason = cat("an input that got shorter: it had ", with_commas(rows_),
+                     " rows at the start, and ", with_commas(end.rows_taken), " could be read");
   }
-  return code;
+  facts_.times.run = end.seconds;
+  facts_.times.flush = flush_watch.seconds();
+  facts_.engine = engine.stats();
+  facts_.times.input_wait = facts_.engine.idle_seconds;
+  facts_.times.output_wait = output.waited_seconds();
+  facts_.writes = output.counts();
+  if (end.by == EndedBy::watchdog) {
+    finish(end);
+    std::fflush(nullptr);
+    std::_Exit(static_cast<int>(ExitCode::watchdog));  // the engine's thread cannot be waited for
+  }
+  return end;
+}
+
+int Run::finish(const JobEnd& end) {
+  facts_.model = model_name(flags_.engine.model);
+  facts_.input = flags_.job.source.input;
+  facts_.output = flags_.output.output;
+  facts_.rows_read = end.rows_taken;
+  facts_.complete = end.complete();
+  facts_.stopped_by = end.reason;
+  facts_.tally = tally_.numbers();
+  Json report = report_json(facts_);
+  job_->finish(end.complete() ? "end" : end.reason, report);
+  const std::string json = report.dump() + "\n";
+  if (report_file_) {
+    report_file_->append(json);
+  }
+  const std::string text = report_text(facts_);
+  say(flags_, log_, flags_.report == "json" ? json : "\n" + text, text);
+  if (!end.complete()) {
+    tell_how_to_go_on();
+  }
+  return exit_code(end, facts_.tally);
+}
+
+// What was written is good; the manifest says what happened if the disk still takes it.
+void Run::give_up(const std::string& reason) {
+  try {
+    job_->finish("error: " + reason, Json());
+  } catch (const Error&) {
+  }
+  tell_how_to_go_on();
+}
+
+void Run::tell_how_to_go_on() {
+  if (job_->resumable()) {
+    const std::string text = "go on with: " + resume_command(flags_.arguments) + "\n";
+    say(flags_, log_, text, text);
+  }
 }
 
 }  // namespace
 
 int run_command(const Arguments& arguments) {
   RunFlags flags;
+  flags.arguments = arguments;
   flags.engine.options.order = Order::automatic;
-  const CommandLine command = command_line(flags);
-  return parse_command_line(command, arguments) ? run_job(flags) : 0;
+  const CommandLine command = run_command_line(flags);
+  return parse_command_line(command, arguments) ? Run(std::move(flags)).execute() : 0;
 }
 
 }  // namespace spate

@@ -96,6 +96,7 @@ SamplingDefaults sampling_defaults(const SamplingFlags& flags, const GenerationD
       if (value == nullptr || value->is_null()) continue;
       defaults.description += cat(defaults.description.empty() ? "" : ", ", field.name, " ",
                                   value->dump(), " (", origin, ")");
+      defaults.values.emplace_back(field.name, *value);
       break;
     }
   }

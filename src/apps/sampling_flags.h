@@ -22,6 +22,7 @@ FlagGroup sampling_flag_group(SamplingFlags& flags);
 struct SamplingDefaults {
   Params params;
   std::string description;  // "temperature 0.6 (generation_config) top_p 0.9 (flag) ..."
+  JsonObject values;        // of the fields that it names
 };
 
 SamplingDefaults sampling_defaults(const SamplingFlags& flags, const GenerationDefaults& model,

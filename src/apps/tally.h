@@ -23,6 +23,7 @@ struct RowTimes {
 
 struct TallyNumbers {
   int64_t ok = 0, failed = 0, skipped = 0, dropped = 0;  // rows; dropped: not finished at the end
+  int64_t answered_before = 0, failed_before = 0;        // rows with an outcome of earlier runs
   int64_t truncated = 0;                                 // prompts that were cut to fit
   int64_t retries = 0;                                   // more tries of rows that had failed
   std::map<std::string, int64_t> errors;                 // by code
@@ -32,7 +33,7 @@ struct TallyNumbers {
   std::vector<double> finish_times;  // every finish_stride-th answered row
   int64_t finish_stride = 1;
 
-  int64_t done() const { return ok + failed + skipped; }
+  int64_t done() const { return ok + failed + skipped; }  // in this run
 };
 
 class Tally {
@@ -66,6 +67,10 @@ class Tally {
     ++numbers_.failed;
     ++numbers_.errors[code];
   }
+  void count_before(int64_t answered, int64_t failed) {
+    add(&TallyNumbers::answered_before, answered);
+    add(&TallyNumbers::failed_before, failed);
+  }
   void count_retry() { add(&TallyNumbers::retries, 1); }
   void count_skipped() { add(&TallyNumbers::skipped, 1); }
   void count_dropped(int64_t rows) { add(&TallyNumbers::dropped, rows); }
@@ -77,11 +82,12 @@ class Tally {
   }
   // Of numbers(), what is asked for after every row: without a copy of the rest.
   struct Outcomes {
-    int64_t failed = 0, done = 0;
+    int64_t failed = 0, done = 0, before = 0;
   };
   Outcomes outcomes() const {
     const std::lock_guard lock(mutex_);
-    return {numbers_.failed, numbers_.done()};
+    return {numbers_.failed, numbers_.done(),
+            numbers_.answered_before + numbers_.failed_before};
   }
 
  private:
