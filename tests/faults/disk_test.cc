@@ -1,5 +1,5 @@
-// A disk that fills up under a run: it ends with a message and whole lines, and goes on when there is
-// room again.
+// A disk that fills up under a run: it ends with a message and whole lines, and goes on when there
+// is room again.
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -40,7 +40,8 @@ void expect_readable_failure(const Ended& ended, const std::string& output) {
 
 TEST(Disk, AFileMayNotGrowFurther) {
   for (const bool ordered : {false, true}) {
-    const Job job(kRows, ordered ? std::vector<std::string>{"--ordered"} : std::vector<std::string>{});
+    const Job job(kRows,
+                  ordered ? std::vector<std::string>{"--ordered"} : std::vector<std::string>{});
     const auto whole = std::filesystem::file_size(job.file("reference"));
     const std::string output = "out";
     for (const int percent : {0, 10, 50, 99}) {
@@ -88,10 +89,12 @@ TEST(Disk, TheDiskIsFull) {
 TEST(Disk, AFolderThatMayNotBeWritten) {
   const Job job(50);
   const Ended ended = Program([&] {
-    std::vector<std::string> arguments = job.arguments("unused");
-    *(std::find(arguments.begin(), arguments.end(), "-o") + 1) = "/proc/answers.jsonl";
-    return arguments;
-  }()).wait();
+                        std::vector<std::string> arguments = job.arguments("unused");
+                        *(std::find(arguments.begin(), arguments.end(), "-o") + 1) =
+                            "/proc/answers.jsonl";
+                        return arguments;
+                      }())
+                          .wait();
   EXPECT_EQ(ended.code, 2) << ended.err;
   EXPECT_TRUE(apps_test::contains(ended.err, "/proc/answers.jsonl")) << ended.err;
 }

@@ -1,6 +1,6 @@
 // A job of a few thousand short rows on a tiny model of random weights, its outcome when nothing
-// disturbs it, and the comparison with that: every row exactly once, byte by byte, apart from the order
-// of lines and from times.
+// disturbs it, and the comparison with that: every row exactly once, byte by byte, apart from the
+// order of lines and from times.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,6 @@
 #include <regex>
 
 #include "base/clock.h"
-
 #include "tests/apps/program.h"
 
 namespace spate::fault_tests {

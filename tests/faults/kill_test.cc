@@ -1,5 +1,5 @@
-// A run that is killed or stopped at any moment, again and again, ends with the same outcomes as one
-// that nobody disturbs.
+// A run that is killed or stopped at any moment, again and again, ends with the same outcomes as
+// one that nobody disturbs.
 #include <gtest/gtest.h>
 
 #include "tests/faults/job.h"
