@@ -124,8 +124,9 @@ void BatchJob::enter(Work work) {
     admission_.leave(1);
     return;
   }
-  submit(std::make_shared<LiveRow>(*std::move(prepared), source.place, options_.answers.tokenizer,
-                                   Tries{.before = work.attempts, .most = 1 + options_.max_retries}));
+  submit(
+      std::make_shared<LiveRow>(*std::move(prepared), source.place, options_.answers.tokenizer,
+                                Tries{.before = work.attempts, .most = 1 + options_.max_retries}));
 }
 
 void BatchJob::submit(const LiveRowPointer& row) {

@@ -1,5 +1,5 @@
-// The rows between the engine's door and their outcome, by the ids of their requests. Any thread may
-// add; all else belongs to the thread that takes the engine's events.
+// The rows between the engine's door and their outcome, by the ids of their requests. Any thread
+// may add; all else belongs to the thread that takes the engine's events.
 #pragma once
 
 #include <algorithm>

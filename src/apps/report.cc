@@ -192,8 +192,7 @@ std::string report_text(const RunFacts& facts) {
                    optional("not finished", tally.dropped) +
                    optional("done before", tally.answered_before + tally.failed_before) +
                    optional("failed before", tally.failed_before) +
-                   optional("retries", tally.retries) +
-                   optional("prompts cut", tally.truncated));
+                   optional("retries", tally.retries) + optional("prompts cut", tally.truncated));
   if (!tally.finishes.empty()) {
     line("finish", counts_text(tally.finishes));
   }

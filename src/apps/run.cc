@@ -75,9 +75,9 @@ PlanLines rows_plan(const RunFlags& flags, const ModelFiles& files, int64_t rows
                     const JobFiles* job, const std::string& sampling) {
   const SourceOptions& source = flags.job.source;
   PlanLines lines;
-  lines.emplace_back("input", cat(source.input == "-" ? "stdin" : source.input, "  ",
-                                  rows_text(rows, job), "  format ",
-                                  word_of(source.parse.format, row_formats())));
+  lines.emplace_back("input",
+                     cat(source.input == "-" ? "stdin" : source.input, "  ", rows_text(rows, job),
+                         "  format ", word_of(source.parse.format, row_formats())));
   lines.emplace_back("output", output_text(flags, job));
   lines.emplace_back("schedule", cat(word_of(flags.engine.options.order, orders()), "  batching ",
                                      word_of(flags.engine.options.batching, batchings()),
@@ -169,7 +169,7 @@ class Run {
   ProgressDisplay display_;
   std::optional<LineFile> report_file_;
   RowFormat asked_format_ = RowFormat::automatic;  // before `auto` was decided
-  int64_t rows_ = -1;  // of the job; -1: not known
+  int64_t rows_ = -1;                              // of the job; -1: not known
   SamplingDefaults sampling_;
   Notices notices_;
   std::optional<RowPreparer> preparer_;
@@ -189,16 +189,16 @@ void Run::plan() {
   choose_format(source);
 
   const Config& config = files_.checkpoint->config();
-  sampling_ = sampling_defaults(flags_.sampling, files_.checkpoint->generation(), kDefaultMaxTokens);
-  preparer_.emplace(
-      files_,
-      PrepareOptions{.defaults = sampling_.params,
-                     .too_long = flags_.too_long,
-                     .system = flags_.chat.system,
-                     .template_arguments = template_arguments(flags_.chat),
-                     .vocabulary = config.vocabulary,
-                     .model = model_name(flags_.engine.model)},
-      notices_);
+  sampling_ =
+      sampling_defaults(flags_.sampling, files_.checkpoint->generation(), kDefaultMaxTokens);
+  preparer_.emplace(files_,
+                    PrepareOptions{.defaults = sampling_.params,
+                                   .too_long = flags_.too_long,
+                                   .system = flags_.chat.system,
+                                   .template_arguments = template_arguments(flags_.chat),
+                                   .vocabulary = config.vocabulary,
+                                   .model = model_name(flags_.engine.model)},
+                    notices_);
   EngineOptions options = flags_.engine.options;
   if (flags_.engine.longest_row) {
     options.max_model_len = longest_row(flags_, *preparer_, config.max_positions);
@@ -217,11 +217,10 @@ void Run::open_job() {
                run_manifest(flags_, asked_format_, files_, sampling_, rows_));
   if (job_->input_changed()) {
     const int64_t moved = job_->drop_stale(keys_of_input(flags_.job.source));
-    notices_.add(cat("the input has changed since the run before; ", with_commas(moved),
-                     moved == 1 ? " outcome of a row that is" : " outcomes of rows that are",
-                     " not in it now",
-                     moved == 0 ? "" : cat(moved == 1 ? " was" : " were", " moved to ",
-                                           job_->names().stale)));
+    notices_.add(cat(
+        "the input has changed since the run before; ", with_commas(moved),
+        moved == 1 ? " outcome of a row that is" : " outcomes of rows that are", " not in it now",
+        moved == 0 ? "" : cat(moved == 1 ? " was" : " were", " moved to ", job_->names().stale)));
   }
   for (const std::string& note : job_->notes()) {
     notices_.add(note);
@@ -344,7 +343,12 @@ int run_command(const Arguments& arguments) {
   flags.arguments = arguments;
   flags.engine.options.order = Order::automatic;
   const CommandLine command = run_command_line(flags);
-  return parse_command_line(command, arguments) ? Run(std::move(flags)).execute() : 0;
+  const std::optional<JsonObject> given = read_command_line(command, arguments);
+  if (!given) {
+    return 0;
+  }
+  flags.given = *given;
+  return Run(std::move(flags)).execute();
 }
 
 }  // namespace spate

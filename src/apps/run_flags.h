@@ -24,8 +24,9 @@ struct RunFlags {
   ColorMode color = ColorMode::automatic;
   double progress_interval = 0;
   std::string report = "text", log;
-  int64_t window = 0;  // 0: chosen
+  int64_t window = 0;   // 0: chosen
   Arguments arguments;  // as given
+  JsonObject given;     // the flags by name, those of --config too
   bool quiet = false, dry_run = false, fail_fast = false;
 };
 

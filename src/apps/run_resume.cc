@@ -28,8 +28,8 @@ std::string hash_of_file(const std::string& path) {
 
 bool is_plain(const std::string& word) {
   return !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 || std::string_view("-_./=,:+@%").find(static_cast<char>(c)) !=
-                                       std::string_view::npos;
+    return std::isalnum(c) != 0 ||
+           std::string_view("-_./=,:+@%").find(static_cast<char>(c)) != std::string_view::npos;
   });
 }
 
@@ -60,6 +60,7 @@ Manifest run_manifest(const RunFlags& flags, RowFormat format, const ModelFiles&
   manifest.offset = source.offset;
   manifest.limit = source.limit;
   manifest.rows = rows;
+  manifest.config = flags.given;
 
   JsonObject& parameters = manifest.parameters;
   for (const auto& [name, value] : sampling.values) {

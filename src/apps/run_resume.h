@@ -10,8 +10,8 @@
 
 namespace spate {
 
-// Of this run, with every parameter that changes answers. `format`: as asked for; `rows`: -1 when not
-// known.
+// Of this run, with every parameter that changes answers. `format`: as asked for; `rows`: -1 when
+// not known.
 Manifest run_manifest(const RunFlags& flags, RowFormat format, const ModelFiles& files,
                       const SamplingDefaults& sampling, int64_t rows);
 

@@ -13,18 +13,17 @@ std::string status_text(const RunStatus& status) {
     name.resize(12, ' ');
     text += name + rest + "\n";
   };
-  line("rows", cat("done ", with_commas(counts.rows_done),
-                   counts.rows_total < 0 ? "" : " of " + with_commas(counts.rows_total),
-                   "  failed ", with_commas(counts.failed), "  running ",
-                   with_commas(counts.running), "  waiting ", with_commas(counts.waiting),
-                   "  prepared ", with_commas(status.inside), "  read ahead ",
-                   with_commas(status.read_ahead)));
-  line("engine", cat("steps ", with_commas(status.engine.steps), "  last one ended ",
-                     fixed(status.step_seconds, 1), " s ago  busy ",
-                     fixed(status.engine.busy_seconds, 1), " s  idle ",
-                     fixed(status.engine.idle_seconds, 1), " s  tokens in ",
-                     with_commas(counts.prompt_tokens), " out ",
-                     with_commas(counts.output_tokens)));
+  line("rows",
+       cat("done ", with_commas(counts.rows_done),
+           counts.rows_total < 0 ? "" : " of " + with_commas(counts.rows_total), "  failed ",
+           with_commas(counts.failed), "  running ", with_commas(counts.running), "  waiting ",
+           with_commas(counts.waiting), "  prepared ", with_commas(status.inside), "  read ahead ",
+           with_commas(status.read_ahead)));
+  line("engine",
+       cat("steps ", with_commas(status.engine.steps), "  last one ended ",
+           fixed(status.step_seconds, 1), " s ago  busy ", fixed(status.engine.busy_seconds, 1),
+           " s  idle ", fixed(status.engine.idle_seconds, 1), " s  tokens in ",
+           with_commas(counts.prompt_tokens), " out ", with_commas(counts.output_tokens)));
   line("kv", cat("used ", with_commas(scheduler.kv_used), " of ", with_commas(scheduler.kv_slots),
                  " slots  cached ", with_commas(scheduler.kv_cached), "  free runs ",
                  with_commas(scheduler.free_runs), " largest ", with_commas(scheduler.largest_free),

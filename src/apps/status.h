@@ -21,7 +21,7 @@ struct RunStatus {
   double output_wait = 0;  // seconds that finished rows waited for the output
   struct Row {
     std::string id;
-    int64_t line = 0;  // from 1
+    int64_t line = 0;    // from 1
     double seconds = 0;  // since the engine began with it
     int64_t output_tokens = 0;
   };

@@ -86,8 +86,7 @@ class Tally {
   };
   Outcomes outcomes() const {
     const std::lock_guard lock(mutex_);
-    return {numbers_.failed, numbers_.done(),
-            numbers_.answered_before + numbers_.failed_before};
+    return {numbers_.failed, numbers_.done(), numbers_.answered_before + numbers_.failed_before};
   }
 
  private:

@@ -9,8 +9,8 @@ class Watchdog {
  public:
   explicit Watchdog(double seconds) : limit_(seconds) {}  // 0: never expires
 
-  // `progress`: any number that changes while work gets done; `now` in seconds. True when the work has
-  // stood still for the limit.
+  // `progress`: any number that changes while work gets done; `now` in seconds. True when the work
+  // has stood still for the limit.
   bool expired(double now, int64_t progress, bool has_work) {
     if (!has_work || progress != progress_) {
       progress_ = progress;
