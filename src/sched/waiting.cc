@@ -115,19 +115,18 @@ void WaitingList::join_beginnings(Live& live) {
   raise(live);
 }
 
-// A new longest output moves all that wait behind the same beginning. This happens at most once for
-// every class of lengths.
+// A new longest output moves all that wait behind the same beginning, who stand side by side. This
+// happens at most once for every class of lengths.
 void WaitingList::raise(Live& live) {
   const auto first = std::ranges::find_if(live.beginnings, [&](const Beginning* beginning) {
     return beginning->longest < live.length_class;
   });
   if (first == live.beginnings.end()) return;
   const auto level = static_cast<size_t>(first - live.beginnings.begin());
-  std::vector<Live*> moved;
   Iterator begin = list_.find((*first)->member), end = begin;
   while (begin != list_.begin() && within(**std::prev(begin), level, *first)) --begin;
-  while (end != list_.end() && within(**end, level, *first)) moved.push_back(*end++);
-  moved.insert(moved.begin(), begin, list_.find((*first)->member));
+  while (end != list_.end() && within(**end, level, *first)) ++end;
+  const std::vector<Live*> moved(begin, end);
   list_.erase(begin, end);
   for (auto each = first; each != live.beginnings.end(); ++each) {
     (*each)->longest = std::max((*each)->longest, live.length_class);

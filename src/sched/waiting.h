@@ -1,5 +1,6 @@
 // Who waits, in the order in which they start: evicted sequences, oldest first; then by the order
-// asked for, then by arrival. A sequence's place depends on nothing that changes while it waits.
+// asked for, then by arrival. What orders a sequence is fixed when it comes, but for the longest
+// output behind its prompt's beginnings: when that grows, all of them are put in their places anew.
 //
 // Automatic order walks the tree of all prompts: of the beginnings that several may share it enters
 // the one with the longest output waiting behind it, and leaves it when nobody is left there;

@@ -126,6 +126,27 @@ TEST(Run, OrderedKeepsTheOrderOfTheInput) {
   run("few", {"--max-num-seqs", "3", "--max-num-batched-tokens", "16", "--threads", "1"});
   EXPECT_EQ(sorted("ordered"), sorted("free"));
   EXPECT_EQ(sorted("few"), sorted("free"));
+  for (const char* schedule : {"fifo", "longest-first", "prefix"}) {
+    run(schedule, {"--schedule", schedule, "--max-num-seqs", "3", "--prefix-cache", "off"});
+    EXPECT_EQ(sorted(schedule), sorted("few")) << schedule;
+  }
+}
+
+TEST(Run, RowStatsHaveAllTheirParts) {
+  const Ended ended = run_program({"run", kTiny, "-i", "-", "-o", "-", "--row-stats", "-q",
+                                   "--max-num-seqs", "1", "--schedule", "longest-first"},
+                                  R"({"id": "short", "prompt": [1, 2, 3], "max_tokens": 2}
+{"id": "long", "prompt": [4, 5], "max_tokens": 9, "ignore_eos": true}
+)");
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  for (const std::string& line : lines_of(ended.out)) {
+    const Json answer = parse_json(line, "answer");
+    for (const char* part : {"queue_s", "prefill_s", "decode_s"}) {
+      const double seconds = at(answer, {"stats", part}).as_number();
+      EXPECT_TRUE(seconds >= 0 && seconds < 60) << line;
+    }
+    EXPECT_EQ(at(answer, {"stats", "attempts"}), Json(1)) << line;
+  }
 }
 
 TEST(Run, StdinToStdoutWithInlineErrors) {

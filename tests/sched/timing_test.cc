@@ -84,5 +84,31 @@ TEST(Timing, PlansTakeFarLessThanAStep) {
   }
 }
 
+// The worst that can come to the waiting list: one beginning for all, and every row longer than
+// those before it.
+TEST(Timing, WaitingInOrderTakesMicrosecondsARow) {
+  for (const Order order : {Order::fifo, Order::longest_first, Order::prefix, Order::automatic}) {
+    Scheduler scheduler({.kv_slots = 1000000,
+                         .max_rows = 64,
+                         .max_step_tokens = 512,
+                         .max_length = 10000,
+                         .order = order},
+                        {kEnd});
+    const std::vector<Token> common = random_tokens(1, 1000);
+    std::vector<Request> requests;
+    for (uint64_t id = 0; id < 8192; ++id) {
+      requests.push_back(plain_request(id, 24, static_cast<int64_t>(1 + id)));
+      auto& prompt = requests.back().prompt;
+      prompt.insert(prompt.begin(), common.begin(), common.end());
+    }
+    const auto begin = Clock::now();
+    for (Request& request : requests) scheduler.add(std::move(request));
+    const double each =
+        std::chrono::duration<double, std::micro>(Clock::now() - begin).count() / 8192;
+    std::cout << "order " << static_cast<int>(order) << ": " << each << " us a row\n";
+    EXPECT_LT(each, 2000);
+  }
+}
+
 }  // namespace
 }  // namespace spate
