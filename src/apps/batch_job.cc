@@ -252,6 +252,9 @@ void BatchJob::look_around(StopSignals& signals) {
   if (display_->due()) {
     display_->show(counts());
   }
+  if (metrics_->due()) {
+    metrics_->publish(snapshot());
+  }
 }
 
 void BatchJob::time_out_rows() {
@@ -358,12 +361,22 @@ ProgressCounts BatchJob::counts() const {
           .evictions = engine.scheduler.evictions};
 }
 
+MetricsSnapshot BatchJob::snapshot() const {
+  return {.model = options_.answers.model,
+          .seconds = clock_.seconds(),
+          .counts = counts(),
+          .engine = engine_.counts(),
+          .tally = tally_.numbers(),
+          .output_bytes = output_.counts().bytes};
+}
+
 JobEnd BatchJob::run(StopSignals& signals, ProgressDisplay& display, LogFile& log,
-                     int64_t rows_total) {
+                     MetricsFeed& metrics, int64_t rows_total) {
   clock_.restart();
   rows_total_ = rows_total;
   display_ = &display;
   log_ = &log;
+  metrics_ = &metrics;
   preparing_ = options_.preparers;
   threads_.emplace_back([this] { read_rows(); });
   for (int i = 0; i < options_.preparers; ++i) {

@@ -22,6 +22,7 @@
 #include "apps/admission.h"
 #include "apps/live_rows.h"
 #include "apps/log_file.h"
+#include "apps/metrics_server.h"
 #include "apps/progress.h"
 #include "apps/row_output.h"
 #include "apps/rows/source.h"
@@ -78,7 +79,8 @@ class BatchJob {
 
   // Runs to the end of the input, or until something of EndedBy stops it. Throws what ended it
   // otherwise: a failed engine, a full disk. `rows_total`: rows that must run, for the display.
-  JobEnd run(StopSignals& signals, ProgressDisplay& display, LogFile& log, int64_t rows_total);
+  JobEnd run(StopSignals& signals, ProgressDisplay& display, LogFile& log, MetricsFeed& metrics,
+             int64_t rows_total);
 
  private:
   struct Work {
@@ -109,6 +111,7 @@ class BatchJob {
   void tell_notices();
   RunStatus status() const;
   ProgressCounts counts() const;
+  MetricsSnapshot snapshot() const;
 
   Engine& engine_;
   const RowPreparer& preparer_;
@@ -138,6 +141,7 @@ class BatchJob {
   int64_t rows_total_ = -1;
   ProgressDisplay* display_ = nullptr;
   LogFile* log_ = nullptr;
+  MetricsFeed* metrics_ = nullptr;
   std::vector<std::thread> threads_;
 };
 

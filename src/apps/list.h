@@ -24,6 +24,7 @@ int bench_command(const Arguments& arguments);     // bench.cc
 int inspect_command(const Arguments& arguments);   // inspect.cc
 int tokenize_command(const Arguments& arguments);  // tokenize.cc
 int validate_command(const Arguments& arguments);  // validate.cc
+int report_command(const Arguments& arguments);    // job_report.cc
 int doctor_command(const Arguments& arguments);    // doctor.cc
 
 }  // namespace spate

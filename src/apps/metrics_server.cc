@@ -3,6 +3,7 @@
 #include <boost/asio.hpp>
 #include <boost/beast.hpp>
 #include <chrono>
+#include <cmath>
 #include <mutex>
 #include <thread>
 #include <utility>  // before Asio, whose older versions use std::exchange without it
@@ -207,9 +208,9 @@ std::string MetricsServer::address() const {
   return cat("http://", endpoint, "/metrics");
 }
 
-void MetricsFeed::open(const std::string& host, int port) {
+void MetricsFeed::open(const std::string& host, int port, const std::string& model) {
   server_.emplace(host, port);
-  server_->publish(metrics_text({.eta_seconds = 0}));
+  server_->publish(metrics_text({.model = model, .eta_seconds = std::nan("")}));
 }
 
 void MetricsFeed::publish(MetricsSnapshot snapshot) {

@@ -31,7 +31,7 @@ class MetricsServer {
 // What a job's loop sees of it: off until it is opened. Owner: one thread.
 class MetricsFeed {
  public:
-  void open(const std::string& host, int port);
+  void open(const std::string& host, int port, const std::string& model);
   bool is_open() const { return server_.has_value(); }
   std::string address() const { return server_->address(); }
 

@@ -10,17 +10,19 @@ namespace spate {
 namespace {
 
 SetFlag set_shard(Shard& shard) {
-  return [&shard](const std::string& value) {
-    const size_t slash = std::min(value.find('/'), value.size());
-    if (slash == value.size()) {
-      usage_error(cat("expected K/N, as 1/4 for the first of four parts, found '", value, "'"));
-    }
-    into(shard.count, 1)(value.substr(slash + 1));
-    into(shard.index, 1, shard.count)(value.substr(0, slash));
-  };
+  return [&shard](const std::string& value) { parse_shard(value, shard); };
 }
 
 }  // namespace
+
+void parse_shard(const std::string& text, Shard& shard) {
+  const size_t slash = std::min(text.find('/'), text.size());
+  if (slash == text.size()) {
+    usage_error(cat("expected K/N, as 1/4 for the first of four parts, found '", text, "'"));
+  }
+  into(shard.count, 1)(text.substr(slash + 1));
+  into(shard.index, 1, shard.count)(text.substr(0, slash));
+}
 
 FlagGroup input_flag_group(Flag model, SourceOptions& source) {
   return {

@@ -13,6 +13,8 @@ namespace spate {
 // The groups "input", with the positional MODEL in front, and "chat".
 FlagGroup input_flag_group(Flag model, SourceOptions& source);
 
+void parse_shard(const std::string& text, Shard& shard);  // "K/N"; throws Error (exit code 2)
+
 struct ChatFlags {
   std::string system;              // message for chats that bring none
   std::string template_arguments;  // JSON, as given

@@ -130,6 +130,10 @@ class Run {
       report_file_.emplace(flags_.report, "--report", true);
     }
     check_run_flags(flags_, files_);
+    if (flags_.metrics_port >= 0 && !flags_.dry_run) {
+      metrics_.open(flags_.metrics_host, static_cast<int>(flags_.metrics_port),
+                    model_name(flags_.engine.model));
+    }
   }
 
   int execute() {
@@ -168,6 +172,7 @@ class Run {
   const ModelFiles files_;
   ProgressDisplay display_;
   std::optional<LineFile> report_file_;
+  MetricsFeed metrics_;
   RowFormat asked_format_ = RowFormat::automatic;  // before `auto` was decided
   int64_t rows_ = -1;                              // of the job; -1: not known
   SamplingDefaults sampling_;
@@ -232,6 +237,9 @@ void Run::show_plan() {
   const PlanLines more =
       rows_plan(flags_, files_, rows_, job_ ? &*job_ : nullptr, sampling_.description);
   lines.insert(lines.end(), more.begin(), more.end());
+  if (metrics_.is_open()) {
+    lines.emplace_back("metrics", metrics_.address());
+  }
   say(flags_, log_, plan_text(lines, use_color(flags_.color)), plan_text(lines, false));
   for (const std::string& notice : notices_.take()) {
     display_.note(notice);
@@ -275,7 +283,7 @@ JobEnd Run::answer_rows() {
   RowOutput output(*job_);
   BatchJob batch(engine, *preparer_, *job_, output, tally_, notices_, job);
   const int64_t to_do = rows_ < 0 ? -1 : std::max<int64_t>(rows_ - done_rows(*job_), 0);
-  JobEnd end = batch.run(signals_, display_, log_, to_do);
+  JobEnd end = batch.run(signals_, display_, log_, metrics_, to_do);
   const Stopwatch flush_watch;
   output.close();
 

@@ -24,9 +24,11 @@ struct RunFlags {
   ColorMode color = ColorMode::automatic;
   double progress_interval = 0;
   std::string report = "text", log;
-  int64_t window = 0;   // 0: chosen
-  Arguments arguments;  // as given
-  JsonObject given;     // the flags by name, those of --config too
+  std::string metrics_host = "127.0.0.1";
+  int64_t metrics_port = -1;  // -1: no metrics; 0: any
+  int64_t window = 0;         // 0: chosen
+  Arguments arguments;        // as given
+  JsonObject given;           // the flags by name, those of --config too
   bool quiet = false, dry_run = false, fail_fast = false;
 };
 

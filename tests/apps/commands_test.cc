@@ -12,7 +12,8 @@ namespace {
 TEST(Commands, OverviewVersionAndSuggestions) {
   const Ended help = run_program({"--help"});
   EXPECT_EQ(help.code, 0);
-  for (const char* name : {"run", "validate", "bench", "chat", "inspect", "tokenize", "doctor"}) {
+  for (const char* name :
+       {"run", "validate", "report", "bench", "chat", "inspect", "tokenize", "doctor"}) {
     EXPECT_TRUE(contains(help.out, cat("\n  ", name, " "))) << help.out;
   }
   EXPECT_EQ(run_program({"--version"}).out, "spate " SPATE_VERSION "\n");
@@ -25,7 +26,8 @@ TEST(Commands, OverviewVersionAndSuggestions) {
 }
 
 TEST(Commands, EveryCommandHasHelp) {
-  for (const char* name : {"run", "validate", "bench", "chat", "inspect", "tokenize", "doctor"}) {
+  for (const char* name :
+       {"run", "validate", "report", "bench", "chat", "inspect", "tokenize", "doctor"}) {
     const Ended help = run_program({name, "--help"});
     EXPECT_EQ(help.code, 0) << name;
     EXPECT_TRUE(contains(help.out, cat("usage: spate ", name))) << help.out;

@@ -11,7 +11,7 @@
 #include <set>
 
 #include "apps/metrics_server.h"
-#include "tests/apps/support.h"
+#include "tests/apps/program.h"
 
 namespace spate::apps_test {
 namespace {
@@ -162,14 +162,20 @@ TEST(Metrics, HistogramsAreCumulative) {
   }
 }
 
+// Of "... http://127.0.0.1:PORT/metrics".
+int port_of(const std::string& text) {
+  const std::string_view head = "http://127.0.0.1:";
+  const size_t at = text.find(head);
+  return at == std::string::npos ? 0 : std::stoi(text.substr(at + head.size()));
+}
+
 class Connection {
  public:
-  explicit Connection(const MetricsServer& server) {
-    const std::string address = server.address();  // http://127.0.0.1:PORT/metrics
-    const size_t colon = address.rfind(':');
+  explicit Connection(const MetricsServer& server) : Connection(port_of(server.address())) {}
+  explicit Connection(int port) {
     sockaddr_in to{};
     to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(colon + 1))));
+    to.sin_port = htons(static_cast<uint16_t>(port));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socket_ = ::socket(AF_INET, SOCK_STREAM, 0);
     timeval wait{20, 0};
@@ -281,11 +287,50 @@ TEST(MetricsServer, SlowAndManyClientsHoldUpNobody) {
 
 TEST(MetricsServer, PortsAndHostsThatCannotBe) {
   const MetricsServer server("127.0.0.1", 0);
-  const std::string address = server.address();
-  const int port = std::stoi(address.substr(address.rfind(':') + 1));
+  const int port = port_of(server.address());
   EXPECT_TRUE(contains(error_of([&] { MetricsServer("127.0.0.1", port); }), cat("port ", port)));
   EXPECT_TRUE(contains(error_of([&] { MetricsServer("nowhere", 0); }), "is no IP address"));
   EXPECT_TRUE(contains(error_of([&] { MetricsServer("192.0.2.1", 0); }), "cannot listen"));
+}
+
+TEST(MetricsServer, ARunServesItsCounts) {
+  const TemporaryFolder folder;
+  // The input is a pipe that stays open, so that the run goes on until it is told to end.
+  const std::string input = folder.file("pipe"), log = folder.file("log");
+  ASSERT_EQ(::mkfifo(input.c_str(), 0600), 0);
+  const Program program({"run", kTiny, "-i", input, "-o", folder.file("out"), "--metrics-port", "0",
+                         "--log", log, "--max-tokens", "3", "--temperature", "0"});
+  std::ofstream rows(input);
+  rows << "{\"prompt_token_ids\": [1, 2, 3]}\n{\"prompt_token_ids\": []}\n" << std::flush;
+  ASSERT_TRUE(wait_for_bytes(log));
+  std::map<std::string, double> samples;
+  for (int i = 0; i < 100 && samples["spate:rows_done_total{outcome=ok}"] < 1; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    const int port = port_of(read_file(log));
+    ASSERT_NE(port, 0) << read_file(log);
+    const Connection connection(port);
+    connection.send("GET /metrics HTTP/1.0\r\n\r\n");
+    const std::string page = connection.read_all();
+    const size_t body = page.find("\r\n\r\n");
+    ASSERT_NE(body, std::string::npos) << page;
+    samples = read_exposition(page.substr(body + 4)).samples;
+  }
+  EXPECT_EQ(samples["spate:rows_done_total{outcome=ok}"], 1);
+  EXPECT_EQ(samples["spate:row_errors_total{code=empty_prompt}"], 1);
+  EXPECT_EQ(samples["spate:prompt_tokens_total"], 3);
+  EXPECT_GE(samples["spate:generation_tokens_total"], 1);
+  EXPECT_EQ(samples["spate:e2e_request_latency_seconds_count"], 1);
+}
+
+TEST(MetricsServer, APortInUseIsAUsageError) {
+  const TemporaryFolder folder;
+  const MetricsServer server("127.0.0.1", 0);
+  const std::string output = folder.file("out");
+  const Ended ended = run_program({"run", kTiny, "-i", folder.write("in", "[1]\n"), "-o", output,
+                                   "--metrics-port", std::to_string(port_of(server.address()))});
+  EXPECT_EQ(ended.code, 2);
+  EXPECT_TRUE(contains(ended.err, "--metrics-port")) << ended.err;
+  EXPECT_FALSE(file_exists(output));
 }
 
 }  // namespace
