@@ -100,17 +100,30 @@ TEST(Source, IdsOfOtherShardsAreTaken) {
   EXPECT_TRUE(rows[1].error);
 }
 
-TEST(IdSet, AgreesWithAPlainSet) {
-  IdSet set;
+void compare_with_a_plain_set(IdSet& set, int hashes) {
   std::set<uint64_t> plain;
   std::mt19937_64 random(7);
-  for (int i = 0; i < 200000; ++i) {
-    // Crowded at the low end, with 0 and the greatest among them.
-    const uint64_t hash = i % 3 == 0 ? random() % 1000 : i % 1000 == 1 ? UINT64_MAX : random();
+  for (int i = 0; i < hashes; ++i) {
+    // Crowded at both ends, with 0 and the greatest among them, and many that come again.
+    const uint64_t few = random() % 200;
+    const uint64_t hash = i % 3 == 0 ? few : i % 3 == 1 ? UINT64_MAX - few : random() >> (i % 5);
     const uint64_t value = hash == 1 ? 2 : hash;  // 0 counts as 1
-    EXPECT_EQ(set.insert(value), plain.insert(value).second);
+    ASSERT_EQ(set.insert(value), plain.insert(value).second) << i;
   }
   EXPECT_EQ(set.size(), plain.size());
+  for (const uint64_t value : plain) ASSERT_FALSE(set.insert(value));
+}
+
+TEST(IdSet, AgreesWithAPlainSetInMemory) {
+  IdSet set;
+  compare_with_a_plain_set(set, 50000);
+}
+
+TEST(IdSet, AgreesWithAPlainSetOnFile) {
+  for (const size_t in_memory : {0, 100, 5000}) {
+    IdSet set(in_memory);
+    compare_with_a_plain_set(set, 10000);
+  }
 }
 
 }  // namespace

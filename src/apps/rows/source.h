@@ -6,8 +6,8 @@
 // `limit` of them, and of these, as shard K of N, those that leave K - 1 when divided by N.
 //
 // Ids: a row whose id an earlier line of the input had is refused (duplicate_id), or with
-// `repeated_ids` taken under a key of its own. 64-bit hashes of the ids are kept, about 10 bytes for
-// each row that brings an id; it is all that grows with the input.
+// `repeated_ids` taken under a key of its own. What is needed for that is kept on file when it grows
+// (rows/id_set.h), so that memory does not grow with the input.
 #pragma once
 
 #include <atomic>
