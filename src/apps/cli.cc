@@ -116,8 +116,10 @@ GivenFlags given_flags(const CommandLine& command, const std::vector<std::string
                          return true;
                        })
             ->type_size(1)
-            ->expected(1, flag.is_positional() ? 1 : CLI::detail::expected_max_vector_size)
-            ->allow_extra_args(false);
+            ->expected(1, flag.is_positional() && !flag.is_repeated_positional()
+                              ? 1
+                              : CLI::detail::expected_max_vector_size)
+            ->allow_extra_args(flag.is_repeated_positional());
       }
     }
   }

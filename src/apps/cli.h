@@ -21,7 +21,8 @@ namespace spate {
 using SetFlag = std::function<void(const std::string& value)>;
 
 struct Flag {
-  std::string names;  // "-o,--output"; a name without a dash is a positional: "MODEL"
+  // "-o,--output"; a name without a dash is a positional: "MODEL", or "OUT..." for several.
+  std::string names;
   // What the help calls its value: "FILE"; empty for a switch. "[SEED]": may be left out, and is
   // given with "=", so that it never takes the argument that follows.
   std::string value;
@@ -31,6 +32,7 @@ struct Flag {
   bool required = false;
 
   bool is_positional() const { return names.front() != '-'; }
+  bool is_repeated_positional() const { return is_positional() && names.ends_with("..."); }
   bool is_switch() const { return value.empty() && !is_positional(); }
   bool has_optional_value() const { return value.starts_with('['); }
   std::string name() const;  // that messages use: the first long one

@@ -15,7 +15,7 @@ namespace {
 struct Runs {
   int64_t count = 0, timed = 0;  // timed: with a report
   double total_seconds = 0, run_seconds = 0;
-  int64_t skipped = 0;  // rows, by the last run that came to the end
+  int64_t skipped = 0;  // rows
   std::string started, ended, ended_by;
 };
 
@@ -49,6 +49,7 @@ double number_at(const Json& json, std::string_view part, std::string_view name)
 
 Runs sum_of(const Manifest& manifest) {
   Runs runs;
+  runs.skipped = skipped_rows(manifest);
   for (const Manifest::Run& run : manifest.runs) {
     ++runs.count;
     runs.started = runs.started.empty() ? run.started : runs.started;
@@ -60,8 +61,6 @@ Runs sum_of(const Manifest& manifest) {
     ++runs.timed;
     runs.total_seconds += number_at(run.report, "seconds", "total");
     runs.run_seconds += number_at(run.report, "seconds", "run");
-    runs.skipped =
-        run.ended_by == "end" ? static_cast<int64_t>(number_at(run.report, "rows", "skipped")) : 0;
   }
   return runs;
 }

@@ -6,6 +6,7 @@ namespace {
 constexpr Command kCommands[] = {
     {"run", "the batch job: a model and a file of prompts in, every answer out", run_command},
     {"validate", "look at every row of a file before it runs", validate_command},
+    {"merge", "join outputs of shards or of several jobs", merge_command},
     {"report", "the numbers of a job, from its files", report_command},
     {"bench", "measure throughput with fixed lengths, a list of lengths or a file", bench_command},
     {"chat", "talk to a model, or ask it one thing", chat_command},

@@ -25,6 +25,7 @@ int inspect_command(const Arguments& arguments);   // inspect.cc
 int tokenize_command(const Arguments& arguments);  // tokenize.cc
 int validate_command(const Arguments& arguments);  // validate.cc
 int report_command(const Arguments& arguments);    // job_report.cc
+int merge_command(const Arguments& arguments);     // merge.cc
 int doctor_command(const Arguments& arguments);    // doctor.cc
 
 }  // namespace spate

@@ -13,7 +13,7 @@ TEST(Commands, OverviewVersionAndSuggestions) {
   const Ended help = run_program({"--help"});
   EXPECT_EQ(help.code, 0);
   for (const char* name :
-       {"run", "validate", "report", "bench", "chat", "inspect", "tokenize", "doctor"}) {
+       {"run", "validate", "merge", "report", "bench", "chat", "inspect", "tokenize", "doctor"}) {
     EXPECT_TRUE(contains(help.out, cat("\n  ", name, " "))) << help.out;
   }
   EXPECT_EQ(run_program({"--version"}).out, "spate " SPATE_VERSION "\n");
@@ -27,7 +27,7 @@ TEST(Commands, OverviewVersionAndSuggestions) {
 
 TEST(Commands, EveryCommandHasHelp) {
   for (const char* name :
-       {"run", "validate", "report", "bench", "chat", "inspect", "tokenize", "doctor"}) {
+       {"run", "validate", "merge", "report", "bench", "chat", "inspect", "tokenize", "doctor"}) {
     const Ended help = run_program({name, "--help"});
     EXPECT_EQ(help.code, 0) << name;
     EXPECT_TRUE(contains(help.out, cat("usage: spate ", name))) << help.out;

@@ -71,6 +71,15 @@ SourceOptions source_of(const Manifest& manifest) {
   return source;
 }
 
+int64_t skipped_rows(const Manifest& manifest) {
+  if (manifest.runs.empty() || manifest.runs.back().ended_by != "end") {
+    return 0;
+  }
+  const Json* rows = manifest.runs.back().report.find("rows");
+  const Json* skipped = rows == nullptr ? nullptr : rows->find("skipped");
+  return skipped != nullptr && skipped->is_integer() ? skipped->as_integer() : 0;
+}
+
 InputState state_of_input(FileSystem& files, const Manifest& manifest) {
   if (manifest.input.path.empty() || manifest.input.path == "-" || manifest.input.bytes < 0) {
     return InputState::unknown;

@@ -28,6 +28,10 @@ JobRecord open_job(FileSystem& files, const std::string& output, const std::stri
 // The rows of the job. Throws Error (exit code 2) when the manifest makes no sense.
 SourceOptions source_of(const Manifest& manifest);
 
+// Rows without outcome because they were too long (--on-too-long skip), by the last run, when it
+// came to the end.
+int64_t skipped_rows(const Manifest& manifest);
+
 enum class InputState { same, changed, missing, unknown };  // unknown: stdin, or no manifest
 InputState state_of_input(FileSystem& files, const Manifest& manifest);
 std::string_view name_of(InputState state);
