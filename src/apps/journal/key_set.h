@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -32,8 +31,9 @@ class KeyMap {
   // The key's value; new ones begin as Value(). Good until the next key comes in.
   Value& operator[](const Hash128& key) {
     if (key == Hash128{}) {
-      size_ += zero_ ? 0 : 1;
-      return zero_ ? *zero_ : zero_.emplace();
+      size_ += has_zero_ ? 0 : 1;
+      has_zero_ = true;
+      return zero_;
     }
     if ((used_ + 1) * kOfParts > places_.size() * kLoadParts) {
       grow(std::max(kFewest, places_.size() * 2));
@@ -49,7 +49,7 @@ class KeyMap {
 
   const Value* find(const Hash128& key) const {
     if (key == Hash128{}) {
-      return zero_ ? &*zero_ : nullptr;
+      return has_zero_ ? &zero_ : nullptr;
     }
     if (places_.empty()) {
       return nullptr;
@@ -66,8 +66,8 @@ class KeyMap {
   // visit(key, value) and visit(value), in no order that means anything.
   template <class Visit>
   void for_each(const Visit& visit) const {
-    if (zero_) {
-      visit(Hash128{}, *zero_);
+    if (has_zero_) {
+      visit(Hash128{}, zero_);
     }
     for (const Place& place : places_) {
       if (place.key != Hash128{}) {
@@ -78,8 +78,8 @@ class KeyMap {
 
   template <class Visit>
   void for_each_value(const Visit& visit) {
-    if (zero_) {
-      visit(*zero_);
+    if (has_zero_) {
+      visit(zero_);
     }
     for (Place& place : places_) {
       if (place.key != Hash128{}) {
@@ -120,7 +120,8 @@ class KeyMap {
   std::vector<Place> places_;  // a power of two of them
   size_t used_ = 0;            // places taken
   int64_t size_ = 0;           // keys, the one of all zeros too
-  std::optional<Value> zero_;  // of the key that marks free places
+  bool has_zero_ = false;      // the key that marks free places has come
+  Value zero_{};               // and its value
 };
 
 class KeySet {
