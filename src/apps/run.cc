@@ -255,6 +255,9 @@ bool Run::anything_to_do() const {
 }
 
 JobEnd Run::nothing_to_do() {
+  if (job_->must_arrange()) {
+    put_in_order(flags_.job.source, *job_);
+  }
   const Journal::Totals totals = job_->journal().totals();
   tally_.count_before(totals.answered, rows_ - totals.answered);
   facts_ = {.device = device_, .plan = plan_};

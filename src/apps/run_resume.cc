@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "apps/journal/fingerprint.h"
+#include "apps/row_output.h"
 #include "base/files.h"
 
 namespace spate {
@@ -111,6 +112,15 @@ bool any_row_left(const SourceOptions& options, const JobFiles& files) {
     return !left;
   });
   return left;
+}
+
+void put_in_order(const SourceOptions& options, JobFiles& files) {
+  RowOutput output(files);
+  for_each_row(options, [&](const SourceRow& row) {
+    output.put_done(row.place, row.row.key);
+    return true;
+  });
+  output.close();
 }
 
 std::string resume_command(const Arguments& arguments) {

@@ -23,6 +23,9 @@ int64_t done_rows(const JobFiles& files);
 // Reads the input until a row is found that must run.
 bool any_row_left(const SourceOptions& options, const JobFiles& files);
 
+// Gives every row out once more, from what is on file, when all that is left to do is their order.
+void put_in_order(const SourceOptions& options, JobFiles& files);
+
 // For a shell. Flags that would begin anew are left out.
 std::string resume_command(const Arguments& arguments);
 

@@ -115,10 +115,11 @@ std::string shown(const Json* value) {
   return text;
 }
 
+// Of a repeated member the last one counts.
 const Json* find(const JsonObject& object, std::string_view name) {
-  const auto found = std::find_if(object.begin(), object.end(),
+  const auto found = std::find_if(object.rbegin(), object.rend(),
                                   [&](const JsonMember& one) { return one.first == name; });
-  return found == object.end() ? nullptr : &found->second;
+  return found == object.rend() ? nullptr : &found->second;
 }
 
 void compare(const std::string& name, const Json* was, const Json* now,
@@ -196,8 +197,8 @@ std::vector<std::string> differences(const Manifest& was, const Manifest& now) {
                         ? cat("the files of model ", now.model.path, " have changed")
                         : cat("model was ", was.model.path, ", is ", now.model.path));
   }
-  for (const auto& [name, value] : now.parameters) {
-    compare(name, find(was.parameters, name), &value, found);
+  for (const auto& [name, unused] : now.parameters) {
+    compare(name, find(was.parameters, name), find(now.parameters, name), found);
   }
   for (const auto& [name, value] : was.parameters) {
     if (find(now.parameters, name) == nullptr) {

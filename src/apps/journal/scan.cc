@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -84,12 +85,16 @@ FileScan scan_file(FileSystem& files, const std::string& path, const VisitLine& 
     throw Error(cat(path, ": cannot open: ", std::strerror(errno)), ExitCode::usage);
   }
   scan.exists = true;
+  FileStatus status;
+  files.status(file.number(), status);
+  // One byte more than there is, so that a small file is read at once and its end is seen.
+  const size_t block = std::clamp<size_t>(static_cast<size_t>(status.bytes) + 1, 1, kBlockBytes);
   Scanner scanner(scan, visit);
   std::string text;  // read and not yet taken: the begin of a line, then a block
   for (;;) {
     const size_t had = text.size();
-    text.resize(had + kBlockBytes);
-    const int64_t count = files.read_at(file.number(), text.data() + had, kBlockBytes, scan.bytes);
+    text.resize(had + block);
+    const int64_t count = files.read_at(file.number(), text.data() + had, block, scan.bytes);
     if (count < 0) {
       fail(path, ": cannot read at byte ", scan.bytes, ": ", std::strerror(errno));
     }
