@@ -32,6 +32,10 @@ struct JobLine {
   std::string code;        // of a failure
 };
 
+inline bool is_outcome(const JobLine& line) {
+  return line.kind == LineKind::answer || line.kind == LineKind::failure;
+}
+
 // `text` is without its newline. `parser` belongs to the calling thread.
 JobLine read_job_line(std::string_view text, JsonParser& parser);
 
