@@ -41,6 +41,20 @@ std::vector<int64_t> numbers(int64_t first, int64_t end) {
   return rows;
 }
 
+constexpr size_t kRunning = 12;  // rows at once
+
+void end_row(RowOutput& output, int64_t place, int64_t row, int64_t attempts,
+             const std::string& text) {
+  switch (fate_of(row, attempts)) {
+    case Fate::answer:
+      output.put_answer(place, key_of(row), answer_of(row, row % 2 == 1, text));
+      break;
+    case Fate::final: output.put_error(place, row_of(row), kFinal, attempts + 1); break;
+    case Fate::retryable: output.put_error(place, row_of(row), kRetryable, attempts + 1); break;
+    case Fate::skip: output.put_nothing(place); break;
+  }
+}
+
 // What `spate run` does with the files, with rows that finish in an order of their own.
 void play(FileSystem& files, const Session& run) {
   JobFiles job(files, run.options, run.manifest);
@@ -51,34 +65,29 @@ void play(FileSystem& files, const Session& run) {
   }
   job.begin();
   RowOutput output(job);
-  std::vector<std::pair<int64_t, int64_t>> open;  // place, attempts before
-  for (size_t place = 0; place < run.rows.size(); ++place) {
-    const Hash128 key = key_of(run.rows[place]);
+  std::vector<std::pair<int64_t, int64_t>> running;  // place, attempts before
+  int64_t left = run.stop_after;
+  const auto end_one = [&] {
+    const size_t chosen = philox(run.seed, static_cast<uint64_t>(left)).word[0] % running.size();
+    const auto [place, attempts] = running[chosen];
+    running.erase(running.begin() + static_cast<int64_t>(chosen));
+    end_row(output, place, run.rows[static_cast<size_t>(place)], attempts, run.text);
+    --left;
+  };
+  for (size_t i = 0; i < run.rows.size() && left > 0; ++i) {
+    const auto place = static_cast<int64_t>(i);
+    const Hash128 key = key_of(run.rows[i]);
     const Journal::Outcome before = job.journal().find(key);
     if (job.is_done(before)) {
-      output.put_done(static_cast<int64_t>(place), key);
+      output.put_done(place, key);
     } else {
-      open.emplace_back(place, before.attempts);
+      running.emplace_back(place, before.attempts);
     }
+    if (running.size() >= kRunning) end_one();
   }
-  for (size_t i = open.size(); i > 1; --i) {
-    std::swap(open[i - 1], open[philox(run.seed, i).word[0] % i]);
-  }
-  int64_t left = run.stop_after;
-  for (const auto& [place, attempts] : open) {
-    if (left-- <= 0) break;
-    const int64_t row = run.rows[static_cast<size_t>(place)];
-    switch (fate_of(row, attempts)) {
-      case Fate::answer:
-        output.put_answer(place, key_of(row), answer_of(row, row % 2 == 1, run.text));
-        break;
-      case Fate::final: output.put_error(place, row_of(row), kFinal, attempts + 1); break;
-      case Fate::retryable: output.put_error(place, row_of(row), kRetryable, attempts + 1); break;
-      case Fate::skip: output.put_nothing(place); break;
-    }
-  }
+  while (!running.empty() && left > 0) end_one();
   output.close();
-  job.finish(left >= 0 ? "end" : "SIGINT", JsonObject{{"rows", 1}});
+  job.finish(left > 0 ? "end" : "SIGINT", JsonObject{{"rows", 1}});
 }
 
 int64_t index_in(const std::string& line) {

@@ -169,6 +169,26 @@ TEST(RowOutput, AnEarlyEndWritesNothingOutOfOrder) {
   EXPECT_FALSE(file_exists(folder.file("out.part")));
 }
 
+TEST(RowOutput, ThePartStaysWhileRowsInItHaveNotCome) {
+  const TemporaryFolder folder;
+  const OutputOptions options{
+      .output = folder.file("out"), .ordered = true, .sync = {.when = SyncPolicy::When::always}};
+  {
+    Job job(real_file_system(), options);
+    for (const int64_t row : {1, 2, 3}) put(*job.output, row);
+    job.finish("SIGINT");
+  }
+  Job job(real_file_system(), options);
+  job.output->put_done(1, key_of(1));
+  put(*job.output, 0);
+  // Counted at the end of a round of writing, in which nothing waits for its place.
+  EXPECT_TRUE(soon([&] { return job.output->counts().lines == 2; }));
+  EXPECT_EQ(indices_in(folder.file("out.part")), (std::vector<int64_t>{1, 2, 3}));
+  for (const int64_t row : {2, 3}) job.output->put_done(row, key_of(row));
+  job.finish("end");
+  EXPECT_EQ(indices_in(folder.file("out")), numbers(4));
+}
+
 // Every row was finished, and only the order was left to make when the run ended.
 TEST(RowOutput, WhatOnlyWaitsForItsPlaceIsArranged) {
   const TemporaryFolder folder;
