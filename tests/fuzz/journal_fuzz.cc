@@ -53,7 +53,8 @@ Found look(const std::string& out) {
     });
     check(scan.good_end <= scan.bytes && scan.ours + scan.foreign + scan.damaged <= scan.lines,
           "the counts fit together");
-    found.to_cut += scan.to_cut() + scan.damaged;
+    // Damaged lines inside of OUT.part are passed over, and go with the file.
+    found.to_cut += scan.to_cut() + (path.ends_with(".part") ? 0 : scan.damaged);
   }
   found.totals = journal.totals();
   return found;
