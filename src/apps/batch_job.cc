@@ -105,7 +105,7 @@ void BatchJob::enter(Work work) {
   std::optional<RowError> error = std::move(source.error);
   std::optional<PreparedRow> prepared;
   if (!error) {
-    error = row_error_of([&] { prepared = preparer_.prepare(source.row); });
+    error = row_error_of([&] { prepared = preparer_.prepare(std::move(source.row)); });
   }
   if (!admission_.enter(work.turn, prepared ? memory_of(*prepared) : 0)) {
     return;

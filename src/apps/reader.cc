@@ -18,6 +18,7 @@ namespace {
 
 constexpr size_t kBlockBytes = 1 << 20;
 constexpr size_t kLongestLine = size_t{1} << 30;  // no prompt needs a gigabyte; a binary file may
+constexpr size_t kMostKept = size_t{16} << 20;    // room for lines to come
 constexpr int kPollMilliseconds = 100;            // how soon a silent pipe notices `stop`
 
 bool is_blank(std::string_view text) {
@@ -42,6 +43,9 @@ LineReader::~LineReader() { ::close(file_); }
 bool LineReader::fill(const std::atomic<bool>& stop) {
   block_.erase(0, start_);
   start_ = 0;
+  if (block_.size() < kBlockBytes && block_.capacity() > kMostKept) {
+    block_.shrink_to_fit();  // after a line of many megabytes
+  }
   if (block_.size() > kLongestLine) {
     fail(path_, ": line ", index_ + 1, " is longer than 1 GiB; expected one row a line");
   }
@@ -67,7 +71,7 @@ bool LineReader::fill(const std::atomic<bool>& stop) {
   return false;
 }
 
-std::optional<std::string_view> LineReader::next_view(const std::atomic<bool>& stop) {
+std::optional<Line> LineReader::next(const std::atomic<bool>& stop) {
   size_t searched = start_;
   while (!stop) {
     const size_t end = block_.find('\n', searched);
@@ -84,21 +88,16 @@ std::optional<std::string_view> LineReader::next_view(const std::atomic<bool>& s
     std::string_view text(block_.data() + start_, stop_at - start_);
     offset_ += static_cast<int64_t>(next_start - start_);
     start_ = searched = next_start;
-    ++index_;
+    const int64_t index = index_++;
     if (is_blank(text)) {
       continue;
     }
     if (text.back() == '\r') {
       text.remove_suffix(1);
     }
-    return text;
+    return Line{index, text};
   }
   return std::nullopt;
-}
-
-std::optional<Line> LineReader::next(const std::atomic<bool>& stop) {
-  const std::optional<std::string_view> text = next_view(stop);
-  return text ? std::optional(Line{index_ - 1, offset_, std::string(*text)}) : std::nullopt;
 }
 
 // By read() and not by a map: a file that is cut meanwhile must not end the process.
@@ -110,7 +109,7 @@ std::optional<InputSize> measure_file(const std::string& path) {
   const std::atomic<bool> never{false};
   LineReader reader(path);
   InputSize size;
-  while (reader.next_view(never)) {
+  while (reader.next(never)) {
     ++size.rows;
   }
   return size;

@@ -13,9 +13,8 @@
 namespace spate {
 
 struct Line {
-  int64_t index = 0;  // 0-based; blank lines count
-  int64_t end = 0;    // byte offset behind the line and its newline
-  std::string text;   // without "\n" or "\r\n"
+  int64_t index = 0;      // 0-based; blank lines count
+  std::string_view text;  // without "\n" or "\r\n"; good until the next line is asked for
 };
 
 class LineReader {
@@ -28,8 +27,6 @@ class LineReader {
   // The next line that is not blank; nothing at the end, or soon after `stop` was set. Throws Error
   // when reading fails.
   std::optional<Line> next(const std::atomic<bool>& stop);
-  // Its text alone, good until the next call.
-  std::optional<std::string_view> next_view(const std::atomic<bool>& stop);
 
  private:
   bool fill(const std::atomic<bool>& stop);  // false at the end of the input

@@ -282,6 +282,8 @@ JsonParser::~JsonParser() = default;
 
 bool JsonParser::parse(std::string_view text, Json& value, JsonError& error) {
   // simdjson reads past the end, so it wants its own copy with padding.
+  impl_->padded.clear();
+  impl_->padded.reserve(text.size() + simdjson::SIMDJSON_PADDING);
   impl_->padded.assign(text);
   impl_->padded.append(simdjson::SIMDJSON_PADDING, ' ');
   const simdjson::padded_string_view view(impl_->padded.data(), text.size(), impl_->padded.size());

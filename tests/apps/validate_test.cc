@@ -42,7 +42,9 @@ std::vector<Seen> by_lines(const std::string& path) {
   const std::atomic<bool> never{false};
   std::vector<Seen> lines;
   LineReader reader(path);
-  while (std::optional<Line> line = reader.next(never)) lines.push_back({line->index, line->text});
+  while (std::optional<Line> line = reader.next(never)) {
+    lines.push_back({line->index, std::string(line->text)});
+  }
   return lines;
 }
 

@@ -128,13 +128,13 @@ void RowPreparer::fit(std::vector<Token>& prompt, PreparedRow& prepared) const {
       std::max<int64_t>(options_.max_length - std::clamp<int64_t>(wanted, 1, half), 1);
   ++prepared.truncated;
   if (options_.too_long == TooLong::truncate_left) {
-    prompt.erase(prompt.begin(), prompt.end() - keep);
+    prompt = std::vector<Token>(prompt.end() - keep, prompt.end());
   } else {
-    prompt.resize(static_cast<size_t>(keep));
+    prompt = std::vector<Token>(prompt.begin(), prompt.begin() + keep);
   }
 }
 
-PreparedRow RowPreparer::prepare(InputRow row) const {
+PreparedRow RowPreparer::prepare(InputRow&& row) const {
   PreparedRow prepared;
   prepared.params = resolve_params(row);
   if (!prepared.params.stop.empty() && files_.tokenizer == nullptr) {

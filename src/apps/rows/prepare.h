@@ -64,7 +64,8 @@ class RowPreparer {
   // `files` must outlive it.
   RowPreparer(const ModelFiles& files, PrepareOptions options, Notices& notices);
 
-  PreparedRow prepare(InputRow row) const;  // throws RowRejected
+  // Throws RowRejected, and leaves the row as it is.
+  PreparedRow prepare(InputRow&& row) const;
   // The longest sequence that the row may become: its longest prompt and max_tokens.
   int64_t longest_sequence(InputRow row) const;
 

@@ -56,7 +56,7 @@ struct InputRow {
   std::string id;         // custom_id or id; "row-<index>" when the row brings none
   Hash128 key;            // of id and content: what finished rows are known by when a run goes on
   bool repeated = false;  // an earlier row has this id; set by mark_repeated
-  bool named = false;      // the row brings an id
+  bool named = false;     // the row brings an id
   bool has_custom_id = false;
   bool openai = false;  // came as a line of an OpenAI batch
   bool chat = false;    // `messages` is set, otherwise `prompts`

@@ -7,6 +7,8 @@
 namespace spate {
 namespace {
 
+constexpr size_t kLargeLine = size_t{16} << 20;
+
 uint64_t hash_of(const std::string& id) {
   Hasher128 hasher;
   hasher.add(std::string_view(id));
@@ -27,7 +29,7 @@ RowSource::RowSource(SourceOptions options)
 
 std::optional<SourceRow> RowSource::next(const std::atomic<bool>& stop) {
   while (options_.limit < 0 || number_ < options_.offset + options_.limit) {
-    std::optional<Line> line = reader_.next(stop);
+    const std::optional<Line> line = reader_.next(stop);
     if (!line) {
       return std::nullopt;
     }
@@ -47,7 +49,13 @@ SourceRow RowSource::parse(const Line& line) {
   parsed.bytes = static_cast<int64_t>(line.text.size());
   InputRow& row = parsed.row;
   row.index = line.index;
-  parsed.error = row_error_of([&] { parse_row(line.text, options_.parse, parser_, row); });
+  if (!parser_) {
+    parser_.emplace();
+  }
+  parsed.error = row_error_of([&] { parse_row(line.text, options_.parse, *parser_, row); });
+  if (line.text.size() > kLargeLine) {
+    parser_.reset();  // its buffers are as large as the line
+  }
   // Other rows are named after their line: no two are alike.
   if (row.named && !ids_.insert(hash_of(row.id))) {
     mark_repeated(row);

@@ -2,12 +2,12 @@
 // place. One reading decides for everybody who asks which rows there are and under which keys: the
 // run itself, the look at what an earlier run left, the search for the longest row.
 //
-// A row's number counts the lines that are not blank, from 0. A job takes the numbers from `offset` on,
-// `limit` of them, and of these, as shard K of N, those that leave K - 1 when divided by N.
+// A row's number counts the lines that are not blank, from 0. A job takes the numbers from `offset`
+// on, `limit` of them, and of these, as shard K of N, those that leave K - 1 when divided by N.
 //
 // Ids: a row whose id an earlier line of the input had is refused (duplicate_id), or with
-// `repeated_ids` taken under a key of its own. What is needed for that is kept on file when it grows
-// (rows/id_set.h), so that memory does not grow with the input.
+// `repeated_ids` taken under a key of its own. What is needed for that is kept on file when it
+// grows (rows/id_set.h), so that memory does not grow with the input.
 #pragma once
 
 #include <atomic>
@@ -62,7 +62,7 @@ class RowSource {
 
   SourceOptions options_;
   LineReader reader_;
-  JsonParser parser_;
+  std::optional<JsonParser> parser_;
   IdSet ids_;
   int64_t number_ = 0, place_ = 0;
 };
