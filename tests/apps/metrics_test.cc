@@ -99,7 +99,8 @@ Exposition read_exposition(const std::string& text) {
       if (separator == ',') name += '}';
       EXPECT_TRUE(rest.starts_with(' ')) << line;
       char* end = nullptr;
-      const double number = std::strtod(std::string(rest.substr(1)).c_str(), &end);
+      const std::string value(rest.substr(1));
+      const double number = std::strtod(value.c_str(), &end);
       EXPECT_EQ(*end, '\0') << line;
       EXPECT_TRUE(page.samples.emplace(name, number).second) << line;
     }
