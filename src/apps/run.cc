@@ -204,7 +204,7 @@ void Run::plan() {
                                    .vocabulary = config.vocabulary,
                                    .model = model_name(flags_.engine.model)},
                     notices_);
-  EngineOptions options = flags_.engine.options;
+  EngineOptions& options = flags_.engine.options;
   if (flags_.engine.longest_row) {
     options.max_model_len = longest_row(flags_, *preparer_, config.max_positions);
   }
@@ -267,8 +267,7 @@ JobEnd Run::nothing_to_do() {
 
 JobEnd Run::answer_rows() {
   display_.stage("loading the model");
-  EngineOptions options = flags_.engine.options;
-  options.max_model_len = plan_.max_length;
+  EngineOptions& options = flags_.engine.options;
   // The next rows are inside before those that are in order together have all begun.
   options.order_horizon = std::max<int64_t>(flags_.job.window / 2, 1);
   Engine engine = before_running([&] { return Engine(files_, options); });
@@ -341,10 +340,15 @@ void Run::give_up(const std::string& reason) {
 }
 
 void Run::tell_how_to_go_on() {
-  if (job_->resumable()) {
-    const std::string text = "go on with: " + resume_command(flags_.arguments) + "\n";
-    say(flags_, log_, text, text);
+  if (!job_->resumable()) {
+    return;
   }
+  const std::string command = resume_command(flags_.arguments);
+  const bool from_file = flags_.output.overwrite && command.find("--config") != std::string::npos;
+  const std::string text =
+      cat("go on with: ", command,
+          from_file ? "   (take overwrite out of the configuration first)" : "", "\n");
+  say(flags_, log_, text, text);
 }
 
 }  // namespace

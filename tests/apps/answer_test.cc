@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "apps/live_row.h"
+#include "apps/rows/row_error.h"
 #include "tests/apps/support.h"
 
 namespace spate {
@@ -122,6 +123,20 @@ TEST(Answer, EngineErrorsBecomeRowErrors) {
   ASSERT_TRUE(row.finished() && row.error());
   EXPECT_EQ(row.error()->code, "out_of_kv");
   EXPECT_TRUE(row.error()->retryable);
+}
+
+TEST(Answer, WhatNobodyForesawIsAnEngineError) {
+  LiveRow row(prepared(), 0, &kWords);
+  row.take_requests(1, 0);
+  Event event = event_of(1, 0, {});
+  event.finish = Finish{.reason = FinishReason::error, .text = "a surprise"};
+  row.take(0, std::move(event), 1);
+  ASSERT_TRUE(row.error());
+  EXPECT_EQ(row.error()->code, "engine_error");
+  const auto thrown = row_error_of([] { throw std::bad_alloc(); });
+  ASSERT_TRUE(thrown);
+  EXPECT_EQ(thrown->code, "engine_error");
+  EXPECT_TRUE(thrown->retryable);
 }
 
 TEST(Answer, AFailedRowMayBeTriedAgain) {

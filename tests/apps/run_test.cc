@@ -339,6 +339,7 @@ TEST(Run, UsageErrorsRunNothing) {
       {{"run", folder.path(), "-i", in, "-o", out}, 2, "config.json"},
       {{"run", in, "-i", in, "-o", out}, 2, "expected a .gguf file"},
       {{"run", kTiny, "-i", in, "-o", folder.file("there")}, 2, "--overwrite"},
+      {{"run", kTiny, "-i", in, "-o", folder.file("no/out")}, 2, "there is no folder"},
       {{"run", kTiny, "-i", in, "-o", in, "--overwrite"}, 2, "is the input"},
       {{"run", kTiny, "-i", in, "-o", out, "--report", folder.file("no/such")}, 2, "--report"},
       {{"run", kTiny, "-i", in, "-o", out, "--temperature", "hot"}, 2, "temperature"},

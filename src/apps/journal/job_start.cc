@@ -53,6 +53,11 @@ JobFiles::JobFiles(FileSystem& files, OutputOptions options, Manifest wanted)
                 ExitCode::usage);
   }
   regular_ = options_.output != "-" && (!exists || status.regular);
+  const std::string folder = folder_of(names_.output);
+  if (regular_ && !exists && (files.status(folder, status) != 0 || !status.folder)) {
+    refuse(options_.output,
+           cat("there is no folder ", folder, "; make it first, or give another name"));
+  }
   if (!regular_) {
     check_errors_file();
     return;
