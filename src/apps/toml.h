@@ -1,6 +1,5 @@
-// The part of TOML that configuration files need: comments, [tables], keys, and as values texts
-// (all four kinds), whole numbers, numbers, booleans and lists of these. No dates, no dotted keys,
-// no inline tables; each is refused with its line.
+// TOML as configuration files use it: keys with values, grouped by [tables]. toml++ reads it, in
+// toml.cc alone.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +12,13 @@
 namespace spate {
 
 struct TomlItem {
-  int64_t line = 0;   // 1-based
-  std::string table;  // "engine"; empty before the first [table]
-  std::string key;
+  int64_t line = 0;  // 1-based
+  std::string key;   // without its table
   Json value;        // a string, integer, number, boolean, or an array of these
-  std::string text;  // the value as it stands there, for numbers
 };
 
-// Throws Error "<name>:<line>: ..." (exit code 2).
+// In the order of the file. Tables only group: those in tables, dates, and lists of lists or tables
+// have no meaning here and are refused. Throws Error "<name>:<line>: ..." (exit code 2).
 std::vector<TomlItem> parse_toml(std::string_view text, const std::string& name);
 
 std::string toml_string(std::string_view text);  // as a quoted TOML text
