@@ -234,7 +234,7 @@ TEST_F(JobStart, SpecialOutputsKeepNothing) {
 
 TEST_F(JobStart, FoldersAndTheOutputAsErrorsAreRefused) {
   EXPECT_TRUE(contains(refused({.output = folder_.path()}), "is a folder"));
-  EXPECT_TRUE(contains(refused({.output = folder_.file("no/such")}), "cannot open"));
+  EXPECT_TRUE(contains(refused({.output = folder_.file("no/such")}), "there is no folder"));
   EXPECT_TRUE(contains(refused({.output = folder_.file("x"), .errors = folder_.file("x")}),
                        "is the output"));
 }
