@@ -11,6 +11,11 @@
 namespace spate {
 namespace {
 
+template <class Bytes>
+XXH3_state_t* state_of(Bytes& bytes) {
+  return reinterpret_cast<XXH3_state_t*>(bytes.data());
+}
+
 int digit_value(char digit) {
   if (digit >= '0' && digit <= '9') {
     return digit - '0';
@@ -50,15 +55,13 @@ std::optional<Hash128> parse_hash128(std::string_view hex) {
   return high && low ? std::optional(Hash128{*high, *low}) : std::nullopt;
 }
 
-struct Hasher128::State {
-  XXH3_state_t xxh;
-};
-
-Hasher128::Hasher128() : state_(std::make_unique<State>()) { XXH3_128bits_reset(&state_->xxh); }
-Hasher128::~Hasher128() = default;
+Hasher128::Hasher128() {
+  static_assert(sizeof(state_) == sizeof(XXH3_state_t) && alignof(XXH3_state_t) <= 64);
+  XXH3_128bits_reset(state_of(state_));
+}
 
 void Hasher128::raw(const void* bytes, size_t count) {
-  XXH3_128bits_update(&state_->xxh, bytes, count);
+  XXH3_128bits_update(state_of(state_), bytes, count);
 }
 
 void Hasher128::add(uint64_t number) {
@@ -111,7 +114,7 @@ void Hasher128::add(const Json& value) {
 }
 
 Hash128 Hasher128::finish() const {
-  const XXH128_hash_t hash = XXH3_128bits_digest(&state_->xxh);
+  const XXH128_hash_t hash = XXH3_128bits_digest(reinterpret_cast<const XXH3_state_t*>(state_.data()));
   return {hash.high64, hash.low64};
 }
 

@@ -5,8 +5,9 @@
 // of 10^-21.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,7 +34,6 @@ std::optional<Hash128> parse_hash128(std::string_view hex);  // of exactly such 
 class Hasher128 {
  public:
   Hasher128();
-  ~Hasher128();
   Hasher128(const Hasher128&) = delete;
   Hasher128& operator=(const Hasher128&) = delete;
 
@@ -48,8 +48,8 @@ class Hasher128 {
  private:
   void raw(const void* bytes, size_t count);
 
-  struct State;
-  std::unique_ptr<State> state_;
+  // The library's state, in place: rows are hashed by the million.
+  alignas(64) std::array<std::byte, 576> state_;
 };
 
 }  // namespace spate
