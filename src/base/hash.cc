@@ -114,7 +114,8 @@ void Hasher128::add(const Json& value) {
 }
 
 Hash128 Hasher128::finish() const {
-  const XXH128_hash_t hash = XXH3_128bits_digest(reinterpret_cast<const XXH3_state_t*>(state_.data()));
+  const XXH128_hash_t hash =
+      XXH3_128bits_digest(reinterpret_cast<const XXH3_state_t*>(state_.data()));
   return {hash.high64, hash.low64};
 }
 
