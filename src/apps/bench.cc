@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "apps/bench_text.h"
+#include "apps/bench/lengths.h"
+#include "apps/bench/text.h"
 #include "apps/engine_flags.h"
-#include "apps/lengths.h"
 #include "apps/list.h"
 #include "apps/plan_text.h"
 #include "apps/progress.h"

@@ -91,4 +91,24 @@ std::string percent_text(double part, double whole, int digits) {
   return whole == 0 ? "-" : fixed(100 * part / whole, digits) + "%";
 }
 
+std::string counts_text(const NamedCounts& counts) {
+  std::string text;
+  for (const auto& [name, count] : counts) {
+    text.append(text.empty() ? "" : "  ").append(name).append(" ").append(with_commas(count));
+  }
+  return text;
+}
+
+Json counts_json(const NamedCounts& counts) {
+  JsonObject object;
+  for (const auto& [name, count] : counts) {
+    object.emplace_back(name, count);
+  }
+  return object;
+}
+
+Json exact(double value, double parts) {
+  return std::isfinite(value) ? Json(std::round(value * parts) / parts) : Json();
+}
+
 }  // namespace spate

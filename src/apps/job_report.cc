@@ -95,18 +95,6 @@ double rate(const Facts& facts, int64_t count) {
              : std::nan("");
 }
 
-Json number_json(double value) {
-  return std::isfinite(value) ? Json(std::round(value * 1e4) / 1e4) : Json();
-}
-
-Json counts_json(const std::map<std::string, int64_t>& counts) {
-  JsonObject object;
-  for (const auto& [name, count] : counts) {
-    object.emplace_back(name, count);
-  }
-  return object;
-}
-
 Json facts_json(const Facts& facts) {
   const JobContents& contents = facts.contents;
   const bool known = facts.completeness.has_value();
@@ -152,14 +140,14 @@ Json facts_json(const Facts& facts) {
                           {"started", text(facts.runs.started)},
                           {"ended", text(facts.runs.ended)},
                           {"ended_by", text(facts.runs.ended_by)}}},
-      {"seconds", JsonObject{{"total", number_json(facts.runs.total_seconds)},
-                             {"run", number_json(facts.runs.run_seconds)}}},
+      {"seconds", JsonObject{{"total", exact(facts.runs.total_seconds)},
+                             {"run", exact(facts.runs.run_seconds)}}},
       {"throughput",
-       JsonObject{{"rows_per_second", number_json(rate(facts, contents.ok))},
-                  {"prompt_tokens_per_second", number_json(rate(facts, contents.prompt_tokens))},
-                  {"output_tokens_per_second", number_json(rate(facts, contents.output_tokens))},
+       JsonObject{{"rows_per_second", exact(rate(facts, contents.ok))},
+                  {"prompt_tokens_per_second", exact(rate(facts, contents.prompt_tokens))},
+                  {"output_tokens_per_second", exact(rate(facts, contents.output_tokens))},
                   {"total_tokens_per_second",
-                   number_json(rate(facts, contents.prompt_tokens + contents.output_tokens))}}},
+                   exact(rate(facts, contents.prompt_tokens + contents.output_tokens))}}},
       {"first_missing", std::move(missing)}};
 }
 
@@ -169,13 +157,9 @@ class Text {
     name.resize(12, ' ');
     text_ += name + rest + "\n";
   }
-  void counts(const std::string& name, const std::map<std::string, int64_t>& counts) {
-    std::string rest;
-    for (const auto& [key, count] : counts) {
-      rest.append(rest.empty() ? "" : "  ").append(key).append(" ").append(with_commas(count));
-    }
-    if (!rest.empty()) {
-      line(name, rest);
+  void counts(const std::string& name, const NamedCounts& counts) {
+    if (!counts.empty()) {
+      line(name, counts_text(counts));
     }
   }
   std::string take() { return std::move(text_); }

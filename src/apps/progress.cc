@@ -27,10 +27,6 @@ void put(const std::string& text) {
   std::fflush(stderr);
 }
 
-Json rounded(double value, double step) {
-  return std::isfinite(value) ? Json(std::round(value / step) * step) : Json();
-}
-
 }  // namespace
 
 Choices<ProgressMode> progress_modes() {
@@ -111,7 +107,7 @@ std::string progress_text(const ProgressCounts& counts, const ProgressRates& rat
 Json progress_json(double seconds, const ProgressCounts& counts, const ProgressRates& rates) {
   return JsonObject{
       {"event", "progress"},
-      {"seconds", rounded(seconds, 0.001)},
+      {"seconds", exact(seconds, 1e3)},
       {"rows_done", counts.rows_done},
       {"rows_total", counts.rows_total < 0 ? Json() : Json(counts.rows_total)},
       {"rows_failed", counts.failed},
@@ -119,12 +115,12 @@ Json progress_json(double seconds, const ProgressCounts& counts, const ProgressR
       {"rows_waiting", counts.waiting},
       {"prompt_tokens", counts.prompt_tokens},
       {"output_tokens", counts.output_tokens},
-      {"prompt_tokens_per_second", rounded(rates.prompt_rate, 0.01)},
-      {"output_tokens_per_second", rounded(rates.output_rate, 0.01)},
-      {"kv_share", rounded(counts.kv_share, 0.0001)},
-      {"prefix_hit_share", rounded(counts.hit_share, 0.0001)},
+      {"prompt_tokens_per_second", exact(rates.prompt_rate, 100)},
+      {"output_tokens_per_second", exact(rates.output_rate, 100)},
+      {"kv_share", exact(counts.kv_share, 1e4)},
+      {"prefix_hit_share", exact(counts.hit_share, 1e4)},
       {"evictions", counts.evictions},
-      {"eta_seconds", rounded(rates.eta_seconds, 0.1)},
+      {"eta_seconds", exact(rates.eta_seconds, 10)},
   };
 }
 

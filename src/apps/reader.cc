@@ -27,16 +27,22 @@ bool is_blank(std::string_view text) {
 
 }  // namespace
 
-LineReader::LineReader(const std::string& path) : path_(path == "-" ? "stdin" : path) {
-  file_ = path == "-" ? ::dup(STDIN_FILENO) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file_ < 0) {
-    throw Error(cat("input ", path_, ": cannot open: ", std::strerror(errno)), ExitCode::usage);
+int open_input(const std::string& path) {
+  const int file = path == "-" ? ::dup(STDIN_FILENO) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) {
+    throw Error(
+        cat("input ", path == "-" ? "stdin" : path, ": cannot open: ", std::strerror(errno)),
+        ExitCode::usage);
   }
   if (path != "-" && is_directory(path)) {
-    ::close(file_);
+    ::close(file);
     throw Error(cat("input ", path, " is a folder, expected a file or -"), ExitCode::usage);
   }
+  return file;
 }
+
+LineReader::LineReader(const std::string& path)
+    : path_(path == "-" ? "stdin" : path), file_(open_input(path)) {}
 
 LineReader::~LineReader() { ::close(file_); }
 

@@ -17,6 +17,9 @@ struct Line {
   std::string_view text;  // without "\n" or "\r\n"; good until the next line is asked for
 };
 
+// The descriptor of a file, or of stdin for "-". Throws Error (exit code 2) when there is none.
+int open_input(const std::string& path);
+
 class LineReader {
  public:
   explicit LineReader(const std::string& path);  // "-": stdin

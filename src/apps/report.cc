@@ -46,30 +46,10 @@ Numbers compute(const RunFacts& facts) {
   return numbers;
 }
 
-Json exact(double value, double parts = 1e4) {
-  return std::isfinite(value) ? Json(std::round(value * parts) / parts) : Json();
-}
-
-Json counts_json(const std::map<std::string, int64_t>& counts) {
-  JsonObject object;
-  for (const auto& [name, count] : counts) {
-    object.emplace_back(name, count);
-  }
-  return object;
-}
-
 Json percentiles_json(const Histogram& histogram) {
   return JsonObject{{"p50", exact(histogram.percentile(0.5))},
                     {"p90", exact(histogram.percentile(0.9))},
                     {"p99", exact(histogram.percentile(0.99))}};
-}
-
-std::string counts_text(const std::map<std::string, int64_t>& counts) {
-  std::string text;
-  for (const auto& [name, count] : counts) {
-    text += (text.empty() ? "" : "  ") + name + " " + with_commas(count);
-  }
-  return text;
 }
 
 std::string seconds_text(double seconds) {

@@ -4,15 +4,15 @@
 #include <cstdlib>
 #include <ctime>
 
-#include "apps/batch_job.h"
 #include "apps/engine_flags.h"
 #include "apps/figures.h"
 #include "apps/list.h"
 #include "apps/log_file.h"
 #include "apps/plan_text.h"
 #include "apps/report.h"
-#include "apps/run_flags.h"
-#include "apps/run_resume.h"
+#include "apps/run/batch_job.h"
+#include "apps/run/flags.h"
+#include "apps/run/resume.h"
 #include "base/threads.h"
 
 namespace spate {

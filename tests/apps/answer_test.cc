@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include "apps/live_row.h"
 #include "apps/rows/row_error.h"
+#include "apps/run/live_row.h"
 #include "tests/apps/support.h"
 
 namespace spate {

@@ -1,8 +1,8 @@
 // The arithmetic of `spate bench`: what a run adds to the warm-up before it, medians and spreads.
 #include <gtest/gtest.h>
 
-#include "apps/bench_measure.h"
-#include "apps/bench_text.h"
+#include "apps/bench/measure.h"
+#include "apps/bench/text.h"
 #include "tests/apps/support.h"
 
 namespace spate {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <set>
 
-#include "apps/row_output.h"
+#include "apps/run/row_output.h"
 #include "base/random.h"
 #include "tests/apps/journal_support.h"
 

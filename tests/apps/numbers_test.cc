@@ -4,9 +4,9 @@
 #include <cmath>
 #include <set>
 
+#include "apps/bench/lengths.h"
 #include "apps/figures.h"
 #include "apps/histogram.h"
-#include "apps/lengths.h"
 #include "tests/apps/support.h"
 
 namespace spate {

@@ -4,8 +4,8 @@
 #include <atomic>
 #include <thread>
 
-#include "apps/admission.h"
-#include "apps/ordered.h"
+#include "apps/run/admission.h"
+#include "apps/run/ordered.h"
 #include "base/random.h"
 
 namespace spate {

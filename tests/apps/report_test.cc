@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "apps/bench_text.h"
+#include "apps/bench/text.h"
 #include "tests/apps/support.h"
 
 namespace spate {

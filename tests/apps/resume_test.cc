@@ -1,11 +1,12 @@
 // A run that goes on with the rows of an earlier one, as a program: what may change between the
 // two, what is refused and how it says so.
+#include "apps/run/resume.h"
+
 #include <gtest/gtest.h>
 
 #include <map>
 #include <set>
 
-#include "apps/run_resume.h"
 #include "tests/apps/program.h"
 
 namespace spate::apps_test {

@@ -1,6 +1,6 @@
 // Outcomes of rows on their way to the files: from many threads, in order with little memory, with
 // disks that fail.
-#include "apps/row_output.h"
+#include "apps/run/row_output.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -1,8 +1,8 @@
 // How a run ends early or stands still, and what it says of itself meanwhile.
 #include <gtest/gtest.h>
 
-#include "apps/status.h"
-#include "apps/watchdog.h"
+#include "apps/run/status.h"
+#include "apps/run/watchdog.h"
 #include "tests/apps/program.h"
 
 namespace spate::apps_test {

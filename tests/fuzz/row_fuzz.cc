@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "apps/answer.h"
-#include "apps/lengths.h"
+#include "apps/bench/lengths.h"
 #include "apps/rows/row.h"
 #include "base/check.h"
 #include "sample/fields.h"

@@ -9,11 +9,10 @@
 
 #include "apps/cli.h"
 #include "apps/figures.h"
+#include "apps/jobs/new_file.h"
 
 namespace spate {
 namespace {
-
-constexpr size_t kBlockBytes = 1 << 20;
 
 // Where the line that counts for a row is.
 struct Place {
@@ -22,60 +21,6 @@ struct Place {
   uint64_t answer : 1 = 0;
   uint32_t bytes = 0;   // 0: no line yet
   bool wanted = false;  // the row is in the input
-};
-
-// A file that is written beside its name and gets it at the end.
-class NewFile {
- public:
-  NewFile(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
-  ~NewFile() {
-    if (file_.is_open() && !placed_) {
-      files_.remove(temporary());
-    }
-  }
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-
-  const std::string& path() const { return path_; }
-  bool is_open() const { return file_.is_open(); }
-
-  void open() {
-    file_ = OpenFile(files_, files_.open(temporary(), O_WRONLY | O_CREAT | O_TRUNC));
-    if (!file_.is_open()) {
-      throw Error(cat(path_, ": cannot open for writing: ", std::strerror(errno)), ExitCode::usage);
-    }
-  }
-  void add(std::string_view line) {
-    pending_.append(line).append("\n");
-    if (pending_.size() >= kBlockBytes) {
-      flush();
-    }
-  }
-  void place() {
-    flush();
-    move_into_place(files_, file_.number(), temporary(), path_);
-    placed_ = true;
-  }
-
- private:
-  std::string temporary() const { return path_ + ".spate-tmp"; }
-
-  void flush() {
-    for (size_t done = 0; done < pending_.size();) {
-      const int64_t count =
-          files_.write(file_.number(), pending_.data() + done, pending_.size() - done);
-      if (count < 0) {
-        fail(path_, ": cannot write: ", std::strerror(errno), "; the outputs are as they were");
-      }
-      done += static_cast<size_t>(count);
-    }
-    pending_.clear();
-  }
-
-  FileSystem& files_;
-  std::string path_, pending_;
-  OpenFile file_;
-  bool placed_ = false;
 };
 
 class Merge {
@@ -354,7 +299,6 @@ void Merge::put(const Place& place, std::string_view line) {
 }
 
 void Merge::copy_all() {
-  JsonParser parser;
   for (size_t file = 0; file < paths_.size(); ++file) {
     scan_file(files_, paths_[file], [&](const ScannedLine& line) {
       const bool ours = line.facts.kind == LineKind::answer || line.facts.kind == LineKind::failure;

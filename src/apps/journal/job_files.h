@@ -7,7 +7,7 @@
 //   their turn OUT.stale.jsonl    outcomes of rows that are no longer in the input
 //
 // In order: the constructor decides and reads and changes nothing; drop_stale when the input has
-// changed; begin; rows run (apps/row_output); finish.
+// changed; begin; rows run (apps/run/row_output); finish.
 #pragma once
 
 #include <cstdint>

@@ -1,12 +1,12 @@
 #include "apps/validate/blocks.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "apps/reader.h"
 #include "base/check.h"
 #include "base/files.h"
 
@@ -39,16 +39,8 @@ void for_each_line(const Block& block, const std::function<void(const BlockLine&
   }
 }
 
-BlockReader::BlockReader(const std::string& path) : path_(path == "-" ? "stdin" : path) {
-  file_ = path == "-" ? ::dup(STDIN_FILENO) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file_ < 0) {
-    throw Error(cat("input ", path_, ": cannot open: ", std::strerror(errno)), ExitCode::usage);
-  }
-  if (path != "-" && is_directory(path)) {
-    ::close(file_);
-    throw Error(cat("input ", path, " is a folder, expected a file or -"), ExitCode::usage);
-  }
-}
+BlockReader::BlockReader(const std::string& path)
+    : path_(path == "-" ? "stdin" : path), file_(open_input(path)) {}
 
 BlockReader::~BlockReader() { ::close(file_); }
 

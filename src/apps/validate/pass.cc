@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "apps/admission.h"
+#include "apps/run/admission.h"
 #include "apps/validate/first_lines.h"
 #include "base/queue.h"
 

@@ -19,16 +19,16 @@
 #include <thread>
 #include <vector>
 
-#include "apps/admission.h"
-#include "apps/live_rows.h"
 #include "apps/log_file.h"
 #include "apps/metrics_server.h"
 #include "apps/progress.h"
-#include "apps/row_output.h"
 #include "apps/rows/source.h"
+#include "apps/run/admission.h"
+#include "apps/run/live_rows.h"
+#include "apps/run/row_output.h"
+#include "apps/run/status.h"
+#include "apps/run/watchdog.h"
 #include "apps/signals.h"
-#include "apps/status.h"
-#include "apps/watchdog.h"
 #include "base/clock.h"
 #include "base/queue.h"
 #include "engine/engine.h"

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/bench_measure.h"
+#include "apps/bench/measure.h"
 #include "base/json.h"
 
 namespace spate {

@@ -10,7 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "apps/live_row.h"
+#include "apps/run/live_row.h"
 
 namespace spate {
 

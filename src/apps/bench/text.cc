@@ -1,4 +1,4 @@
-#include "apps/bench_text.h"
+#include "apps/bench/text.h"
 
 #include <algorithm>
 #include <cmath>
@@ -43,10 +43,6 @@ double ops_seconds(const EngineStats& stats) {
 
 double giga_per_second(int64_t amount, double seconds) {
   return share(1e-9 * static_cast<double>(amount), seconds);
-}
-
-Json exact(double value) {
-  return std::isfinite(value) ? Json(std::round(value * 1e4) / 1e4) : Json();
 }
 
 Json profile_json(const EngineStats& stats) {

@@ -1,4 +1,4 @@
-#include "apps/lengths.h"
+#include "apps/bench/lengths.h"
 
 #include <algorithm>
 #include <charconv>

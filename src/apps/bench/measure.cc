@@ -1,12 +1,12 @@
-#include "apps/bench_measure.h"
+#include "apps/bench/measure.h"
 
 #include <algorithm>
 #include <chrono>
 #include <map>
 #include <thread>
 
+#include "apps/bench/lengths.h"
 #include "apps/engine_flags.h"
-#include "apps/lengths.h"
 #include "base/check.h"
 #include "base/clock.h"
 

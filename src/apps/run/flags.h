@@ -3,12 +3,12 @@
 
 #include <string>
 
-#include "apps/batch_job.h"
 #include "apps/engine_flags.h"
 #include "apps/journal/job_files.h"
 #include "apps/list.h"
 #include "apps/progress.h"
 #include "apps/row_flags.h"
+#include "apps/run/batch_job.h"
 #include "apps/sampling_flags.h"
 
 namespace spate {

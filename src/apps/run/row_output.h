@@ -17,7 +17,7 @@
 
 #include "apps/answer.h"
 #include "apps/journal/job_files.h"
-#include "apps/ordered.h"
+#include "apps/run/ordered.h"
 #include "apps/writer.h"
 #include "base/clock.h"
 

@@ -1,4 +1,4 @@
-#include "apps/status.h"
+#include "apps/run/status.h"
 
 #include "apps/figures.h"
 #include "base/check.h"

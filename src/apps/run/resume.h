@@ -6,7 +6,7 @@
 
 #include "apps/journal/job_files.h"
 #include "apps/list.h"
-#include "apps/run_flags.h"
+#include "apps/run/flags.h"
 
 namespace spate {
 

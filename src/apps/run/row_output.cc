@@ -1,4 +1,4 @@
-#include "apps/row_output.h"
+#include "apps/run/row_output.h"
 
 #include <chrono>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "apps/live_row.h"
+#include "apps/run/live_row.h"
 
 #include <algorithm>
 

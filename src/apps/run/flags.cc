@@ -1,4 +1,4 @@
-#include "apps/run_flags.h"
+#include "apps/run/flags.h"
 
 #include <chrono>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "apps/batch_job.h"
+#include "apps/run/batch_job.h"
 
 #include <csignal>
 #include <utility>

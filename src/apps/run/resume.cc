@@ -1,9 +1,9 @@
-#include "apps/run_resume.h"
+#include "apps/run/resume.h"
 
 #include <algorithm>
 
 #include "apps/journal/fingerprint.h"
-#include "apps/row_output.h"
+#include "apps/run/row_output.h"
 #include "base/files.h"
 
 namespace spate {

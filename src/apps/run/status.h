@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/live_row.h"
 #include "apps/progress.h"
+#include "apps/run/live_row.h"
 #include "engine/engine.h"
 
 namespace spate {
