@@ -1,6 +1,7 @@
 // How a run ends early or stands still, and what it says of itself meanwhile.
 #include <gtest/gtest.h>
 
+#include "apps/run/batch_job.h"
 #include "apps/run/status.h"
 #include "apps/run/watchdog.h"
 #include "tests/apps/program.h"
@@ -41,6 +42,27 @@ TEST(Watchdog, ExpiresOnlyWhileWorkStandsStill) {
   EXPECT_FALSE(watchdog.expired(10, 6, true));
   EXPECT_TRUE(watchdog.expired(11.1, 6, true));
   EXPECT_FALSE(Watchdog(0).expired(1e9, -1, true));
+}
+
+TEST(Stop, TooManyErrorsAreRowsOrAShare) {
+  EXPECT_FALSE((ErrorLimit{}.exceeded(1000, 1000)));
+  EXPECT_FALSE((ErrorLimit{.rows = 3}.exceeded(3, 10)));
+  EXPECT_TRUE((ErrorLimit{.rows = 3}.exceeded(4, 10)));
+  EXPECT_FALSE((ErrorLimit{.percent = 5}.exceeded(9, 9)));  // too few rows to speak of a share
+  EXPECT_FALSE((ErrorLimit{.percent = 5}.exceeded(5, 100)));
+  EXPECT_TRUE((ErrorLimit{.percent = 5}.exceeded(6, 100)));
+
+  std::string rows;
+  for (int i = 0; i < 4000; ++i) rows += i % 10 == 0 ? "[]\n" : "[1]\n";
+  const auto run = [&](const std::string& limit) {
+    return run_program({"run", kTiny, "-i", "-", "-o", "-", "--errors", "inline", "--max-errors",
+                        limit, "--max-tokens", "2", "--window", "8"},
+                       rows);
+  };
+  const Ended stopped = run("5%");
+  EXPECT_EQ(stopped.code, 5) << stopped.err;
+  EXPECT_TRUE(contains(stopped.err, "failed rows, the last one with empty_prompt")) << stopped.err;
+  EXPECT_EQ(run("20%").code, 3);
 }
 
 TEST(Stop, TheDeadlineEndsTheRun) {
