@@ -92,7 +92,7 @@ class ItemReader {
       return value.as_bool() ? std::vector<std::string>{""} : std::vector<std::string>{};
     }
     if (!value.is_array()) {
-      return {text_of(value)};
+      return {text_of(value, item_.text)};
     }
     // Texts: the flag once for each. Numbers: one list, as 1,2,3.
     std::vector<std::string> texts;
@@ -101,7 +101,7 @@ class ItemReader {
       if (entry.is_string()) {
         texts.push_back(entry.as_string());
       } else {
-        numbers.append(numbers.empty() ? "" : ",").append(text_of(entry));
+        numbers.append(numbers.empty() ? "" : ",").append(text_of(entry, entry.dump()));
       }
     }
     if (!texts.empty() && !numbers.empty()) {
@@ -112,15 +112,14 @@ class ItemReader {
 
  private:
   [[noreturn]] void refuse(std::string_view what) const {
-    usage_error(
-        cat(path_, ":", item_.line, ": ", item_.key, ": ", what, ", found ", item_.value.dump()));
+    usage_error(cat(path_, ":", item_.line, ": ", item_.key, ": ", what, ", found ", item_.text));
   }
 
-  std::string text_of(const Json& value) const {
+  std::string text_of(const Json& value, const std::string& written) const {
     if (value.is_bool()) {
       refuse(cat("expected ", flag_.value.empty() ? "a text" : flag_.value));
     }
-    return value.is_string() ? value.as_string() : value.dump();
+    return value.is_string() ? value.as_string() : written;
   }
 
   const std::string& path_;

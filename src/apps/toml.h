@@ -1,5 +1,7 @@
-// TOML as configuration files use it: keys with values, grouped by [tables]. toml++ reads it, in
-// toml.cc alone.
+// The part of TOML that configuration files need: comments, [tables], keys, and as values texts
+// (all four kinds), whole numbers, numbers, booleans and lists of these. No dates, no dotted keys,
+// no inline tables; each is refused with its line. Own code, because toml++ 3.3 runs into undefined
+// behaviour on malformed keys and numbers, and CLI11's reader cannot tell lines.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +14,14 @@
 namespace spate {
 
 struct TomlItem {
-  int64_t line = 0;  // 1-based
-  std::string key;   // without its table
+  int64_t line = 0;   // 1-based
+  std::string table;  // "engine"; empty before the first [table]
+  std::string key;
   Json value;        // a string, integer, number, boolean, or an array of these
+  std::string text;  // the value as it stands there, for numbers
 };
 
-// In the order of the file. Tables only group: those in tables, dates, and lists of lists or tables
-// have no meaning here and are refused. Throws Error "<name>:<line>: ..." (exit code 2).
+// Throws Error "<name>:<line>: ..." (exit code 2).
 std::vector<TomlItem> parse_toml(std::string_view text, const std::string& name);
 
 std::string toml_string(std::string_view text);  // as a quoted TOML text
