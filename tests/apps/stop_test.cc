@@ -146,6 +146,8 @@ TEST(Stop, RepeatedIdsAndOtherModelsAreSaid) {
                            R"({"id": "a", "prompt_token_ids": [1]})"
                            "\n"
                            R"({"id": "b", "prompt_token_ids": [1], "model": "other"})"
+                           "\n"
+                           R"({"id": "c", "prompt_token_ids": [1], "model": "meta/llama"})"
                            "\n";
   const std::vector<std::string> command{"run", kTiny, "-i", "-", "-o", "-", "--errors", "inline"};
   const Ended refused = run_program(command, rows);
@@ -155,12 +157,13 @@ TEST(Stop, RepeatedIdsAndOtherModelsAreSaid) {
   const size_t first = refused.err.find(note);
   ASSERT_NE(first, std::string::npos) << refused.err;
   EXPECT_EQ(refused.err.find(note, first + 1), std::string::npos) << "said twice";
+  EXPECT_FALSE(contains(refused.err, "meta/llama")) << refused.err;
 
   std::vector<std::string> allowing = command;
   allowing.emplace_back("--allow-duplicate-ids");
   const Ended allowed = run_program(allowing, rows);
   EXPECT_EQ(allowed.code, 0) << allowed.err;
-  EXPECT_EQ(lines_of(allowed.out).size(), 3U);
+  EXPECT_EQ(lines_of(allowed.out).size(), 4U);
 }
 
 TEST(Stop, FlagsThatMakeNoSense) {

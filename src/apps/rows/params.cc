@@ -10,6 +10,11 @@ constexpr size_t kLongest = 60;
 // Names are the user's own and may have any length.
 std::string shortened(const std::string& name) { return name.substr(0, kLongest); }
 
+// "HuggingFaceTB/SmolLM2-135M" means "SmolLM2-135M.Q4_1" too.
+bool means(std::string_view asked, std::string_view model) {
+  return model.starts_with(asked.substr(asked.find_last_of('/') + 1));
+}
+
 std::string unknown_field(const std::string& name) {
   const std::string near = nearest_sampling_field(name);
   return cat("rows have the field ", Json(shortened(name)).dump(),
@@ -31,7 +36,7 @@ Params RowPreparer::resolve_params(const InputRow& row) const {
   for (const std::string& name : read.unknown) notices_.add(unknown_field(name));
   if (const Json* model = row.fields.find("model"); !options_.model.empty() && model != nullptr &&
                                                     model->is_string() &&
-                                                    model->as_string() != options_.model) {
+                                                    !means(model->as_string(), options_.model)) {
     notices_.add(cat("rows ask for the model ", Json(shortened(model->as_string())).dump(), "; ",
                      options_.model, " answers them"));
   }
