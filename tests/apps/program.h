@@ -23,6 +23,7 @@ class Program {
                    const std::string& output = {})
       : out_(output.empty() ? folder_.file("stdout") : output) {
     folder_.write("stdin", input);
+    folder_.write("stderr", "");  // it may be killed before it opens any
     arguments.insert(arguments.begin(), SPATE_BINARY);
     process_ = ::fork();
     if (process_ == 0) {
