@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "base/check.h"
+
 namespace spate {
 namespace {
 
@@ -89,6 +91,15 @@ std::string duration_text(double seconds) {
 
 std::string percent_text(double part, double whole, int digits) {
   return whole == 0 ? "-" : fixed(100 * part / whole, digits) + "%";
+}
+
+std::string report_line(std::string name, const std::string& rest) {
+  name.resize(12, ' ');
+  return name.append(rest).append("\n");
+}
+
+std::string count_if_any(std::string_view name, int64_t count) {
+  return count == 0 ? std::string() : cat("  ", name, " ", with_commas(count));
 }
 
 std::string counts_text(const NamedCounts& counts) {

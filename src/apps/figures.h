@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "base/json.h"
 
@@ -16,6 +17,10 @@ std::string bytes_text(double bytes);         // 15.3 GiB, 98 MiB, 512 B
 std::string count_text(double count);         // 8.19 B, 135 M, 798k, 512
 std::string duration_text(double seconds);    // 45s, 6m12s, 3h04m; "-" when it is not finite
 std::string percent_text(double part, double whole, int digits = 0);  // "-" when whole is 0
+
+// "rows        12": a line of a report.
+std::string report_line(std::string name, const std::string& rest);
+std::string count_if_any(std::string_view name, int64_t count);  // "  failed 1,340"; empty for 0
 
 using NamedCounts = std::map<std::string, int64_t>;
 std::string counts_text(const NamedCounts& counts);  // length 12  stop 1,340

@@ -154,8 +154,7 @@ Json facts_json(const Facts& facts) {
 class Text {
  public:
   void line(std::string name, const std::string& rest) {
-    name.resize(12, ' ');
-    text_ += name + rest + "\n";
+    text_ += report_line(std::move(name), rest);
   }
   void counts(const std::string& name, const NamedCounts& counts) {
     if (!counts.empty()) {
@@ -167,11 +166,6 @@ class Text {
  private:
   std::string text_;
 };
-
-// Nothing when the count is 0.
-std::string optional(std::string_view name, int64_t count) {
-  return count == 0 ? "" : cat("  ", name, " ", with_commas(count));
-}
 
 std::string state_text(const Facts& facts) {
   const std::optional<bool> complete = facts.complete();
@@ -196,23 +190,25 @@ std::string facts_text(const Facts& facts) {
     text.line("job", cat(manifest.model.name, "  input ", manifest.input.path, " (",
                          name_of(facts.input), ")  shard ", manifest.shard));
   }
-  text.line("rows",
-            cat(with_commas(contents.ok + contents.failed),
-                facts.completeness ? cat(" of ", with_commas(facts.completeness->rows)) : "",
-                "  ok ", with_commas(contents.ok), "  failed ", with_commas(contents.failed),
-                optional("skipped", facts.runs.skipped), optional("missing", facts.missing()),
-                optional("not in the input", facts.strangers)));
+  text.line(
+      "rows",
+      cat(with_commas(contents.ok + contents.failed),
+          facts.completeness ? cat(" of ", with_commas(facts.completeness->rows)) : "", "  ok ",
+          with_commas(contents.ok), "  failed ", with_commas(contents.failed),
+          count_if_any("skipped", facts.runs.skipped), count_if_any("missing", facts.missing()),
+          count_if_any("not in the input", facts.strangers)));
   text.counts("finish", contents.finishes);
   text.counts("errors", contents.errors);
   text.line("tokens",
             cat("in ", with_commas(contents.prompt_tokens), " (cached ",
                 with_commas(contents.cached_tokens), ")  out ", with_commas(contents.output_tokens),
-                optional("answers without usage", contents.without_usage)));
+                count_if_any("answers without usage", contents.without_usage)));
   if (facts.runs.count > 0) {
-    text.line("time",
-              cat(with_commas(facts.runs.count), " runs  total ",
-                  fixed(facts.runs.total_seconds, 1), " s  run ", fixed(facts.runs.run_seconds, 1),
-                  " s", optional("of runs that did not say", facts.runs.count - facts.runs.timed)));
+    text.line(
+        "time",
+        cat(with_commas(facts.runs.count), " runs  total ", fixed(facts.runs.total_seconds, 1),
+            " s  run ", fixed(facts.runs.run_seconds, 1), " s",
+            count_if_any("of runs that did not say", facts.runs.count - facts.runs.timed)));
     text.line(
         "throughput",
         cat(fixed(rate(facts, contents.ok), 2), " rows/s   in ",
@@ -220,12 +216,12 @@ std::string facts_text(const Facts& facts) {
             fixed(rate(facts, contents.output_tokens), 0), "  total ",
             fixed(rate(facts, contents.prompt_tokens + contents.output_tokens), 0), " tok/s"));
   }
-  const std::string lines = optional("repeated answers", contents.repeated_answers) +
-                            optional("superseded errors", contents.superseded_errors) +
-                            optional("damaged", contents.damaged) +
-                            optional("of others", contents.foreign) +
-                            optional("torn bytes at the end", contents.torn_bytes) +
-                            optional("waiting in OUT.part", contents.in_part);
+  const std::string lines = count_if_any("repeated answers", contents.repeated_answers) +
+                            count_if_any("superseded errors", contents.superseded_errors) +
+                            count_if_any("damaged", contents.damaged) +
+                            count_if_any("of others", contents.foreign) +
+                            count_if_any("torn bytes at the end", contents.torn_bytes) +
+                            count_if_any("waiting in OUT.part", contents.in_part);
   if (!lines.empty()) {
     text.line("lines", lines.substr(2));
   }

@@ -17,15 +17,20 @@ namespace spate {
 namespace {
 
 constexpr size_t kBlockBytes = 1 << 20;
-constexpr size_t kLongestLine = size_t{1} << 30;  // no prompt needs a gigabyte; a binary file may
-constexpr size_t kMostKept = size_t{16} << 20;    // room for lines to come
-constexpr int kPollMilliseconds = 100;            // how soon a silent pipe notices `stop`
-
-bool is_blank(std::string_view text) {
-  return text.find_first_not_of(" \t\r") == std::string_view::npos;
-}
+constexpr size_t kMostKept = size_t{16} << 20;  // room for lines to come
+constexpr int kPollMilliseconds = 100;          // how soon a silent pipe notices `stop`
 
 }  // namespace
+
+std::optional<std::string_view> row_of(std::string_view line) {
+  if (line.find_first_not_of(" \t\r") == std::string_view::npos) {
+    return std::nullopt;
+  }
+  if (line.back() == '\r') {
+    line.remove_suffix(1);
+  }
+  return line;
+}
 
 int open_input(const std::string& path) {
   const int file = path == "-" ? ::dup(STDIN_FILENO) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -91,17 +96,13 @@ std::optional<Line> LineReader::next(const std::atomic<bool>& stop) {
     }
     const size_t stop_at = end == std::string::npos ? block_.size() : end;
     const size_t next_start = end == std::string::npos ? stop_at : end + 1;
-    std::string_view text(block_.data() + start_, stop_at - start_);
+    const auto row = row_of(std::string_view(block_.data() + start_, stop_at - start_));
     offset_ += static_cast<int64_t>(next_start - start_);
     start_ = searched = next_start;
     const int64_t index = index_++;
-    if (is_blank(text)) {
-      continue;
+    if (row) {
+      return Line{index, *row};
     }
-    if (text.back() == '\r') {
-      text.remove_suffix(1);
-    }
-    return Line{index, text};
   }
   return std::nullopt;
 }

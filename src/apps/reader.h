@@ -17,6 +17,12 @@ struct Line {
   std::string_view text;  // without "\n" or "\r\n"; good until the next line is asked for
 };
 
+// No prompt needs a gigabyte; a binary file may look as if.
+constexpr size_t kLongestLine = size_t{1} << 30;
+
+// A line as a row: without "\r" at its end. Nothing when it is blank.
+std::optional<std::string_view> row_of(std::string_view line);
+
 // The descriptor of a file, or of stdin for "-". Throws Error (exit code 2) when there is none.
 int open_input(const std::string& path);
 

@@ -159,20 +159,16 @@ std::string report_text(const RunFacts& facts) {
   const TallyNumbers& tally = facts.tally;
   const EngineStats& engine = facts.engine;
   std::string text;
-  const auto line = [&text](std::string_view name, const std::string& rest) {
-    std::string start(name);
-    start.resize(12, ' ');
-    text += start + rest + "\n";
-  };
-  const auto optional = [](std::string_view name, int64_t count) {
-    return count == 0 ? "" : cat("  ", name, " ", with_commas(count));
+  const auto line = [&text](const char* name, const std::string& rest) {
+    text += report_line(name, rest);
   };
   line("rows", with_commas(facts.rows_read) + "  ok " + with_commas(tally.ok) + "  failed " +
-                   with_commas(tally.failed) + optional("skipped", tally.skipped) +
-                   optional("not finished", tally.dropped) +
-                   optional("done before", tally.answered_before + tally.failed_before) +
-                   optional("failed before", tally.failed_before) +
-                   optional("retries", tally.retries) + optional("prompts cut", tally.truncated));
+                   with_commas(tally.failed) + count_if_any("skipped", tally.skipped) +
+                   count_if_any("not finished", tally.dropped) +
+                   count_if_any("done before", tally.answered_before + tally.failed_before) +
+                   count_if_any("failed before", tally.failed_before) +
+                   count_if_any("retries", tally.retries) +
+                   count_if_any("prompts cut", tally.truncated));
   if (!tally.finishes.empty()) {
     line("finish", counts_text(tally.finishes));
   }

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "base/files.h"
 
@@ -77,11 +78,13 @@ void choose_format(SourceOptions& source) {
       ::stat(source.input.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {
     return;
   }
-  const MappedFile file(source.input);
-  const std::string_view text = file.text();
-  const size_t first = text.find_first_not_of(" \t\r\n");
-  if (first != std::string_view::npos && text[first] != '{' && text[first] != '[') {
-    source.parse.format = RowFormat::text;
+  // By read() and not by a map: a file that is cut meanwhile must not end the process.
+  std::ifstream file(source.input, std::ios::binary);
+  for (char c = 0; file.get(c);) {
+    if (std::string_view(" \t\r\n").find(c) == std::string_view::npos) {
+      source.parse.format = c == '{' || c == '[' ? RowFormat::automatic : RowFormat::text;
+      return;
+    }
   }
 }
 

@@ -10,6 +10,7 @@
 #include "apps/log_file.h"
 #include "apps/plan_text.h"
 #include "apps/report.h"
+#include "apps/rows/row_error.h"
 #include "apps/run/batch_job.h"
 #include "apps/run/flags.h"
 #include "apps/run/resume.h"
@@ -29,17 +30,14 @@ void say(const RunFlags& flags, LogFile& log, const std::string& text, const std
 // Reads and tokenises the whole input for the sake of its longest row. Rows that cannot be read are
 // left to the run.
 int64_t longest_row(const RunFlags& flags, const RowPreparer& preparer, int64_t model_length) {
-  const std::atomic<bool> never{false};
-  RowSource source(flags.job.source);
   int64_t longest = 1;
-  while (std::optional<SourceRow> row = source.next(never)) {
-    try {
-      if (!row->error) {
-        longest = std::max(longest, preparer.longest_sequence(std::move(row->row)));
-      }
-    } catch (const std::exception&) {
+  for_each_row(flags.job.source, [&](SourceRow& row) {
+    if (!row.error) {
+      row_error_of(
+          [&] { longest = std::max(longest, preparer.longest_sequence(std::move(row.row))); });
     }
-  }
+    return true;
+  });
   return model_length > 0 ? std::min(longest, model_length) : longest;
 }
 

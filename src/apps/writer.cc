@@ -105,12 +105,9 @@ void LineFile::append(std::string_view lines) {
     return;
   }
   const Stopwatch watch;
-  for (size_t done = 0; done < lines.size();) {
-    const int64_t count = files_->write(file_.number(), lines.data() + done, lines.size() - done);
-    if (count < 0) {
-      fail_to_write(errno, done);
-    }
-    done += static_cast<size_t>(count);
+  const size_t done = write_all(*files_, file_.number(), lines);
+  if (done < lines.size()) {
+    fail_to_write(errno, done);
   }
   end_ += static_cast<int64_t>(lines.size());
   dirty_ = true;

@@ -42,15 +42,7 @@ class RealFileSystem : public FileSystem {
   int open(const std::string& path, int flags) override {
     return whole([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0666); });
   }
-  int open_temporary() override {
-    const char* folder = std::getenv("TMPDIR");
-    std::string name = cat(folder == nullptr || *folder == 0 ? "/tmp" : folder, "/spate-XXXXXX");
-    const int file = ::mkostemp(name.data(), O_APPEND | O_CLOEXEC);
-    if (file >= 0) {
-      ::unlink(name.c_str());
-    }
-    return file;
-  }
+  int open_temporary() override { return open_unnamed_file(O_APPEND); }
   int duplicate(int file) override { return ::fcntl(file, F_DUPFD_CLOEXEC, 0); }
   int close(int file) override { return ::close(file); }
   int64_t write(int file, const char* data, size_t bytes) override {
@@ -101,6 +93,28 @@ FileSystem& real_file_system() {
   return files;
 }
 
+int open_unnamed_file(int flags) {
+  const char* folder = std::getenv("TMPDIR");
+  std::string name = cat(folder == nullptr || *folder == 0 ? "/tmp" : folder, "/spate-XXXXXX");
+  const int file = ::mkostemp(name.data(), flags | O_CLOEXEC);
+  if (file >= 0) {
+    ::unlink(name.c_str());
+  }
+  return file;
+}
+
+size_t write_all(FileSystem& files, int file, std::string_view bytes) {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const int64_t count = files.write(file, bytes.data() + done, bytes.size() - done);
+    if (count < 0) {
+      break;
+    }
+    done += static_cast<size_t>(count);
+  }
+  return done;
+}
+
 std::string folder_of(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) {
@@ -149,14 +163,10 @@ void replace_file(FileSystem& files, const std::string& path, const std::string&
   if (!file.is_open()) {
     fail(temporary, ": cannot open for writing: ", std::strerror(errno));
   }
-  for (size_t done = 0; done < text.size();) {
-    const int64_t count = files.write(file.number(), text.data() + done, text.size() - done);
-    if (count < 0) {
-      const int reason = errno;
-      files.remove(temporary);
-      fail(temporary, ": cannot write: ", std::strerror(reason), "; ", path, " is as it was");
-    }
-    done += static_cast<size_t>(count);
+  if (write_all(files, file.number(), text) < text.size()) {
+    const int reason = errno;
+    files.remove(temporary);
+    fail(temporary, ": cannot write: ", std::strerror(reason), "; ", path, " is as it was");
   }
   move_into_place(files, file.number(), temporary, path);
 }

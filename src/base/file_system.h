@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace spate {
@@ -42,6 +43,10 @@ class FileSystem {
 
 FileSystem& real_file_system();
 
+// A file without a name in TMPDIR, or in /tmp, to read and write; gone when closed. `flags` beside
+// O_RDWR and O_CLOEXEC. -1 and errno when it cannot be made.
+int open_unnamed_file(int flags);
+
 // An open file that closes itself. Move-only.
 class OpenFile {
  public:
@@ -74,6 +79,10 @@ std::string folder_of(const std::string& path);
 // Reads up to `bytes` from `offset` on; fewer only at the end of the file. Errors name `path`.
 std::string read_block(FileSystem& files, int file, const std::string& path, int64_t offset,
                        size_t bytes);
+
+// How many of the bytes were written, in as many calls as it takes: all, or fewer and errno says
+// why.
+size_t write_all(FileSystem& files, int file, std::string_view bytes);
 
 // Puts `text` in the place of the file at `path`, whole or not at all, whatever happens meanwhile:
 // into `path`.spate-tmp, to the disk, over the name, and the name to the disk.

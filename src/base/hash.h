@@ -52,4 +52,12 @@ class Hasher128 {
   alignas(64) std::array<std::byte, 576> state_;
 };
 
+// Of one piece.
+template <class Piece>
+Hash128 hash_of(const Piece& piece) {
+  Hasher128 hasher;
+  hasher.add(piece);
+  return hasher.finish();
+}
+
 }  // namespace spate

@@ -385,15 +385,12 @@ std::string merge_text(const MergeResult& result) {
   for (const std::string& note : result.notes) {
     text += note + "\n";
   }
-  const auto optional = [](std::string_view name, int64_t count) {
-    return count == 0 ? std::string() : cat("  ", name, " ", with_commas(count));
-  };
   text += cat("rows        ", with_commas(result.answered + result.failed),
               result.input_known ? cat(" of ", with_commas(result.completeness.rows)) : "", "  ok ",
               with_commas(result.answered), "  failed ", with_commas(result.failed),
-              optional("skipped", result.skipped), optional("missing", result.missing()),
-              optional("not in the input, left out", result.strangers),
-              optional("outcomes that no longer count", result.superseded), "\n");
+              count_if_any("skipped", result.skipped), count_if_any("missing", result.missing()),
+              count_if_any("not in the input, left out", result.strangers),
+              count_if_any("outcomes that no longer count", result.superseded), "\n");
   for (const MissingRow& row : result.completeness.first_missing) {
     text += cat("missing     line ", row.line + 1, "  id ", Json(row.id).dump(), "\n");
   }

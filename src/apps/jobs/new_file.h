@@ -52,13 +52,8 @@ class NewFile {
   std::string temporary() const { return path_ + ".spate-tmp"; }
 
   void flush() {
-    for (size_t done = 0; done < pending_.size();) {
-      const int64_t count =
-          files_.write(file_.number(), pending_.data() + done, pending_.size() - done);
-      if (count < 0) {
-        fail(path_, ": cannot write: ", std::strerror(errno), "; the outputs are as they were");
-      }
-      done += static_cast<size_t>(count);
+    if (write_all(files_, file_.number(), pending_) < pending_.size()) {
+      fail(path_, ": cannot write: ", std::strerror(errno), "; the outputs are as they were");
     }
     pending_.clear();
   }

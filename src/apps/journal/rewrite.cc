@@ -12,20 +12,10 @@ namespace {
 
 constexpr size_t kBlockBytes = 4 << 20;
 
-Hash128 hash_of(std::string_view line) {
-  Hasher128 hash;
-  hash.add(line);
-  return hash.finish();
-}
-
-void write_all(FileSystem& files, int file, const std::string& path, std::string& block) {
-  for (size_t done = 0; done < block.size();) {
-    const int64_t count = files.write(file, block.data() + done, block.size() - done);
-    if (count < 0) {
-      fail(path, ": cannot write: ", std::strerror(errno),
-           "; nothing was taken out of the other files, the same command goes on from here");
-    }
-    done += static_cast<size_t>(count);
+void write_block(FileSystem& files, int file, const std::string& path, std::string& block) {
+  if (write_all(files, file, block) < block.size()) {
+    fail(path, ": cannot write: ", std::strerror(errno),
+         "; nothing was taken out of the other files, the same command goes on from here");
   }
   block.clear();
 }
@@ -45,11 +35,11 @@ OpenFile rewrite_lines(FileSystem& files, const std::string& path, const KeepLin
       if (line.facts.kind != LineKind::damaged && keep(line)) {
         block.append(line.text).append("\n");
         if (block.size() >= kBlockBytes) {
-          write_all(files, file.number(), temporary, block);
+          write_block(files, file.number(), temporary, block);
         }
       }
     });
-    write_all(files, file.number(), temporary, block);
+    write_block(files, file.number(), temporary, block);
     if (lock) {
       files.lock(file.number());  // cannot fail: nobody else knows of the file
     }
@@ -95,7 +85,7 @@ void LineCollector::add(std::string_view line) {
   }
 }
 
-void LineCollector::flush() { write_all(files_, file_.number(), path_, pending_); }
+void LineCollector::flush() { write_block(files_, file_.number(), path_, pending_); }
 
 void LineCollector::sync() {
   if (!file_.is_open()) {

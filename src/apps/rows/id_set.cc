@@ -1,16 +1,15 @@
 #include "apps/rows/id_set.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <optional>
-#include <string>
 #include <utility>
 
 #include "base/check.h"
+#include "base/file_system.h"
 
 namespace spate {
 namespace {
@@ -32,15 +31,10 @@ size_t home_of(uint64_t hash, size_t slots) {
 // Slots of 8 bytes, at most 70 % in use, and some more behind them instead of going round.
 class IdSet::Table {
  public:
-  explicit Table(size_t slots) : slots_(slots) {
-    const char* folder = std::getenv("TMPDIR");
-    std::string name =
-        cat(folder == nullptr || *folder == '\0' ? "/tmp" : folder, "/spate-ids-XXXXXX");
-    file_ = ::mkstemp(name.data());
+  explicit Table(size_t slots) : slots_(slots), file_(open_unnamed_file(0)) {
     if (file_ < 0) {
       fail_on_file("be made");
     }
-    ::unlink(name.c_str());
     if (::ftruncate(file_, static_cast<off_t>((slots_ + kBehind) * sizeof(uint64_t))) != 0) {
       fail_on_file("grow");
     }
@@ -125,7 +119,7 @@ class IdSet::Table {
   }
 
   size_t slots_, count_ = 0;
-  int file_ = -1;
+  int file_;
 };
 
 IdSet::IdSet(size_t most_in_memory) : most_in_memory_(most_in_memory) {}

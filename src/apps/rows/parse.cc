@@ -171,13 +171,6 @@ void read_ids(Json& line, InputRow& row) {
   row.prompts.emplace_back(read_tokens(ids, bare ? "the row" : "prompt_token_ids"));
 }
 
-template <class Content>
-Hash128 hash_of(const Content& content) {
-  Hasher128 hasher;
-  hasher.add(content);
-  return hasher.finish();
-}
-
 Hash128 key_of(const std::string& id, const Hash128& content) {
   Hasher128 hasher;
   hasher.add(std::string_view(id));

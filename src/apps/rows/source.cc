@@ -9,12 +9,6 @@ namespace {
 
 constexpr size_t kLargeLine = size_t{16} << 20;
 
-uint64_t hash_of(const std::string& id) {
-  Hasher128 hasher;
-  hasher.add(std::string_view(id));
-  return hasher.finish().low;
-}
-
 }  // namespace
 
 int64_t SourceOptions::taken_of(int64_t rows) const {
@@ -57,7 +51,7 @@ SourceRow RowSource::parse(const Line& line) {
     parser_.reset();  // its buffers are as large as the line
   }
   // Other rows are named after their line: no two are alike.
-  if (row.named && !ids_.insert(hash_of(row.id))) {
+  if (row.named && !ids_.insert(hash_of(std::string_view(row.id)).low)) {
     mark_repeated(row);
     if (!options_.repeated_ids && !parsed.error) {
       parsed.error = duplicate_id(row);

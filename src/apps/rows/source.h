@@ -67,4 +67,16 @@ class RowSource {
   int64_t number_ = 0, place_ = 0;
 };
 
+// Calls visit(row) for the rows of the job, in order, until it answers false.
+template <class Visit>
+void for_each_row(const SourceOptions& options, const Visit& visit) {
+  const std::atomic<bool> never{false};
+  RowSource source(options);
+  while (std::optional<SourceRow> row = source.next(never)) {
+    if (!visit(*row)) {
+      return;
+    }
+  }
+}
+
 }  // namespace spate

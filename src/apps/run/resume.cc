@@ -9,24 +9,6 @@
 namespace spate {
 namespace {
 
-// Calls visit(row) for the rows of the job until it answers false.
-template <class Visit>
-void for_each_row(const SourceOptions& options, const Visit& visit) {
-  const std::atomic<bool> never{false};
-  RowSource source(options);
-  while (std::optional<SourceRow> row = source.next(never)) {
-    if (!visit(*row)) {
-      return;
-    }
-  }
-}
-
-std::string hash_of_file(const std::string& path) {
-  Hasher128 hasher;
-  hasher.add(std::string_view(read_file(path)));
-  return hex(hasher.finish());
-}
-
 bool is_plain(const std::string& word) {
   return !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
     return std::isalnum(c) != 0 ||
@@ -71,8 +53,9 @@ Manifest run_manifest(const RunFlags& flags, RowFormat format, const ModelFiles&
     parameters.emplace_back(name, std::move(value));
   };
   add("system", flags.chat.system);
-  add("chat_template",
-      flags.engine.chat_template.empty() ? Json() : hash_of_file(flags.engine.chat_template));
+  add("chat_template", flags.engine.chat_template.empty()
+                           ? Json()
+                           : hex(hash_of(std::string_view(read_file(flags.engine.chat_template)))));
   add("template_kwargs", flags.chat.template_arguments);
   add("on_too_long", word_of(flags.too_long, too_long_choices()));
   add("max_model_len", flags.engine.longest_row   ? Json("auto")

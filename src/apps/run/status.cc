@@ -9,9 +9,8 @@ std::string status_text(const RunStatus& status) {
   const ProgressCounts& counts = status.counts;
   const SchedulerStats& scheduler = status.engine.scheduler;
   std::string text = cat("status after ", duration_text(status.seconds), "\n");
-  const auto line = [&text](std::string name, const std::string& rest) {
-    name.resize(12, ' ');
-    text += name + rest + "\n";
+  const auto line = [&text](const char* name, const std::string& rest) {
+    text += report_line(name, rest);
   };
   line("rows",
        cat("done ", with_commas(counts.rows_done),

@@ -8,17 +8,11 @@
 
 #include "apps/reader.h"
 #include "base/check.h"
-#include "base/files.h"
 
 namespace spate {
 namespace {
 
 constexpr size_t kBlockBytes = 1 << 20;
-constexpr size_t kLongestLine = size_t{1} << 30;
-
-bool is_blank(std::string_view text) {
-  return text.find_first_not_of(" \t\r") == std::string_view::npos;
-}
 
 }  // namespace
 
@@ -26,16 +20,13 @@ void for_each_line(const Block& block, const std::function<void(const BlockLine&
   BlockLine next{block.first_line, block.first_row, {}};
   for (std::string_view rest = block.text; !rest.empty(); ++next.line) {
     const size_t end = std::min(rest.find('\n'), rest.size());
-    next.text = rest.substr(0, end);
+    const auto row = row_of(rest.substr(0, end));
     rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (is_blank(next.text)) {
-      continue;
+    if (row) {
+      next.text = *row;
+      take(next);
+      ++next.row;
     }
-    if (next.text.back() == '\r') {
-      next.text.remove_suffix(1);
-    }
-    take(next);
-    ++next.row;
   }
 }
 

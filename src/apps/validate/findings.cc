@@ -133,30 +133,20 @@ Json to_json(const RowCounts& counts, bool with_model) {
 
 std::string to_text(const RowCounts& counts, bool with_model) {
   std::string text;
-  const auto line = [&text](std::string_view name, const std::string& rest) {
-    std::string start(name);
-    start.resize(12, ' ');
-    text += start + rest + "\n";
-  };
-  const auto join = [](std::string& to, std::string_view name, int64_t count) {
-    to += cat(to.empty() ? "" : "  ", name, " ") + with_commas(count);
+  const auto line = [&text](const char* name, const std::string& rest) {
+    text += report_line(name, rest);
   };
   line("rows", with_commas(counts.rows) + "  good " + with_commas(counts.rows - counts.bad) +
                    "  bad " + with_commas(counts.bad));
-  std::string errors, forms;
-  for (const auto& [code, count] : counts.errors) {
-    join(errors, code, count);
+  if (!counts.errors.empty()) {
+    line("errors", counts_text(counts.errors));
   }
+  std::string forms;
   for (size_t i = 0; i < kRowForms; ++i) {
-    if (counts.forms[i] > 0) {
-      join(forms, kFormNames[i], counts.forms[i]);
-    }
-  }
-  if (!errors.empty()) {
-    line("errors", errors);
+    forms += count_if_any(kFormNames[i], counts.forms[i]);
   }
   if (!forms.empty()) {
-    line("forms", forms);
+    line("forms", forms.substr(2));
   }
   if (counts.rows > 0) {
     line("longest", with_commas(counts.line_bytes.value) + " bytes" + at_line(counts.line_bytes));
