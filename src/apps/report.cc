@@ -64,6 +64,52 @@ std::string latency_text(std::string_view name, const Histogram& histogram) {
              seconds_text(histogram.percentile(0.99)));
 }
 
+// The lines about what the engine did.
+std::string work_text(const RunFacts& facts) {
+  const Numbers numbers = compute(facts);
+  const TallyNumbers& tally = facts.tally;
+  const EngineStats& engine = facts.engine;
+  std::string text;
+  const auto line = [&text](const char* name, const std::string& rest) {
+    text += report_line(name, rest);
+  };
+  line("tokens", "in " + with_commas(tally.prompt_tokens) + " (cached " +
+                     with_commas(tally.cached_tokens) + ")  out " +
+                     with_commas(tally.output_tokens));
+  line("time", "total " + fixed(numbers.total_seconds, 1) + " s = load " +
+                   fixed(facts.times.load, 1) + " + run " + fixed(facts.times.run, 1) +
+                   " + flush " + fixed(facts.times.flush, 1) + " ; input wait " +
+                   fixed(facts.times.input_wait, 1) + "  output wait " +
+                   fixed(facts.times.output_wait, 1));
+  line("throughput", fixed(numbers.rows_rate, 2) + " rows/s   in " +
+                         with_commas(numbers.prompt_rate) + "  out " +
+                         with_commas(numbers.output_rate) + "  total " +
+                         with_commas(numbers.total_rate) + " tok/s");
+  line("batch", "mean rows " + fixed(numbers.mean_rows, 1) +
+                    cat("  p10 ", rows_percentile(engine, 0.1), " p50 ",
+                        rows_percentile(engine, 0.5), " p99 ", rows_percentile(engine, 0.99)) +
+                    "   mean tokens/step " + fixed(numbers.mean_tokens, 1));
+  line("kv", "peak " + fixed(100 * numbers.kv_peak_share, 1) + " %  mean " +
+                 fixed(100 * numbers.kv_mean_share, 1) + " %  preempted " +
+                 with_commas(engine.scheduler.evictions) + " rows (recomputed " +
+                 with_commas(engine.scheduler.recomputed) + " tokens, " +
+                 fixed(100 * numbers.recomputed_share, 2) + " %)");
+  line("prefix", "hit " + fixed(100 * numbers.hit_share, 1) + " %");
+  if (numbers.tail_seconds > 0) {
+    line("tail", "last 5 % of rows took " + fixed(numbers.tail_seconds, 1) + " s (" +
+                     fixed(100 * ratio(numbers.tail_seconds, facts.times.run), 1) +
+                     " %)  time under half batch " + fixed(numbers.phases.under_half_seconds, 1) +
+                     " s  cost " + fixed(numbers.phases.tail_cost_seconds, 1) + " s");
+  }
+  if (tally.ok > 0) {
+    line("latency", latency_text("queue", tally.queue) + " | " +
+                        latency_text("ttft", tally.first_token) + " | " +
+                        latency_text("e2e", tally.whole_row) + " | " +
+                        latency_text("tpot", tally.per_token));
+  }
+  return text;
+}
+
 }  // namespace
 
 double tail_seconds(const TallyNumbers& tally, double share) {
@@ -155,9 +201,7 @@ Json report_json(const RunFacts& facts) {
 }
 
 std::string report_text(const RunFacts& facts) {
-  const Numbers numbers = compute(facts);
   const TallyNumbers& tally = facts.tally;
-  const EngineStats& engine = facts.engine;
   std::string text;
   const auto line = [&text](const char* name, const std::string& rest) {
     text += report_line(name, rest);
@@ -175,42 +219,8 @@ std::string report_text(const RunFacts& facts) {
   if (!tally.errors.empty()) {
     line("errors", counts_text(tally.errors));
   }
-  if (engine.steps == 0) {
-    return text;  // nothing was computed
-  }
-  line("tokens", "in " + with_commas(tally.prompt_tokens) + " (cached " +
-                     with_commas(tally.cached_tokens) + ")  out " +
-                     with_commas(tally.output_tokens));
-  line("time", "total " + fixed(numbers.total_seconds, 1) + " s = load " +
-                   fixed(facts.times.load, 1) + " + run " + fixed(facts.times.run, 1) +
-                   " + flush " + fixed(facts.times.flush, 1) + " ; input wait " +
-                   fixed(facts.times.input_wait, 1) + "  output wait " +
-                   fixed(facts.times.output_wait, 1));
-  line("throughput", fixed(numbers.rows_rate, 2) + " rows/s   in " +
-                         with_commas(numbers.prompt_rate) + "  out " +
-                         with_commas(numbers.output_rate) + "  total " +
-                         with_commas(numbers.total_rate) + " tok/s");
-  line("batch", "mean rows " + fixed(numbers.mean_rows, 1) +
-                    cat("  p10 ", rows_percentile(engine, 0.1), " p50 ",
-                        rows_percentile(engine, 0.5), " p99 ", rows_percentile(engine, 0.99)) +
-                    "   mean tokens/step " + fixed(numbers.mean_tokens, 1));
-  line("kv", "peak " + fixed(100 * numbers.kv_peak_share, 1) + " %  mean " +
-                 fixed(100 * numbers.kv_mean_share, 1) + " %  preempted " +
-                 with_commas(engine.scheduler.evictions) + " rows (recomputed " +
-                 with_commas(engine.scheduler.recomputed) + " tokens, " +
-                 fixed(100 * numbers.recomputed_share, 2) + " %)");
-  line("prefix", "hit " + fixed(100 * numbers.hit_share, 1) + " %");
-  if (numbers.tail_seconds > 0) {
-    line("tail", "last 5 % of rows took " + fixed(numbers.tail_seconds, 1) + " s (" +
-                     fixed(100 * ratio(numbers.tail_seconds, facts.times.run), 1) +
-                     " %)  time under half batch " + fixed(numbers.phases.under_half_seconds, 1) +
-                     " s  cost " + fixed(numbers.phases.tail_cost_seconds, 1) + " s");
-  }
-  if (tally.ok > 0) {
-    line("latency", latency_text("queue", tally.queue) + " | " +
-                        latency_text("ttft", tally.first_token) + " | " +
-                        latency_text("e2e", tally.whole_row) + " | " +
-                        latency_text("tpot", tally.per_token));
+  if (facts.engine.steps > 0) {
+    text += work_text(facts);
   }
   if (!facts.complete) {
     line("stopped", "by " + facts.stopped_by + "; finished rows are on file");

@@ -104,6 +104,8 @@ TEST(Report, Text) {
   stopped.complete = false;
   stopped.stopped_by = "SIGINT";
   EXPECT_TRUE(contains(report_text(stopped), "by SIGINT"));
+  stopped.engine.steps = 0;  // stopped before the first one
+  EXPECT_TRUE(contains(report_text(stopped), "by SIGINT"));
   EXPECT_EQ(at(report_json(stopped), {"stopped_by"}), Json("SIGINT"));
 }
 
