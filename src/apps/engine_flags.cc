@@ -124,9 +124,9 @@ FlagGroup engine_flag_group(EngineFlags& flags) {
            choose<bool>(options.share_prefixes, {{"auto", true}, {"on", true}, {"off", false}})},
           {"--threads", "N", "worker threads; 0: all processors of this process", "0",
            set_threads(options.backend.threads)},
-          {"--isa", "NAME", "instruction set: generic, avx2, avx512", "the best there is",
-           into(options.backend.instruction_set)},
-          {"--kernel", "LIST", "force kernels by name: linear=gemv,attention=decode", "",
+          {"--isa", "NAME", "instruction set: generic, avx2, avx2_vnni, avx512, avx512_vnni",
+           "the best there is", into(options.backend.instruction_set)},
+          {"--kernel", "LIST", "force kernels by name: attention=stream", "",
            into(options.backend.kernels)},
       }};
 }

@@ -88,6 +88,7 @@ class Backend {
   virtual void execute(const op::Logprobs&) = 0;
   // Fused ops; each has its meaning in backend/fused.cc. Override only for speed.
   virtual void execute(const op::AddRmsNorm&);
+  virtual void execute(const op::LinearQkv&);
   virtual void execute(const op::LinearGated&);
   virtual void execute(const op::QkvNormRopeWrite&);
 
@@ -99,8 +100,8 @@ class Backend {
 
 struct BackendOptions {
   int threads = 0;              // 0: all processors this process may use
-  std::string instruction_set;  // "", "generic", "avx2", "avx512": "" picks the best the CPU has
-  std::string kernels;          // "linear=gemv,attention=decode": forces kernels by name
+  std::string instruction_set;  // "avx2" and others, see cpu/isa.h; "" picks the best the CPU has
+  std::string kernels;          // "attention=stream": forces kernels by name
 };
 
 std::unique_ptr<Backend> open_cpu_backend(const BackendOptions& options);

@@ -9,6 +9,10 @@ void Backend::execute(const op::AddRmsNorm& op) {
   execute(op::RmsNorm{.x = op.residual, .weight = op.weight, .out = op.out, .eps = op.eps});
 }
 
+void Backend::execute(const op::LinearQkv& op) {
+  for (const op::LinearQkv::Part* part : {&op.q, &op.k, &op.v}) execute(op.product(*part));
+}
+
 void Backend::execute(const op::LinearGated& op) {
   execute(op::Linear{.x = op.x, .weight = op.gate, .out = op.out});
   execute(op::Linear{.x = op.x, .weight = op.up, .out = op.scratch});

@@ -38,9 +38,8 @@ class Attention {
     const Tensor key = step.take({step.tokens(), kv_width});
     const Tensor value = step.take({step.tokens(), kv_width});
     const Tensor mixed = step.take({step.tokens(), q_width});
-    q_.forward(step, x, q);
-    k_.forward(step, x, key);
-    v_.forward(step, x, value);
+    step.backend.run(
+        op::LinearQkv{.x = x, .q = q_.part(q), .k = k_.part(key), .v = v_.part(value)});
 
     const KvView kv = step.kv_view(layer_);
     const Tensor q_heads = q.columns(0, {heads_, head_width_});

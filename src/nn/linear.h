@@ -20,6 +20,10 @@ class Linear {
   void forward(Step& step, Tensor x, Tensor out) const {
     step.backend.run(op::Linear{.x = x, .weight = &weight_, .bias = bias_.view, .out = out});
   }
+  // As one of several products of the same x.
+  op::LinearQkv::Part part(Tensor out) const {
+    return {.weight = &weight_, .bias = bias_.view, .out = out};
+  }
   const Weight& weight() const { return weight_; }
 
  private:

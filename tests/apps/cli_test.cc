@@ -138,7 +138,7 @@ TEST(Cli, EngineFlags) {
                             "--isa",
                             "avx2",
                             "--kernel",
-                            "linear=gemv",
+                            "attention=stream",
                             "--random-weights=7",
                             "--kv-cache-dtype",
                             "f32",
@@ -153,7 +153,7 @@ TEST(Cli, EngineFlags) {
   EXPECT_EQ(flags.options.max_num_seqs, 8);
   EXPECT_EQ(flags.options.max_num_batched_tokens, 64);
   EXPECT_EQ(flags.options.backend.instruction_set, "avx2");
-  EXPECT_EQ(flags.options.backend.kernels, "linear=gemv");
+  EXPECT_EQ(flags.options.backend.kernels, "attention=stream");
   EXPECT_EQ(flags.random_weights->seed, 7U);
   EXPECT_EQ(flags.options.kv_type, DType::f32);
   EXPECT_FALSE(flags.options.share_prefixes);

@@ -1,5 +1,6 @@
-// Matrix products of every format, instruction set and kernel: against a plain double loop, and
-// against themselves for the promise that a row's bits do not depend on the batch.
+// Matrix products of every format and instruction set: against a plain double loop over the rounded
+// rows, against one over the rows themselves for the bound on what rounding changes, and against
+// themselves for the promise that a row's bits do not depend on the batch.
 #include "tests/reference/linear.h"
 
 #include <gtest/gtest.h>
@@ -58,8 +59,12 @@ struct Prepared {
     test::Random random(seed + 1);
     x.fill([&](int64_t, int64_t) { return random.normal(); });
     bias.fill([&](int64_t, int64_t) { return random.normal(); });
-    expected =
-        reference::linear(x.values(), weight.host, c.bias ? bias.values() : std::vector<double>{});
+    const std::vector<double> added = c.bias ? bias.values() : std::vector<double>{};
+    exact = reference::linear(x.values(), weight.host, added);
+    const int64_t part = reference::rounded_part(*c.format);
+    expected = part == 0
+                   ? exact
+                   : reference::linear(reference::rounded(x.values(), part), weight.host, added);
   }
   op::Linear op(const Weight& placed, int64_t begin, const Owned& out) const {
     return {.x = x.tensor.slice(begin, out.rows()),
@@ -73,7 +78,9 @@ struct Prepared {
   }
   std::vector<double> tolerances(int64_t rows) const {
     std::vector<double> out;
-    const double factor = test::kF32Epsilon * (4 * std::sqrt(static_cast<double>(c.in)) + 4);
+    // Codes are summed without their shift, which is taken off after: a few more bits are lost.
+    const double factor = test::kF32Epsilon * (4 * std::sqrt(static_cast<double>(c.in)) + 4) *
+                          (c.format->block == 1 ? 1 : 4);
     for (int64_t i = 0; i < rows * c.out; ++i) {
       out.push_back(factor * expected.magnitude[static_cast<size_t>(i)]);
     }
@@ -83,7 +90,7 @@ struct Prepared {
   Case c;
   RandomWeight weight;
   Owned x, bias;
-  reference::Products expected;
+  reference::Products expected, exact;  // of rounded rows; of the rows themselves
 };
 
 std::vector<Prepared> prepare(const std::vector<Case>& all) {
@@ -108,6 +115,39 @@ TEST(Linear, AgreesWithTheReference) {
       }
     }
   });
+}
+
+// Rounding moves an input by at most half a step, 1/254 of the largest of its part, so a product by
+// no more than the sum of these times its weights. Errors mostly cancel: typical ones are far less.
+TEST(Linear, RoundingIsBounded) {
+  constexpr int64_t kTested = 16;
+  for (const Format* format : all_formats()) {
+    const int64_t part = reference::rounded_part(*format);
+    if (part == 0) continue;
+    const Prepared prepared(Case{format, 64, 1024, false}, 40);
+    std::vector<double> largest = prepared.x.values();
+    largest.resize(static_cast<size_t>(kTested * prepared.c.in));
+    for (size_t begin = 0; begin < largest.size(); begin += static_cast<size_t>(part)) {
+      const auto first = largest.begin() + static_cast<ptrdiff_t>(begin);
+      const auto [low, high] = std::minmax_element(first, first + part);
+      std::fill_n(first, part, std::max(-*low, *high));
+    }
+    const reference::Products bound = reference::linear(largest, prepared.weight.host, {});
+    for_each_setup("linear", [&](Backend& backend, const std::string& setup) {
+      const Weight weight = backend.place(prepared.weight.host);
+      Owned out({kTested, prepared.c.out});
+      backend.run(prepared.op(weight, 0, out));
+      double error = 0, size = 0;
+      const std::vector<double> found = out.values();
+      for (size_t i = 0; i < found.size(); ++i) {
+        const double off = found[i] - prepared.exact.value[i];
+        ASSERT_LE(std::abs(off), bound.magnitude[i] / 254) << format->name << ", " << setup;
+        error += off * off;
+        size += prepared.exact.value[i] * prepared.exact.value[i];
+      }
+      EXPECT_LT(std::sqrt(error / size), 0.01) << format->name << ", " << setup;
+    });
+  }
 }
 
 // All kernels and thread counts of an instruction set must give these bits.
@@ -177,10 +217,40 @@ TEST(Linear, OtherRowsDoNotSeeANan) {
   });
 }
 
+// The fused op gives the bits of its parts, whether they share panels or not.
+TEST(LinearQkv, IsThreeProducts) {
+  for (const Format* v_format : {&kQ4_1, &kQ8_0, &kQ6K, &kF16}) {
+    const Prepared q(Case{&kQ4_1, 70, 256, true}, 21), k(Case{&kQ4_1, 33, 256, false}, 22),
+        v(Case{v_format, 40, 256, true}, 23);
+    for_each_setup("linear", [&](Backend& backend, const std::string& setup) {
+      const Weight weights[] = {backend.place(q.weight.host), backend.place(k.weight.host),
+                                backend.place(v.weight.host)};
+      for (const int64_t rows : {1, 3, 40}) {
+        const Owned apart[] = {Owned({rows, 70}), Owned({rows, 33}), Owned({rows, 40})};
+        const Owned together[] = {Owned({rows, 70}), Owned({rows, 33}), Owned({rows, 40})};
+        const Tensor x = q.x.tensor.slice(0, rows);
+        const Tensor biases[] = {q.bias.tensor, Tensor{}, v.bias.tensor};
+        for (size_t i = 0; i < 3; ++i) {
+          backend.run(
+              op::Linear{.x = x, .weight = &weights[i], .bias = biases[i], .out = apart[i].tensor});
+        }
+        backend.run(op::LinearQkv{.x = x,
+                                  .q = {&weights[0], biases[0], together[0].tensor},
+                                  .k = {&weights[1], biases[1], together[1].tensor},
+                                  .v = {&weights[2], biases[2], together[2].tensor}});
+        for (size_t i = 0; i < 3; ++i) {
+          expect_same_bits(together[i], apart[i], cat(v_format->name, ", ", setup, ", part ", i));
+        }
+      }
+    });
+  }
+}
+
 TEST(LinearGated, AgreesWithItsMeaningAndDoesNotDependOnTheBatch) {
   const Prepared gate(Case{&kQ4_1, 72, 96, false}, 11);
   const RandomWeight up_weight(kQ8_0, 72, 96, 13);
-  const reference::Products up = reference::linear(gate.x.values(), up_weight.host, {});
+  const reference::Products up =
+      reference::linear(reference::rounded(gate.x.values(), 32), up_weight.host, {});
   for (const op::Activation activation : {op::Activation::silu, op::Activation::gelu_tanh}) {
     std::vector<double> expected, tolerance;
     for (size_t i = 0; i < up.value.size(); ++i) {

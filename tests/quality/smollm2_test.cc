@@ -29,7 +29,10 @@ class SmolLm2 : public testing::Test {
   EngineOptions options;
 };
 
-TEST_F(SmolLm2, GreedyTokensAgreeUntilTheTopTwoAreNearlyTied) {
+// Every token that llama.cpp chose is read as part of a prompt: it must be ours too, unless its
+// logit led by less than what rounding to 8 bits can change.
+TEST_F(SmolLm2, GreedyTokensAgreeUnlessTheTopTwoAreNearlyTied) {
+  constexpr double kTied = 0.5;
   std::vector<Request> requests;
   for (const Json& item : golden.find("greedy")->as_array()) {
     Request request{.id = requests.size(),
@@ -39,24 +42,30 @@ TEST_F(SmolLm2, GreedyTokensAgreeUntilTheTopTwoAreNearlyTied) {
     for (size_t i = 0; i < request.prompt.size(); ++i) {
       ASSERT_EQ(request.prompt[i], item.find("prompt_tokens")->as_array()[i].as_integer());
     }
-    request.params.temperature = 0;
-    request.params.ignore_eos = true;
-    request.params.max_tokens = static_cast<int64_t>(item.find("tokens")->as_array().size());
+    for (const Json& token : item.find("tokens")->as_array()) {
+      request.prompt.push_back(static_cast<Token>(token.as_integer()));
+    }
+    request.params.max_tokens = 1;
+    request.params.prompt_logprobs = 0;
     requests.push_back(std::move(request));
   }
   const auto found = generate(files, options, requests);
-  int compared = 0;
+  int compared = 0, same = 0, all = 0;
   for (size_t i = 0; i < requests.size(); ++i) {
-    const Json& item = golden.find("greedy")->as_array()[i];
-    for (size_t step = 0; step < item.find("tokens")->as_array().size(); ++step) {
-      if (item.find("gaps")->as_array()[step].as_number() < 0.05) break;
-      EXPECT_EQ(found.at({i, 0}).tokens.at(step),
-                item.find("tokens")->as_array()[step].as_integer())
-          << "prompt " << i << ", step " << step;
-      ++compared;
+    const JsonArray& gaps = golden.find("greedy")->as_array()[i].find("gaps")->as_array();
+    const auto& logprobs = found.at({i, 0}).prompt_logprobs;
+    for (size_t step = 0; step < gaps.size(); ++step) {
+      const TokenLogprob& chosen = logprobs.at(logprobs.size() - gaps.size() + step);
+      all += 1;
+      same += chosen.rank == 1 ? 1 : 0;
+      if (gaps[step].as_number() < kTied) continue;
+      EXPECT_EQ(chosen.rank, 1) << "prompt " << i << ", step " << step;
+      compared += 1;
     }
   }
+  std::printf("%d of %d tokens are the same, %d of them clear\n", same, all, compared);
   EXPECT_GT(compared, 120);
+  EXPECT_GE(same, all * 94 / 100);
 }
 
 TEST_F(SmolLm2, PerplexityOfEnglish) {

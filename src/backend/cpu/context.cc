@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <new>
 
-#include "backend/cpu/linear/linear.h"
 #include "backend/ops/attention.h"
-#include "backend/ops/linear.h"
 #include "base/check.h"
 
 namespace spate::cpu {
@@ -25,8 +23,7 @@ std::vector<Family> families(const KernelTable& kernels) {
     for (const auto& kernel : list) out.emplace_back(kernel.name);
     return out;
   };
-  return {{op::Attention::kName, names(kernels.attention->choices)},
-          {op::Linear::kName, linear_kernel_names()}};
+  return {{op::Attention::kName, names(kernels.attention->choices)}};
 }
 
 std::string names_of(const std::vector<Family>& all) {

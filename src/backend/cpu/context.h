@@ -17,7 +17,7 @@
 
 namespace spate::cpu {
 
-// Kernels forced by name: "linear=gemv,attention=decode".
+// Kernels forced by name: "attention=stream".
 struct ForcedKernels {
   struct Entry {
     std::string op, kernel;

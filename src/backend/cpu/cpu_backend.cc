@@ -80,6 +80,7 @@ void CpuBackend::execute(const op::MaskTop& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Draw& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Logprobs& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::AddRmsNorm& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::LinearQkv& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::LinearGated& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::QkvNormRopeWrite& op) { cpu::run(context_, op); }
 

@@ -39,6 +39,7 @@ class CpuBackend final : public Backend {
   void execute(const op::Draw& op) override;
   void execute(const op::Logprobs& op) override;
   void execute(const op::AddRmsNorm& op) override;
+  void execute(const op::LinearQkv& op) override;
   void execute(const op::LinearGated& op) override;
   void execute(const op::QkvNormRopeWrite& op) override;
 

@@ -23,6 +23,12 @@ extern const KernelTable kTable;
 namespace avx2 {
 extern const KernelTable kTable;
 }
+namespace avx2_vnni {
+extern const KernelTable kTable;
+}
+namespace avx512_vnni {
+extern const KernelTable kTable;
+}
 namespace avx512 {
 extern const KernelTable kTable;
 }

@@ -1,5 +1,5 @@
 // The ops of the CPU backend, one function each. Activations are f32. Definitions:
-//   linear/linear.cc   Linear, LinearGated, Embed, and the placing of weights
+//   linear/linear.cc   Linear, LinearQkv, LinearGated, Embed, and the placing of weights
 //   basic.cc           GatherRows, Add, Scale, Gated
 //   norm.cc            RmsNorm, AddRmsNorm
 //   rope.cc            RopeApply, KvWrite, QkvNormRopeWrite
@@ -29,6 +29,7 @@ void run(Context& context, const op::MaskTop& op);
 void run(Context& context, const op::Draw& op);
 void run(Context& context, const op::Logprobs& op);
 void run(Context& context, const op::AddRmsNorm& op);
+void run(Context& context, const op::LinearQkv& op);
 void run(Context& context, const op::LinearGated& op);
 void run(Context& context, const op::QkvNormRopeWrite& op);
 

@@ -27,6 +27,29 @@ struct Linear {
   int64_t flops() const { return 2 * x.rows() * weight->in * weight->out; }
 };
 
+// Fused: the three products of an attention layer's input. Meaning: backend/fused.cc.
+struct LinearQkv {
+  static constexpr std::string_view kName = "linear_qkv";
+  struct Part {
+    const Weight* weight = nullptr;  // [O, I], any format; O differs from part to part
+    Tensor bias;                     // [O] f32, or empty
+    Tensor out;                      // [T, O]
+  };
+  Tensor x;  // [T, I]
+  Part q, k, v;
+  Linear product(const Part& part) const {
+    return {.x = x, .weight = part.weight, .bias = part.bias, .out = part.out};
+  }
+  void contract() const {
+    for (const Part* part : {&q, &k, &v}) product(*part).contract();
+  }
+  int64_t bytes() const {
+    return product(q).bytes() + product(k).bytes() + product(v).bytes() -
+           2 * x.shape.elements() * static_cast<int64_t>(size_of(x.dtype));
+  }
+  int64_t flops() const { return product(q).flops() + product(k).flops() + product(v).flops(); }
+};
+
 enum class Activation : uint8_t { silu, gelu_tanh };
 
 // out = activation(gate) * up.

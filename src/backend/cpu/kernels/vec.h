@@ -7,15 +7,12 @@
 //   exp                                              relative error below 2 ulp; exp(-inf) is 0,
 //   and past 88 it stays at e^88
 //
-// and Words, one vector of 32-bit words, from which packed weights are decoded:
+// and Words, one vector of 32-bit words:
 //
-//   load_words load_i8 load_u8                       memory -> Words, bytes are extended
-//   >> << & choose_bits                              choose_bits(mask, a, b): mask ? a : b by bits
-//   to_float                                         signed
-//   Lookup<bits>                                     table entry of the low bits (2 to 5) of a
-//   word;
-//                                                    2 or 3 bits: the table repeats, up to 16
-//                                                    entries
+//   no_words load_i8 load_u8                         zeros; memory -> Words, bytes are extended
+//   + >> &                                           lane by lane
+//   to_float bits_of                                 of signed words; of a Vec
+//   store_low_bytes                                  one byte a lane
 //
 // kLanes lanes. The *_part functions take the first `count` lanes; lanes that are not loaded are 0.
 // Only for files in this folder (see isa.h).

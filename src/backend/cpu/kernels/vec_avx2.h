@@ -81,47 +81,21 @@ struct Words {
   __m256i v;
 };
 
-inline Words load_words(const void* from) {
-  return {_mm256_loadu_si256(static_cast<const __m256i*>(from))};
-}
+inline Words no_words() { return {_mm256_setzero_si256()}; }
 inline Words load_i8(const void* from) { return {_mm256_cvtepi8_epi32(_mm_loadu_si64(from))}; }
 inline Words load_u8(const void* from) { return {_mm256_cvtepu8_epi32(_mm_loadu_si64(from))}; }
 inline Words operator>>(Words x, int bits) { return {_mm256_srli_epi32(x.v, bits)}; }
-inline Words operator<<(Words x, int bits) { return {_mm256_slli_epi32(x.v, bits)}; }
 inline Words operator&(Words x, uint32_t mask) {
   return {_mm256_and_si256(x.v, _mm256_set1_epi32(static_cast<int>(mask)))};
 }
-inline Words choose_bits(uint32_t mask, Words yes, Words no) {
-  const __m256i m = _mm256_set1_epi32(static_cast<int>(mask));
-  return {_mm256_or_si256(_mm256_and_si256(m, yes.v), _mm256_andnot_si256(m, no.v))};
-}
 inline Vec to_float(Words x) { return {_mm256_cvtepi32_ps(x.v)}; }
-
-constexpr bool kFastLookup = false;
-
-// Registers of eight entries, permuted each by the low three bits; the fourth and fifth bit choose.
-template <int kBits>
-class Lookup {
- public:
-  explicit Lookup(const float* entries) {
-    for (int part = 0; part < kParts; ++part) parts_[part] = _mm256_loadu_ps(entries + 8 * part);
-  }
-  Vec operator()(Words index) const {
-    if constexpr (kParts == 1) return {_mm256_permutevar8x32_ps(parts_[0], index.v)};
-    const __m256 fourth = _mm256_castsi256_ps(_mm256_slli_epi32(index.v, 28));
-    const __m256 low = _mm256_blendv_ps(_mm256_permutevar8x32_ps(parts_[0], index.v),
-                                        _mm256_permutevar8x32_ps(parts_[1], index.v), fourth);
-    if constexpr (kParts == 2) return {low};
-    const __m256 fifth = _mm256_castsi256_ps(_mm256_slli_epi32(index.v, 27));
-    const __m256 high =
-        _mm256_blendv_ps(_mm256_permutevar8x32_ps(parts_[kParts - 2], index.v),
-                         _mm256_permutevar8x32_ps(parts_[kParts - 1], index.v), fourth);
-    return {_mm256_blendv_ps(low, high, fifth)};
-  }
-
- private:
-  static constexpr int kParts = kBits <= 3 ? 1 : kBits == 4 ? 2 : 4;
-  __m256 parts_[kParts];
-};
+inline Words bits_of(Vec x) { return {_mm256_castps_si256(x.v)}; }
+inline Words operator+(Words a, Words b) { return {_mm256_add_epi32(a.v, b.v)}; }
+inline void store_low_bytes(int8_t* to, Words x) {
+  const __m256i order = _mm256_set1_epi32(0x0C080400);  // within each half, to its first word
+  const __m256i halves = _mm256_shuffle_epi8(x.v, order);
+  _mm_storeu_si64(
+      to, _mm_unpacklo_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1)));
+}
 
 }  // namespace spate::cpu::SPATE_ISA

@@ -75,7 +75,7 @@ struct Words {
   __m512i v;
 };
 
-inline Words load_words(const void* from) { return {_mm512_loadu_si512(from)}; }
+inline Words no_words() { return {_mm512_setzero_si512()}; }
 inline Words load_i8(const void* from) {
   return {_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(from)))};
 }
@@ -85,31 +85,14 @@ inline Words load_u8(const void* from) {
 inline Words operator>>(Words x, int bits) {
   return {_mm512_srli_epi32(x.v, static_cast<unsigned>(bits))};
 }
-inline Words operator<<(Words x, int bits) {
-  return {_mm512_slli_epi32(x.v, static_cast<unsigned>(bits))};
-}
 inline Words operator&(Words x, uint32_t mask) {
   return {_mm512_and_si512(x.v, _mm512_set1_epi32(static_cast<int>(mask)))};
 }
-inline Words choose_bits(uint32_t mask, Words yes, Words no) {
-  return {_mm512_ternarylogic_epi32(_mm512_set1_epi32(static_cast<int>(mask)), yes.v, no.v, 0xCA)};
-}
 inline Vec to_float(Words x) { return {_mm512_cvtepi32_ps(x.v)}; }
-
-constexpr bool kFastLookup = true;  // one permutation: cheaper than converting integers
-
-template <int kBits>
-class Lookup {
- public:
-  explicit Lookup(const float* entries)
-      : low_(_mm512_loadu_ps(entries)), high_(_mm512_loadu_ps(entries + (kBits == 5 ? 16 : 0))) {}
-  Vec operator()(Words index) const {
-    if constexpr (kBits <= 4) return {_mm512_permutexvar_ps(index.v, low_)};
-    return {_mm512_permutex2var_ps(low_, index.v, high_)};
-  }
-
- private:
-  __m512 low_, high_;
-};
+inline Words bits_of(Vec x) { return {_mm512_castps_si512(x.v)}; }
+inline Words operator+(Words a, Words b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline void store_low_bytes(int8_t* to, Words x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(x.v));
+}
 
 }  // namespace spate::cpu::SPATE_ISA

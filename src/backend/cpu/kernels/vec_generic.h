@@ -121,11 +121,7 @@ inline float max_lane(Vec x) {
   return largest;
 }
 
-inline Words load_words(const void* from) {
-  Words out;
-  std::memcpy(&out, from, sizeof out);
-  return out;
-}
+inline Words no_words() { return {Unsigned{}}; }
 inline Words load_i8(const void* from) {
   const auto* bytes = static_cast<const int8_t*>(from);
   return each_word([&](int i) { return static_cast<uint32_t>(int32_t{bytes[i]}); });
@@ -135,25 +131,12 @@ inline Words load_u8(const void* from) {
   return each_word([&](int i) { return uint32_t{bytes[i]}; });
 }
 inline Words operator>>(Words x, int bits) { return {x.v >> bits}; }
-inline Words operator<<(Words x, int bits) { return {x.v << bits}; }
 inline Words operator&(Words x, uint32_t mask) { return {x.v & mask}; }
-inline Words choose_bits(uint32_t mask, Words yes, Words no) {
-  return {(yes.v & mask) | (no.v & ~mask)};
-}
 inline Vec to_float(Words x) { return {__builtin_convertvector((Integers)x.v, Floats)}; }
-
-constexpr bool kFastLookup = false;
-
-template <int kBits>
-class Lookup {
- public:
-  explicit Lookup(const float* entries) : entries_(entries) {}
-  Vec operator()(Words index) const {
-    return each_lane([&](int i) { return entries_[index.v[i] & ((1U << kBits) - 1)]; });
-  }
-
- private:
-  const float* entries_;
-};
+inline Words bits_of(Vec x) { return {(Unsigned)x.v}; }
+inline Words operator+(Words a, Words b) { return {a.v + b.v}; }
+inline void store_low_bytes(int8_t* to, Words x) {
+  for (int i = 0; i < kLanes; ++i) to[i] = static_cast<int8_t>(x.v[i] & 0xFFU);
+}
 
 }  // namespace spate::cpu::SPATE_ISA

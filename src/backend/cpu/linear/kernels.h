@@ -1,10 +1,11 @@
-// What an instruction set offers for matrix products. Rows of x are cut into panels: `size` rows,
-// stored input by input, [I][size], so that a kernel reads them in order. One call multiplies one
-// panel with a run of tiles; all rows of the panel and 16 outputs are accumulated in registers.
+// What an instruction set offers for matrix products. Rows of x are cut into panels of `size` rows,
+// stored input by input, so that a kernel reads them in order. One call multiplies one panel with a
+// run of tiles; all rows of the panel and 16 outputs are accumulated in registers.
 //
-// Every kernel computes an output as the same chain of operations, sum = fma(w, x, sum) over the
-// inputs in order, with w decoded to the same bits, so that a row's result does not depend on the
-// panel it is in.
+// Plain floats are multiplied with floats, sum = fma(w, x, sum) over the inputs in order. Packed
+// formats are multiplied as integers: rows of x are rounded to 8 bits, with one step for each part
+// of 32 or 16 inputs, and a part's sum of products is exact. Either way an output is the same chain
+// of operations whatever panel its row is in.
 //
 // This file has plain structs only: cpu/kernels/ includes it.
 #pragma once
@@ -21,11 +22,32 @@ struct PanelShape {
   int rows, tiles;
 };
 
+// One part of a panel of rounded rows.
+template <int kPart, int kRows>
+struct RoundedPart {
+  int8_t codes[kPart / 4][kRows][4];  // whole numbers of -127 to 127, in groups of four inputs
+  float step[kRows];                  // x is about step * code
+  float sum[kRows];                   // step * the sum of codes
+};
+
+// How rows become panels.
+struct PanelKind {
+  const PanelShape* shapes;  // ascending, the first has one row
+  int sizes;
+  int part, part_bytes;  // a row takes part_bytes for each `part` inputs
+  bool bare_row;         // a panel of one row is the row itself
+  int inputs_at_once;    // that one operation of the kernels multiplies
+  // Makes a panel from `rows` <= `size` rows of x; the other rows of the panel become 0.
+  void (*pack)(const float* x, int64_t stride, int rows, int64_t inputs, int size, void* panel);
+
+  int64_t bytes(int size, int64_t inputs) const { return inputs / part * part_bytes * size; }
+};
+
 struct PanelProduct {
   const uint8_t* tiles;  // first tile
   size_t tile_bytes;     // from one tile to the next
   int64_t inputs;        // I
-  const float* panel;    // [I, size]
+  const void* panel;     // [I, size] floats, or a run of RoundedPart
   int rows;              // rows of the panel that are real, at most size
   float* out;            // first output of the first row
   int64_t out_stride;    // from one row to the next
@@ -35,19 +57,13 @@ struct PanelProduct {
 
 using Multiply = void (*)(const PanelProduct&);
 
-// One format: products by panel size, and the decoding of one tile to [inputs][16].
 struct FormatKernels {
-  const Multiply* multiply;
-  void (*decode)(const uint8_t* tile, int64_t inputs, float* to);
+  const PanelKind* panels;
+  const Multiply* multiply;  // by panel size
 };
 
 struct LinearKernels {
-  const PanelShape* panels;  // ascending, the first has one row
-  int panel_sizes;
   const FormatKernels* const* formats;  // by TileFormat
-  // Makes a panel from `rows` <= `size` rows of x; the other rows of the panel become 0.
-  void (*pack)(const float* x, int64_t stride, int rows, int64_t inputs, int size, float* panel);
-  bool decodes_cheaply;  // few operations a weight beside those of a full panel
 };
 
 }  // namespace spate::cpu

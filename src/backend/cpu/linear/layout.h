@@ -4,15 +4,18 @@
 // last tile is padded with zeros. Nothing is decoded: a tile block holds the 16 blocks' own bits,
 // regrouped.
 //
-// In a tile block every field is an array with the 16 outputs as its last axis:
+// In a tile block every field is an array with the 16 outputs as an axis:
 //
 //   scale, minimum   f16 [16]
 //   steps, shifts    sub-block scales and minimums, one byte each [parts][16]; q2_K keeps both in
 //                    one byte, as two halves
-//   codes            f32, f16, bf16 [block][16]; bytes [block][16]; or 32-bit words that each hold
-//                    a run of inputs of one output, first input in the lowest bits: 8 codes of four
-//                    bits, or 16 of two [block / run][16]
-//   extra            further high bits of the codes, in words: 32 inputs of one bit, or 16 of two
+//   codes            f32, f16, bf16 [block][16]; or packed codes, see below
+//   extra            further high bits of the codes, packed likewise
+//
+// Packed codes of b bits: inputs go in groups of four, and a vector of bytes [16][4] holds b bits
+// of 8 / b groups, the first group in the lowest bits of every byte. So a vector shifted and masked
+// gives the codes of 16 outputs and four inputs, as integer dot products take them. A q8_0 code is
+// stored plus 128: all codes are unsigned.
 //
 // This file has constants only: cpu/kernels/ includes it.
 #pragma once
@@ -63,9 +66,9 @@ constexpr TileLayout kQ5KTile{.block = 256,
 constexpr TileLayout kQ6KTile{
     .block = 256, .bytes = 3360, .scale = 0, .steps = 32, .codes = 288, .extra = 2336};
 
-// The step table of iq4_nl, by code.
-constexpr float kIq4NlSteps[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                   1,    13,   25,  38,  53,  69,  89,  113};
+// The steps of iq4_nl by code, plus 128.
+constexpr uint8_t kIq4NlCodes[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                     129, 141, 153, 166, 181, 197, 217, 241};
 
 // Which layout a placed weight has (Weight::layout), and the order of every table by layout.
 enum class TileFormat : int {

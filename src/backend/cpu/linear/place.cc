@@ -17,16 +17,12 @@ void copy_field(uint8_t* tile, int field, int lane, const std::byte* from, size_
   std::memcpy(tile + field + static_cast<size_t>(lane) * bytes, from, bytes);
 }
 
-// Puts codes of kBits bits into words, first input in the lowest bits of the first word.
+// Puts codes of kBits bits into a packed field.
 template <int kBits, class Code>
 void put_codes(uint8_t* field, int lane, int inputs, Code code) {
-  constexpr int kInWord = 32 / kBits;
-  for (int word = 0; word < inputs / kInWord; ++word) {
-    uint32_t bits = 0;
-    for (int i = 0; i < kInWord; ++i) {
-      bits |= static_cast<uint32_t>(code(word * kInWord + i)) << kBits * i;
-    }
-    std::memcpy(field + 4 * (kTile * word + lane), &bits, sizeof bits);
+  for (int i = 0; i < inputs; ++i) {
+    const int bit = kBits * (i / 4);  // of this input's byte in all vectors
+    field[4 * kTile * (bit / 8) + 4 * lane + i % 4] |= static_cast<uint8_t>(code(i) << bit % 8);
   }
 }
 
@@ -47,14 +43,18 @@ template <const TileLayout& kLayout, int kCodes>
 void pack_block32(const std::byte* block, uint8_t* tile, int lane) {
   copy_field(tile, kLayout.scale, lane, block, 2);
   if (kLayout.minimum >= 0) copy_field(tile, kLayout.minimum, lane, block + 2, 2);
-  if (kLayout.extra >= 0) copy_field(tile, kLayout.extra, lane, block + kCodes - 4, 4);
+  if (kLayout.extra >= 0) {
+    put_codes<1>(tile + kLayout.extra, lane, 32,
+                 [&](int i) { return bits_of(byte_at(block, kCodes - 4 + i / 8), i % 8, 1); });
+  }
   put_codes<4>(tile + kLayout.codes, lane, 32,
                [&](int i) { return bits_of(byte_at(block, kCodes + i % 16), 4 * (i / 16), 4); });
 }
 
 void pack_q8_0(const std::byte* block, uint8_t* tile, int lane) {
   copy_field(tile, kQ8_0Tile.scale, lane, block, 2);
-  for (int i = 0; i < 32; ++i) put_byte(tile, kQ8_0Tile.codes, i, lane, byte_at(block, 2 + i));
+  put_codes<8>(tile + kQ8_0Tile.codes, lane, 32,
+               [&](int i) { return signed_byte_at(block, 2 + i) + 128; });
 }
 
 // ---- K formats.

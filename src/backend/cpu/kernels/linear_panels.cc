@@ -1,0 +1,79 @@
+// Making of panels of rounded rows. A part is rounded to whole numbers of -127 to 127 times the
+// part's step, its largest magnitude over 127; halves go to the even neighbour. A part with an
+// infinity or a NaN gets a NaN as step.
+#include "backend/cpu/kernels/linear.h"
+#include "backend/cpu/kernels/multiply_codes.h"
+
+namespace spate::cpu::SPATE_ISA {
+namespace {
+
+constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23: adding it rounds, and puts the number into
+                                       // the lowest bits
+
+struct Rounded {
+  float step, sum;  // sum: of the rounded part
+};
+
+template <int kPart>
+Rounded round_part(const float* x, int8_t* codes) {
+  Vec largest = broadcast(0), bad = broadcast(0);
+  for (int i = 0; i < kPart; i += kLanes) {
+    const Vec value = load(x + i);
+    largest = max(largest, max(value, broadcast(0) - value));
+    bad = fma(value, broadcast(0), bad);  // a NaN, once there is no number
+  }
+  const float magnitude = max_lane(largest);
+  const float step = magnitude / 127 + spate::cpu::SPATE_ISA::sum(bad);
+  const Vec inverse = broadcast(magnitude > 0 ? 127 / magnitude : 0.0F);
+  Vec total = broadcast(0);
+  for (int i = 0; i < kPart; i += kLanes) {
+    const Vec rounded = load(x + i) * inverse + broadcast(kMagic);
+    store_low_bytes(codes + i, bits_of(rounded));
+    total = total + (rounded - broadcast(kMagic));
+  }
+  return {.step = step, .sum = step * spate::cpu::SPATE_ISA::sum(total)};
+}
+
+// A panel is a run of RoundedPart<kPart, size>.
+template <int kPart>
+void pack(const float* x, int64_t stride, int rows, int64_t inputs, int size, void* panel) {
+  constexpr int kGroups = kPart / 4;
+  const int64_t part_bytes = int64_t{kPart + 8} * size;
+  auto* bytes = static_cast<uint8_t*>(panel);
+  for (int64_t begin = 0; begin < inputs; begin += kPart, bytes += part_bytes) {
+    auto* steps = reinterpret_cast<float*>(bytes + kPart * size);
+    auto* sums = steps + size;
+    for (int r = 0; r < size; ++r) {
+      int8_t codes[kPart];
+      Rounded part{0, 0};
+      if (r < rows) {
+        part = round_part<kPart>(x + r * stride + begin, codes);
+      } else {
+        __builtin_memset(codes, 0, sizeof codes);
+      }
+      for (int g = 0; g < kGroups; ++g) {
+        __builtin_memcpy(bytes + 4 * (g * size + r), codes + 4 * g, 4);
+      }
+      steps[r] = part.step;
+      sums[r] = part.sum;
+    }
+  }
+}
+
+constexpr int kSizes = sizeof kCodeShapes / sizeof kCodeShapes[0];
+
+template <int kPart>
+constexpr PanelKind kPanels{.shapes = kCodeShapes,
+                            .sizes = kSizes,
+                            .part = kPart,
+                            .part_bytes = kPart + 8,
+                            .bare_row = false,
+                            .inputs_at_once = 4,
+                            .pack = pack<kPart>};
+
+}  // namespace
+
+extern const PanelKind kPanelsOf32 = kPanels<32>;
+extern const PanelKind kPanelsOf16 = kPanels<16>;
+
+}  // namespace spate::cpu::SPATE_ISA
