@@ -5,7 +5,8 @@
 //                                     callers mask them off
 //   lookup                            table entry, of 16, that each byte names
 //
-// and dot, exact sums of products of codes (unsigned) with rounded activations (signed). Sets with
+// and Factor, whose dot is the exact sum of products of a part's codes (unsigned) with rounded
+// activations (signed), for kLanes outputs. Sets with
 // such an instruction add the products of four inputs to each word at once. The others multiply
 // and add neighbours to 16 bits, as many as fit, and then to words; a code of more than six bits is
 // multiplied in two halves there.
@@ -29,47 +30,73 @@ namespace spate::cpu::SPATE_ISA {
 
 #if defined(SPATE_DOTS_IN_PAIRS)
 
-// The groups' pair sums; the caller knows that they fit.
-template <int kGroups, class Code>
-inline Pairs sum_pairs(Code code, const int8_t* x, int step, int begin) {
-  Pairs sum = multiply_pairs(code(begin), repeat_four(x + begin * step));
+// Pair sums of all groups of a run; the caller knows that they fit.
+template <int kGroups>
+inline Pairs sum_pairs(const Bytes* codes, const int8_t* x, int step) {
+  Pairs sum = multiply_pairs(codes[0], repeat_four(x));
 #pragma GCC unroll 8
-  for (int g = begin + 1; g < begin + kGroups; ++g) {
-    sum = sum + multiply_pairs(code(g), repeat_four(x + g * step));
+  for (int g = 1; g < kGroups; ++g) {
+    sum = sum + multiply_pairs(codes[g], repeat_four(x + g * step));
   }
   return sum;
 }
 
-// `kLargest`: of all codes. The four activations of group g are at x + g * step.
+// The codes of a part, ready for products with any number of rows. kLargest: of all codes.
 template <int kLargest, int kGroups>
-inline Words dot(const Bytes (&codes)[kGroups], const int8_t* x, int step) {
-  constexpr int kFit = 32767 / (2 * 127 * kLargest);  // pair sums that fit in 16 bits
-  if constexpr (kFit < 2) {
-    const Pairs low = sum_pairs<kGroups>([&](int g) { return codes[g] & 0xF; }, x, step, 0);
-    const Pairs high = sum_pairs<kGroups>([&](int g) { return codes[g] >> 4 & 0xF; }, x, step, 0);
-    return add_pairs(low, 1) + add_pairs(high, 16);
-  } else {
-    constexpr int kRunGroups = kFit < kGroups ? kFit : kGroups;
-    static_assert(kGroups % kRunGroups == 0);
-    const auto code = [&](int g) { return codes[g]; };
-    Words sum = add_pairs(sum_pairs<kRunGroups>(code, x, step, 0), 1);
+class Factor {
+ public:
+  explicit Factor(const Bytes (&codes)[kGroups]) {
 #pragma GCC unroll 8
-    for (int g = kRunGroups; g < kGroups; g += kRunGroups) {
-      sum = sum + add_pairs(sum_pairs<kRunGroups>(code, x, step, g), 1);
+    for (int g = 0; g < kGroups; ++g) {
+      codes_[g] = kHalved ? codes[g] & 0xF : codes[g];
+      if constexpr (kHalved) codes_[kGroups + g] = codes[g] >> 4 & 0xF;
     }
-    return sum;
   }
-}
+
+  // The four activations of group g are at x + g * step.
+  Words dot(const int8_t* x, int step) const {
+    if constexpr (kHalved) {
+      return add_pairs(sum_pairs<kGroups>(codes_, x, step), 1) +
+             add_pairs(sum_pairs<kGroups>(codes_ + kGroups, x, step), 16);
+    } else {
+      Words sum = no_words();
+#pragma GCC unroll 8
+      for (int g = 0; g < kGroups; g += kRun) {
+        sum = sum + add_pairs(sum_pairs<kRun>(codes_ + g, x + g * step, step), 1);
+      }
+      return sum;
+    }
+  }
+
+ private:
+  static constexpr int kFit = 32767 / (2 * 127 * kLargest);  // pair sums that fit in 16 bits
+  static constexpr bool kHalved = kFit < 2;
+  static constexpr int kRun = kFit < kGroups ? kFit : kGroups;
+  static_assert(kHalved || kGroups % kRun == 0);
+
+  Bytes codes_[kHalved ? 2 * kGroups : kGroups];
+};
 
 #else
 
 template <int kLargest, int kGroups>
-inline Words dot(const Bytes (&codes)[kGroups], const int8_t* x, int step) {
-  Words sum = no_words();
+class Factor {
+ public:
+  explicit Factor(const Bytes (&codes)[kGroups]) {
 #pragma GCC unroll 8
-  for (int g = 0; g < kGroups; ++g) sum = add_dot(sum, codes[g], repeat_four(x + g * step));
-  return sum;
-}
+    for (int g = 0; g < kGroups; ++g) codes_[g] = codes[g];
+  }
+
+  Words dot(const int8_t* x, int step) const {
+    Words sum = no_words();
+#pragma GCC unroll 8
+    for (int g = 0; g < kGroups; ++g) sum = add_dot(sum, codes_[g], repeat_four(x + g * step));
+    return sum;
+  }
+
+ private:
+  Bytes codes_[kGroups];
+};
 
 #endif
 

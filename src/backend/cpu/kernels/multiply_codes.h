@@ -15,38 +15,40 @@ namespace spate::cpu::SPATE_ISA {
 // `Codes` is a format of codes.h.
 template <class Codes>
 struct CodeProduct {
+  // One tile after another: the weights are one stream of memory, and the sums of parts do not wait
+  // for one another.
   template <int kRows, int kTiles>
-  static void sums(const PanelProduct& p, const uint8_t* tiles, int lane,
+  static void sums(const PanelProduct& p, const uint8_t* tile, int lane,
                    Vec (&sums)[kTiles][kRows]) {
-    constexpr int kPart = Codes::kPart, kBlock = Codes::layout.block;
-    using Part = RoundedPart<kPart, kRows>;
-#pragma GCC unroll 8
-    for (int n = 0; n < kTiles; ++n) {
+    static_assert(kTiles == 1);
+    constexpr int kBlock = Codes::layout.block, kBytes = Codes::layout.bytes;
+    const auto* x = static_cast<const RoundedPart<Codes::kPart, kRows>*>(p.panel);
 #pragma GCC unroll 32
-      for (int r = 0; r < kRows; ++r) sums[n][r] = broadcast(0);
-    }
-    const auto* x = static_cast<const Part*>(p.panel);
-    for (int64_t input = 0; input < p.inputs; input += kBlock, tiles += Codes::layout.bytes) {
+    for (int r = 0; r < kRows; ++r) sums[0][r] = broadcast(0);
+    for (int64_t input = 0; input < p.inputs; input += kBlock, tile += kBytes) {
+      for (int i = 0; i < kBytes; i += 64) __builtin_prefetch(tile + i + kAhead);
 #pragma GCC unroll 1
-      for (int part = 0; part < kBlock / kPart; ++part, ++x) {
-#pragma GCC unroll 8
-        for (int n = 0; n < kTiles; ++n)
-          add_part(tiles + n * p.tile_bytes, lane, part, *x, sums[n]);
+      for (int part = 0; part < kBlock / Codes::kPart; ++part, ++x) {
+        add_part(tile, lane, part, *x, sums[0]);
       }
     }
   }
 
  private:
+  static constexpr int kAhead = 3072;  // bytes that memory needs to get near in time
+
   template <int kRows>
   static void add_part(const uint8_t* block, int lane, int part,
                        const RoundedPart<Codes::kPart, kRows>& x, Vec (&sums)[kRows]) {
-    Bytes codes[Codes::kPart / 4];
+    constexpr int kGroups = Codes::kPart / 4;
+    Bytes codes[kGroups];
     Codes::unpack(block, lane, part, codes);
+    const Factor<Codes::kLargest, kGroups> factor(codes);
     const Vec step = Codes::step(block, lane, part);
     const Vec shift = Codes::shift(block, lane, part, step);
 #pragma GCC unroll 32
     for (int r = 0; r < kRows; ++r) {
-      const Vec products = to_float(dot<Codes::kLargest>(codes, x.codes[0][r], 4 * kRows));
+      const Vec products = to_float(factor.dot(x.codes[0][r], 4 * kRows));
       sums[r] = fma(shift, broadcast(x.sum[r]), sums[r]);
       sums[r] = fma(products, step * broadcast(x.step[r]), sums[r]);
     }
@@ -55,10 +57,10 @@ struct CodeProduct {
 
 // As many sums as registers allow beside a part's codes.
 #if defined(__AVX512F__)
-constexpr PanelShape kCodeShapes[] = {{1, 4}, {2, 2}, {3, 2},  {4, 2},
+constexpr PanelShape kCodeShapes[] = {{1, 1}, {2, 1}, {3, 1},  {4, 1},
                                       {6, 1}, {8, 1}, {12, 1}, {16, 1}};
 #elif defined(__AVX2__)
-constexpr PanelShape kCodeShapes[] = {{1, 2}, {2, 2}, {3, 1}, {4, 1}, {6, 1}, {8, 1}};
+constexpr PanelShape kCodeShapes[] = {{1, 1}, {2, 1}, {3, 1}, {4, 1}, {6, 1}, {8, 1}, {12, 1}};
 #else
 constexpr PanelShape kCodeShapes[] = {{1, 1}, {2, 1}, {4, 1}};
 #endif
