@@ -3,18 +3,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <numeric>
 
 #include "apps/cli.h"
 #include "apps/figures.h"
 #include "apps/list.h"
 #include "backend/backend.h"
+#include "backend/cpu/rates.h"
 #include "backend/cuda/devices.h"
 #include "base/clock.h"
 #include "base/files.h"
@@ -28,7 +27,7 @@ struct Findings {
   std::string cpu, instruction_sets;
   int processors = 0;
   MemoryInfo memory;
-  double read_gb_per_s = 0;  // all threads summing a large array
+  cpu::Rates rates;  // of all processors
   double matmul_gflop_per_s = 0;
   std::string disk_folder, disk_note;
   double disk_mb_per_s = 0;
@@ -66,32 +65,6 @@ std::string interesting_sets(const std::string& flags) {
   return text;
 }
 
-// Repeats `work` for about `seconds` and returns its best rate; `amount` is what one call does.
-double best_rate(double seconds, double amount, const std::function<void()>& work) {
-  work();  // touches memory, wakes threads
-  double best = 0;
-  for (const Stopwatch all; all.seconds() < seconds;) {
-    const Stopwatch one;
-    work();
-    best = std::max(best, amount / one.seconds());
-  }
-  return best;
-}
-
-double measure_reading(int threads) {
-  constexpr size_t kWords = size_t{32} << 20;  // 256 MiB: beyond every cache
-  const std::vector<uint64_t> words(kWords, 1);
-  ThreadPool pool(threads);
-  std::atomic<uint64_t> sum{0};  // keeps the loops from being dropped
-  const size_t part = kWords / static_cast<size_t>(threads);
-  return best_rate(0.4, 1e-9 * static_cast<double>(kWords * sizeof(uint64_t)), [&] {
-    pool.parallel(threads, [&](int64_t task, int) {
-      const uint64_t* first = words.data() + static_cast<size_t>(task) * part;
-      sum += std::accumulate(first, first + part, uint64_t{0});
-    });
-  });
-}
-
 // The rate of this program's own kernels: a product [256, 1024] x [1024, 1024] in f32.
 double measure_matmul() {
   constexpr int64_t kRows = 256, kWidth = 1024;
@@ -105,9 +78,10 @@ double measure_matmul() {
   const op::Linear product{.x = in.view({kRows, kWidth}, type),
                            .weight = &weight,
                            .out = out.view({kRows, kWidth}, type)};
-  return best_rate(0.3, 1e-9 * static_cast<double>(product.flops()), [&] {
+  return cpu::best_rate(0.3, [&] {
     backend->run(product);
     backend->finish();
+    return 1e-9 * static_cast<double>(product.flops());
   });
 }
 
@@ -163,7 +137,7 @@ Findings examine(const std::string& folder, bool quick) {
   findings.driver_gpus = list_driver_gpus();
   findings.cuda = list_cuda_devices(!quick);
   if (!quick) {
-    findings.read_gb_per_s = measure_reading(findings.processors);
+    findings.rates = cpu::measure_rates(findings.processors, "");
     findings.matmul_gflop_per_s = measure_matmul();
     measure_disk(folder, findings);
   }
@@ -204,7 +178,11 @@ Json to_json(const Findings& findings) {
                     {"instruction_sets", findings.instruction_sets},
                     {"memory_total_bytes", uint64_t{findings.memory.total}},
                     {"memory_free_bytes", uint64_t{findings.memory.free}},
-                    {"read_gb_per_s", findings.read_gb_per_s},
+                    {"measured_set", std::string(findings.rates.isa)},
+                    {"read_gb_per_s", 1e-9 * findings.rates.read_bytes},
+                    {"fma_gflop_per_s", 1e-9 * findings.rates.float_ops},
+                    {"dot_gop_per_s", 1e-9 * findings.rates.byte_ops},
+                    {"dot_instructions", std::string(findings.rates.dot)},
                     {"matmul_gflop_per_s", findings.matmul_gflop_per_s},
                     {"disk_folder", findings.disk_folder},
                     {"disk_mb_per_s", findings.disk_mb_per_s},
@@ -225,7 +203,12 @@ void print(const Findings& findings, bool quick) {
   line("memory", cat(bytes_text(static_cast<double>(findings.memory.free)), " free of ",
                      bytes_text(static_cast<double>(findings.memory.total))));
   if (!quick) {
-    line("reads", fixed(findings.read_gb_per_s, 1) + " GB/s, all processors summing 256 MiB");
+    const cpu::Rates& rates = findings.rates;
+    line("reads", fixed(1e-9 * rates.read_bytes, 1) + " GB/s, all processors summing 256 MiB");
+    line("fma",
+         cat(fixed(1e-9 * rates.float_ops, 1), " GFLOP/s, f32 multiply-adds of ", rates.isa));
+    line("dots", cat(fixed(1e-9 * rates.byte_ops, 1), " Gop/s, u8 times s8 of ", rates.isa, " (",
+                     rates.dot, ")"));
     line("matmul",
          fixed(findings.matmul_gflop_per_s, 1) + " GFLOP/s, f32 [256,1024] x [1024,1024]");
     line("disk", findings.disk_note.empty()

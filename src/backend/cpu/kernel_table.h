@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/cpu/kernels/attention.h"
+#include "backend/cpu/kernels/rates.h"
 #include "backend/cpu/kernels/rows.h"
 #include "backend/cpu/kernels/sampling.h"
 #include "backend/cpu/linear/kernels.h"
@@ -15,6 +16,7 @@ struct KernelTable {
   const RowKernels* rows;
   const SamplingKernels* sampling;
   const LinearKernels* linear;
+  const RateKernels* rates;
 };
 
 namespace generic {

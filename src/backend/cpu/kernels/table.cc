@@ -16,6 +16,7 @@ extern const SamplingKernels kSampling;
 namespace spate::cpu::SPATE_ISA {
 
 extern const LinearKernels kLinear;
+extern const RateKernels kRates;
 
 const KernelTable kTable{
     .isa = SPATE_TEXT(SPATE_ISA),
@@ -23,6 +24,7 @@ const KernelTable kTable{
     .rows = &SPATE_BASE_ISA::kRows,
     .sampling = &SPATE_BASE_ISA::kSampling,
     .linear = &kLinear,
+    .rates = &kRates,
 };
 
 }  // namespace spate::cpu::SPATE_ISA

@@ -1,0 +1,77 @@
+#include "backend/cpu/rates.h"
+
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
+#include "backend/cpu/isa.h"
+#include "base/clock.h"
+#include "base/threads.h"
+
+namespace spate::cpu {
+namespace {
+
+constexpr double kReadSeconds = 0.4, kLoopSeconds = 0.2;
+constexpr int64_t kWords = int64_t{32} << 20;  // 256 MiB: beyond every cache
+constexpr int64_t kRounds = 200'000;           // a millisecond or so
+
+double measure_reading(ThreadPool& pool, const RateKernels& kernels) {
+  const std::vector<uint64_t> words(static_cast<size_t>(kWords), 1);
+  std::atomic<uint64_t> sum{0};  // keeps the loops from being dropped
+  const int64_t part = kWords / pool.threads();
+  return best_rate(kReadSeconds, [&] {
+    pool.parallel(pool.threads(), [&](int64_t task, int) {
+      sum += kernels.sum_words(words.data() + task * part, part);
+    });
+    return static_cast<double>(part * pool.threads()) * sizeof(uint64_t);
+  });
+}
+
+// `loop` answers the operations it did; every thread runs it at the same time.
+double measure_loop(ThreadPool& pool, const std::function<double()>& loop) {
+  return best_rate(kLoopSeconds, [&] {
+    std::vector<double> done(static_cast<size_t>(pool.threads()));
+    pool.parallel(pool.threads(),
+                  [&](int64_t task, int) { done[static_cast<size_t>(task)] = loop(); });
+    double all = 0;
+    for (const double one : done) all += one;
+    return all;
+  });
+}
+
+}  // namespace
+
+double best_rate(double seconds, const std::function<double()>& work) {
+  work();  // touches memory, wakes threads
+  double best = 0;
+  for (const Stopwatch all; all.seconds() < seconds;) {
+    const Stopwatch one;
+    const double amount = work();
+    best = std::max(best, amount / one.seconds());
+  }
+  return best;
+}
+
+Rates measure_rates(int threads, const std::string& instruction_set) {
+  const Isa& isa = choose_isa(instruction_set);
+  const RateKernels& kernels = *isa.kernels->rates;
+  ThreadPool pool(threads == 0 ? available_cpus() : threads);
+  return {.read_bytes = measure_reading(pool, kernels),
+          .float_ops = measure_loop(pool,
+                                    [&] {
+                                      alignas(64) float sums[kRateSums] = {};
+                                      // Towards 2: neither overflows nor becomes denormal.
+                                      return kernels.fma_loop(0.5F, 1.0F, kRounds, sums);
+                                    }),
+          .byte_ops = measure_loop(pool,
+                                   [&] {
+                                     alignas(64) const uint8_t a[kRateUnsigned] = {1, 2, 3};
+                                     alignas(64) const int8_t b[kRateSigned] = {-1, 2, -3};
+                                     alignas(64) int32_t sums[kRateSums] = {};
+                                     return kernels.dot_loop(a, b, kRounds, sums);
+                                   }),
+          .isa = isa.name,
+          .dot = kernels.dot};
+}
+
+}  // namespace spate::cpu
