@@ -1,0 +1,129 @@
+#include "bench/support.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+namespace spate::bench {
+namespace {
+
+constexpr size_t kRotatedBytes = size_t{96} << 20;
+
+double rounded(double value, int digits) {
+  const double unit = std::pow(10.0, digits);
+  return std::round(value * unit) / unit;
+}
+
+void print(const Json& line) {
+  std::printf("%s\n", line.dump().c_str());
+  std::fflush(stdout);
+}
+
+void read_flags(Flags& flags, int argc, char** argv) {
+  for (int i = 1; i < argc; i += 2) {
+    const auto flag = flags.find(argv[i]);
+    if (flag == flags.end() || i + 1 == argc) {
+      std::string known;
+      for (const auto& [name, value] : flags) known += " " + name;
+      fail(argv[i], " is unknown or has no value; flags:", known);
+    }
+    flag->second = argv[i + 1];
+  }
+}
+
+// Seconds of each call, sorted; the first two warm up.
+std::vector<double> time_calls(double seconds, const std::function<void(size_t)>& body) {
+  std::vector<double> samples;
+  const Stopwatch total;
+  for (size_t call = 0; samples.size() < 5 || total.seconds() < seconds; ++call) {
+    const Stopwatch watch;
+    body(call);
+    if (call >= 2) samples.push_back(watch.seconds());
+  }
+  std::sort(samples.begin(), samples.end());
+  return samples;
+}
+
+void set_floor(Json& line, const cpu::Rates& rates, const Work& work, double seconds) {
+  const double reading = work.memory_bytes / rates.read_bytes;
+  const double computing = work.operations / (work.of_bytes ? rates.byte_ops : rates.float_ops);
+  const double floor = std::max(reading, computing);
+  line.set("floor_us", rounded(1e6 * floor, 1));
+  line.set("bound", reading > computing ? "reading" : work.of_bytes ? "int8 dots" : "f32 fma");
+  line.set("share", rounded(floor / seconds, 3));
+}
+
+}  // namespace
+
+std::vector<std::string> split(const std::string& text, char by) {
+  std::vector<std::string> parts;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(by, begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+Bench::Bench(Flags flags, std::unique_ptr<Backend> backend)
+    : flags_(std::move(flags)), calls_(std::stoll(flag("--calls"))), backend_(std::move(backend)) {
+  Json line;
+  line.set("backend", backend_->describe());
+  line.set("compiler", __VERSION__);
+  if (calls_ == 0) {
+    rates_ = cpu::measure_rates(std::stoi(flag("--threads")), flag("--isa"));
+    line.set("read_gb_per_s", rounded(1e-9 * rates_.read_bytes, 1));
+    line.set("fma_gflop_per_s", rounded(1e-9 * rates_.float_ops, 1));
+    line.set("dot_gop_per_s", rounded(1e-9 * rates_.byte_ops, 1));
+    line.set("dot_instructions", std::string(rates_.dot));
+  }
+  print(line);
+}
+
+size_t Bench::copies(size_t bytes_each, size_t most) const {
+  return calls_ > 0 ? 1
+                    : std::clamp<size_t>((kRotatedBytes + bytes_each - 1) / bytes_each, 1, most);
+}
+
+void Bench::run(Json line, const Work& work, const std::function<void(size_t)>& body) const {
+  if (calls_ > 0) {
+    for (int64_t call = 0; call < calls_; ++call) body(static_cast<size_t>(call));
+    line.set("calls", calls_);
+    line.set("operations", work.operations);
+    print(line);
+    return;
+  }
+  const std::vector<double> samples = time_calls(std::stod(flag("--seconds")), body);
+  const double seconds = samples[samples.size() / 2];
+  line.set("median_us", rounded(1e6 * seconds, 1));
+  line.set("fastest_us", rounded(1e6 * samples.front(), 1));
+  line.set("gflop_per_s", rounded(1e-9 * work.operations / seconds, 1));
+  line.set("gb_per_s", rounded(1e-9 * work.bytes / seconds, 1));
+  if (work.memory_bytes > 0) set_floor(line, rates_, work, seconds);
+  print(line);
+}
+
+int run_bench(const char* name, Flags defaults, int argc, char** argv,
+              const std::function<void(Bench&)>& body) {
+  try {
+    defaults.merge(
+        Flags{{"--threads", "0"}, {"--isa", ""}, {"--seconds", "0.5"}, {"--calls", "0"}});
+    read_flags(defaults, argc, argv);
+    const auto kernels = defaults.find("--kernels");
+    auto backend =
+        open_cpu_backend({.threads = std::stoi(defaults.at("--threads")),
+                          .instruction_set = defaults.at("--isa"),
+                          .kernels = kernels == defaults.end() ? std::string() : kernels->second});
+    Bench bench(std::move(defaults), std::move(backend));
+    body(bench);
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", name, error.what());
+    return 2;
+  }
+}
+
+}  // namespace spate::bench
