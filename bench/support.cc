@@ -7,6 +7,14 @@
 #include "base/check.h"
 #include "base/clock.h"
 
+// One call of an op. bench/count_instructions.py finds the calls by this name, so it must be a
+// function of its own, and one that the body returns to.
+extern "C" [[gnu::noinline]] void spate_bench_call(const std::function<void(size_t)>& body,
+                                                   size_t call) {
+  body(call);
+  asm volatile("");
+}
+
 namespace spate::bench {
 namespace {
 
@@ -90,7 +98,7 @@ size_t Bench::copies(size_t bytes_each, size_t most) const {
 
 void Bench::run(Json line, const Work& work, const std::function<void(size_t)>& body) const {
   if (calls_ > 0) {
-    for (int64_t call = 0; call < calls_; ++call) body(static_cast<size_t>(call));
+    for (int64_t call = 0; call < calls_; ++call) spate_bench_call(body, static_cast<size_t>(call));
     line.set("calls", calls_);
     line.set("operations", work.operations);
     print(line);

@@ -7,7 +7,7 @@ packages=(
   build-essential cmake ninja-build ccache pkg-config
   libsimdjson-dev libcli11-dev libboost-dev libpcre2-dev libutf8proc-dev libxxhash-dev
   libgtest-dev clang libclang-rt-dev clang-format
-  python3 python3-venv unzip
+  python3 python3-venv unzip valgrind
 )
 
 missing=()
