@@ -35,14 +35,15 @@ TEST(Rates, MultiplyAddsAreDone) {
 
 TEST(Rates, DotProductsAreDone) {
   for_each_isa([](const RateKernels& kernels) {
-    uint8_t a[kRateUnsigned];
-    int8_t b[kRateSigned];
-    std::fill(std::begin(a), std::end(a), uint8_t{200});
-    std::fill(std::begin(b), std::end(b), int8_t{-7});
+    uint8_t codes[kRateCodes];
+    int8_t x[kRateInputs];
+    std::fill(std::begin(codes), std::end(codes), uint8_t{kRateLargestCode});
+    std::fill(std::begin(x), std::end(x), int8_t{-127});
     for (const int64_t rounds : {0, 1, 5}) {
-      int32_t sums[kRateSums] = {};
-      const double operations = kernels.dot_loop(a, b, rounds, sums);
-      EXPECT_EQ(std::accumulate(sums, sums + kRateSums, 0.0), -1400 * operations / 2);
+      float sums[kRateSums] = {};
+      const double operations = kernels.dot_loop(codes, x, rounds, sums);
+      EXPECT_EQ(std::accumulate(sums, sums + kRateSums, 0.0),
+                -127 * kRateLargestCode * operations / 2);
     }
   });
 }

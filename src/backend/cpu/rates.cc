@@ -65,10 +65,10 @@ Rates measure_rates(int threads, const std::string& instruction_set) {
                                     }),
           .byte_ops = measure_loop(pool,
                                    [&] {
-                                     alignas(64) const uint8_t a[kRateUnsigned] = {1, 2, 3};
-                                     alignas(64) const int8_t b[kRateSigned] = {-1, 2, -3};
-                                     alignas(64) int32_t sums[kRateSums] = {};
-                                     return kernels.dot_loop(a, b, kRounds, sums);
+                                     alignas(64) const uint8_t codes[kRateCodes] = {1, 2, 3};
+                                     alignas(64) const int8_t x[kRateInputs] = {-1, 2, -3};
+                                     alignas(64) float sums[kRateSums] = {};
+                                     return kernels.dot_loop(codes, x, kRounds, sums);
                                    }),
           .isa = isa.name,
           .dot = kernels.dot};

@@ -13,7 +13,7 @@ namespace spate::cpu {
 struct Rates {
   double read_bytes = 0;  // summing an array beyond every cache
   double float_ops = 0;   // f32 multiply-adds
-  double byte_ops = 0;    // dot products of u8 with s8, summed in i32
+  double byte_ops = 0;    // dot products of u8 with s8, summed in i32, of codes of 4 bits
   std::string_view isa;   // the set that was measured: "avx2"
   std::string_view dot;   // the instructions of byte_ops
 };

@@ -1,8 +1,6 @@
-// The loops keep twelve independent chains: more than latency times the units of any processor
-// that they run on, and with an operand or two they still fit 16 registers.
 #include "backend/cpu/kernels/rates.h"
 
-#include "backend/cpu/kernels/vec.h"
+#include "backend/cpu/kernels/bytes.h"
 
 namespace spate::cpu::SPATE_ISA {
 
@@ -10,6 +8,8 @@ extern const RateKernels kRates;
 
 namespace {
 
+// Independent sums: more than the latency times the units of any processor that this runs on, and
+// with the two operands they still fit 16 registers.
 constexpr int kChains = 12;
 static_assert(kChains * kLanes <= kRateSums);
 
@@ -32,85 +32,36 @@ double fma_loop(float x, float y, int64_t rounds, float* sums) {
   return 2.0 * kChains * kLanes * static_cast<double>(rounds);
 }
 
-#if defined(__AVX512BW__) || defined(__AVX2__)
-
-#if defined(__AVX512BW__)
-using Integers = __m512i;
-inline Integers load_integers(const void* from) { return _mm512_loadu_si512(from); }
-inline void store_integers(void* to, Integers x) { _mm512_storeu_si512(to, x); }
-#if defined(__AVX512VNNI__)
+#if defined(SPATE_DOTS_IN_PAIRS)
+constexpr const char* kDot = "vpmaddubsw, vpaddw";
+#elif defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 constexpr const char* kDot = "vpdpbusd";
-inline Integers add_dot(Integers sum, Integers a, Integers b) {
-  return _mm512_dpbusd_epi32(sum, a, b);
-}
 #else
-constexpr const char* kDot = "vpmaddubsw, vpmaddwd, vpaddd";
-inline Integers add_dot(Integers sum, Integers a, Integers b) {
-  const Integers pairs = _mm512_maddubs_epi16(a, b);
-  return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
-}
-#endif
-#else
-using Integers = __m256i;
-inline Integers load_integers(const void* from) {
-  return _mm256_loadu_si256(static_cast<const __m256i*>(from));
-}
-inline void store_integers(void* to, Integers x) {
-  _mm256_storeu_si256(static_cast<__m256i*>(to), x);
-}
-#if defined(__AVXVNNI__)
-constexpr const char* kDot = "vpdpbusd";
-inline Integers add_dot(Integers sum, Integers a, Integers b) {
-  return _mm256_dpbusd_avx_epi32(sum, a, b);
-}
-#else
-constexpr const char* kDot = "vpmaddubsw, vpmaddwd, vpaddd";
-inline Integers add_dot(Integers sum, Integers a, Integers b) {
-  const Integers pairs = _mm256_maddubs_epi16(a, b);
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-}
-#endif
+constexpr const char* kDot = "plain code";
 #endif
 
-// Three vectors of `a` times four of `b`, as a kernel does it: one load serves several products.
-double dot_loop(const uint8_t* a, const int8_t* b, int64_t rounds, int32_t* sums) {
-  constexpr int kA = 3, kB = 4;
-  static_assert(kA * kB == kChains);
-  constexpr int kBytes = sizeof(Integers), kWords = kBytes / 4;
-  Integers sum[kChains];
-#pragma GCC unroll 12
-  for (int i = 0; i < kChains; ++i) sum[i] = load_integers(sums + i * kWords);
+// The dots of a product of packed weights, without what is around them: codes of 4 bits stay in
+// registers and meet the activations of a few rows.
+double dot_loop(const uint8_t* codes, const int8_t* x, int64_t rounds, float* sums) {
+  constexpr int kBytes = 4 * kLanes;
+  static_assert(kRateGroups * kBytes <= kRateCodes && kRateRows * kLanes <= kRateSums);
+  Words sum[kRateRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRateRows; ++r) sum[r] = no_words();
   for (int64_t round = 0; round < rounds; ++round) {
-#pragma GCC unroll 12
-    for (int i = 0; i < kA; ++i) {
-      const Integers left = load_integers(a + i * kBytes);
-#pragma GCC unroll 12
-      for (int j = 0; j < kB; ++j) {
-        sum[i * kB + j] = add_dot(sum[i * kB + j], left, load_integers(b + j * kBytes));
-      }
+    Bytes group[kRateGroups];
+#pragma GCC unroll 8
+    for (int g = 0; g < kRateGroups; ++g) group[g] = load_bytes(codes + g * kBytes);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRateRows; ++r) {
+      sum[r] = sum[r] + dot<kRateLargestCode>(group, x + r * kRateGroups * 4, 4);
     }
     next_round();
   }
-#pragma GCC unroll 12
-  for (int i = 0; i < kChains; ++i) store_integers(sums + i * kWords, sum[i]);
-  return 2.0 * kChains * kBytes * static_cast<double>(rounds);
+#pragma GCC unroll 8
+  for (int r = 0; r < kRateRows; ++r) store(sums + r * kLanes, to_float(sum[r]));
+  return 2.0 * kRateRows * kRateGroups * kBytes * static_cast<double>(rounds);
 }
-
-#else
-
-constexpr const char* kDot = "plain code";
-
-double dot_loop(const uint8_t* a, const int8_t* b, int64_t rounds, int32_t* sums) {
-  for (int64_t round = 0; round < rounds; ++round) {
-    int32_t sum = 0;
-    for (int i = 0; i < kRateUnsigned; ++i) sum += int32_t{a[i]} * int32_t{b[i]};
-    sums[0] += sum;
-    next_round();
-  }
-  return 2.0 * kRateUnsigned * static_cast<double>(rounds);
-}
-
-#endif
 
 uint64_t sum_words(const uint64_t* words, int64_t count) {
   uint64_t sum = 0;

@@ -7,17 +7,20 @@
 
 namespace spate::cpu {
 
-constexpr int kRateSums = 192;                         // enough for 12 vectors of any set
-constexpr int kRateUnsigned = 192, kRateSigned = 256;  // bytes: 3 and 4 vectors of 64
+constexpr int kRateSums = 192;                            // numbers, enough for any set
+constexpr int kRateRows = 4, kRateGroups = 8;             // of dot_loop
+constexpr int kRateCodes = kRateGroups * 64;              // bytes, enough for any set
+constexpr int kRateInputs = kRateRows * kRateGroups * 4;  // bytes
+constexpr int kRateLargestCode = 15;
 
 struct RateKernels {
-  const char* dot;  // the instructions of dot_loop: "vpdpbusd"
+  const char* dot;  // what dot_loop multiplies and adds with: "vpdpbusd"
   // Each round does s = s * x + y in `sums`, as often as the registers allow. Answers the
   // operations done by all rounds; a multiply-add counts as two.
   double (*fma_loop)(float x, float y, int64_t rounds, float* sums);
-  // Each round adds products of `a` and `b`, which are exact while |a * b| < 2^14, to `sums`.
-  // Answers the operations done, as above.
-  double (*dot_loop)(const uint8_t* a, const int8_t* b, int64_t rounds, int32_t* sums);
+  // Each round adds dot products of the codes and the rows of `x` to sums that it writes at the
+  // end. Answers the operations done, as above.
+  double (*dot_loop)(const uint8_t* codes, const int8_t* x, int64_t rounds, float* sums);
   uint64_t (*sum_words)(const uint64_t* words, int64_t count);
 };
 
