@@ -15,8 +15,6 @@
 namespace spate::bench {
 namespace {
 
-constexpr size_t kMostCopies = 32;
-
 struct Case {
   int64_t rows, tokens, keys;
 };
@@ -63,7 +61,7 @@ void run_case(Bench& bench, const Case& c, DType type) {
   const size_t layer_bytes = 2 * static_cast<size_t>(layer) * size_of(type);
 
   std::vector<Buffer> keys, values;
-  for (size_t i = 0; i < bench.copies(layer_bytes, kMostCopies); ++i) {
+  for (size_t i = 0; i < bench.copies(layer_bytes); ++i) {
     keys.push_back(numbers(backend, layer, type));
     values.push_back(numbers(backend, layer, type));
   }

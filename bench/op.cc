@@ -11,8 +11,6 @@
 namespace spate::bench {
 namespace {
 
-constexpr size_t kMostCopies = 64;
-
 // Valid blocks without NaNs: the bytes of small f16 numbers, for scales and codes alike.
 std::vector<std::byte> make_bytes(const Format& format, int64_t out, int64_t in) {
   std::vector<std::byte> bytes(static_cast<size_t>(out * format.row_bytes(in)));
@@ -59,7 +57,7 @@ void run_all(Bench& bench) {
       const int64_t out = std::stoll(sizes[0]), in = std::stoll(sizes[1]);
       const std::vector<std::byte> bytes = make_bytes(*format, out, in);
       std::vector<Weight> weights;
-      for (size_t i = 0; i < bench.copies(bytes.size(), kMostCopies); ++i) {
+      for (size_t i = 0; i < bench.copies(bytes.size()); ++i) {
         weights.push_back(
             bench.backend().place({.format = format, .out = out, .in = in, .bytes = bytes.data()}));
       }

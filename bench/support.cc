@@ -18,7 +18,7 @@ extern "C" [[gnu::noinline]] void spate_bench_call(const std::function<void(size
 namespace spate::bench {
 namespace {
 
-constexpr size_t kRotatedBytes = size_t{96} << 20;
+constexpr size_t kRotatedBytes = size_t{96} << 20, kMostCopies = 1024;
 
 double rounded(double value, int digits) {
   const double unit = std::pow(10.0, digits);
@@ -91,9 +91,10 @@ Bench::Bench(Flags flags, std::unique_ptr<Backend> backend)
   print(line);
 }
 
-size_t Bench::copies(size_t bytes_each, size_t most) const {
-  return calls_ > 0 ? 1
-                    : std::clamp<size_t>((kRotatedBytes + bytes_each - 1) / bytes_each, 1, most);
+size_t Bench::copies(size_t bytes_each) const {
+  return calls_ > 0
+             ? 1
+             : std::clamp<size_t>((kRotatedBytes + bytes_each - 1) / bytes_each, 1, kMostCopies);
 }
 
 void Bench::run(Json line, const Work& work, const std::function<void(size_t)>& body) const {

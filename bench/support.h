@@ -41,7 +41,7 @@ class Bench {
   const std::string& flag(const char* name) const { return flags_.at(name); }
   // Copies of a case's data to rotate through, so that together they exceed the processor's caches,
   // as the layers of a model do; one when calls are counted.
-  size_t copies(size_t bytes_each, size_t most) const;
+  size_t copies(size_t bytes_each) const;
   // Runs one case and prints its line: `line` and what was measured.
   void run(Json line, const Work& work, const std::function<void(size_t call)>& body) const;
 

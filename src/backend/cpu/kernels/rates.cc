@@ -52,9 +52,10 @@ double dot_loop(const uint8_t* codes, const int8_t* x, int64_t rounds, float* su
     Bytes group[kRateGroups];
 #pragma GCC unroll 8
     for (int g = 0; g < kRateGroups; ++g) group[g] = load_bytes(codes + g * kBytes);
+    const Factor<kRateLargestCode, kRateGroups> factor(group);
 #pragma GCC unroll 8
     for (int r = 0; r < kRateRows; ++r) {
-      sum[r] = sum[r] + dot<kRateLargestCode>(group, x + r * kRateGroups * 4, 4);
+      sum[r] = sum[r] + factor.dot(x + r * kRateGroups * 4, 4);
     }
     next_round();
   }
