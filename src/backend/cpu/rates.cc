@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend/cpu/isa.h"
+#include "backend/cpu/memory.h"
 #include "base/clock.h"
 #include "base/threads.h"
 
@@ -16,13 +17,14 @@ constexpr int64_t kWords = int64_t{32} << 20;  // 256 MiB: beyond every cache
 constexpr int64_t kRounds = 200'000;           // a millisecond or so
 
 double measure_reading(ThreadPool& pool, const RateKernels& kernels) {
-  const std::vector<uint64_t> words(static_cast<size_t>(kWords), 1);
-  std::atomic<uint64_t> sum{0};  // keeps the loops from being dropped
+  const Buffer buffer = allocate(kWords * sizeof(uint64_t));  // as weights are
+  auto* words = static_cast<uint64_t*>(buffer.data());
+  std::fill(words, words + kWords, uint64_t{1});  // pages that were never written share one
+  std::atomic<uint64_t> sum{0};                   // keeps the loops from being dropped
   const int64_t part = kWords / pool.threads();
   return best_rate(kReadSeconds, [&] {
-    pool.parallel(pool.threads(), [&](int64_t task, int) {
-      sum += kernels.sum_words(words.data() + task * part, part);
-    });
+    pool.parallel(pool.threads(),
+                  [&](int64_t task, int) { sum += kernels.sum_words(words + task * part, part); });
     return static_cast<double>(part * pool.threads()) * sizeof(uint64_t);
   });
 }
