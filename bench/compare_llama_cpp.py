@@ -3,7 +3,7 @@
 
     python3 bench/compare_llama_cpp.py MODEL.gguf [MODEL.gguf ...] [--runs 5] [--threads 2]
         [--only prefill,decode-1,decode-16,decode-64,job] [--best] [--json FILE]
-        [--make-formats FOLDER] [--spate build/cpu/spate] [--isa NAME]
+        [--make-formats FOLDER] [--spate build/cpu/spate] [--isa NAME] [--slots N] [--unified]
 
 prefill    one prompt of 512 tokens; prompt tokens a second
 decode-N   N rows side by side, 128 prompt and 128 output tokens; generated tokens a second of the
@@ -114,7 +114,7 @@ def result_line(result):
 
 def compare(arguments, model, works, report):
     """Results of one model; `report` is called after each."""
-    peer = llama_cpp_peer.Peer(model, arguments.threads)
+    peer = llama_cpp_peer.Peer(model, arguments.threads, arguments.unified)
     print(short_name(model))
     for work in works:
         pairs = [(run_spate(arguments, model, work), work.peer(peer))
@@ -141,7 +141,7 @@ def write_json(path, arguments, results):
     samples = [{"model": short_name(result.model), "work": result.work.name, "spate": result.spate,
                 "llama_cpp": result.llama_cpp} for result in results]
     with open(path, "w") as file:
-        json.dump({"threads": arguments.threads, "isa": arguments.isa, "slots": arguments.slots,
+        json.dump({"threads": arguments.threads, "isa": arguments.isa, "slots": arguments.slots, "unified": arguments.unified,
                    "job_rows": arguments.job_rows, "llama_cpp_python": llama_cpp_peer.version(),
                    "unit": "tokens a second", "results": samples}, file, indent=1)
 
@@ -156,6 +156,8 @@ def parse_arguments():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--only", default="", metavar="WORK,WORK", help="some of the work [all]")
     parser.add_argument("--slots", type=int, default=64, help="rows of the job at once in llama.cpp")
+    parser.add_argument("--unified", action="store_true",
+                        help="one cache for all rows in llama.cpp; better for few or short rows")
     parser.add_argument("--job-rows", type=int, default=200)
     parser.add_argument("--best", action="store_true")
     parser.add_argument("--json", metavar="FILE", help="write all samples there")

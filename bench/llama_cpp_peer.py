@@ -58,7 +58,8 @@ class Row:
 
 
 class Peer:
-    def __init__(self, path, threads):
+    def __init__(self, path, threads, unified):
+        self.unified = unified  # one cache for all rows, or one a row
         self.model = llama_cpp.llama_model_load_from_file(
             path.encode(), llama_cpp.llama_model_default_params())
         if self.model is None:
@@ -79,6 +80,7 @@ class Peer:
         params.n_ctx = rows * length
         params.n_seq_max = rows
         params.n_batch = params.n_ubatch = MAX_BATCH
+        params.kv_unified = self.unified
         params.n_threads = params.n_threads_batch = self.threads
         context = llama_cpp.llama_init_from_model(self.model, params)
         if context is None:

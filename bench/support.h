@@ -2,7 +2,8 @@
 //
 // Each case is called for about --seconds; its line has the median and the fastest call (for
 // machines that are not quiet) and how near that comes to the floor: the least time that reading
-// memory and multiply-adds take at the rates measured at start, which the first line shows.
+// memory and multiply-adds take at the rates measured at start, which the first line shows. Where
+// others use the memory too its rate moves, and a share may pass 1.
 //
 // --calls N instead calls each case exactly N times and measures nothing: for counting
 // instructions.

@@ -1,6 +1,6 @@
 // What this machine's processors can do, measured: how fast memory is read, and how many operations
-// a second one instruction set does. No kernel can be faster, so these are the floors that
-// benchmarks compare with.
+// a second one instruction set does. Kernels have more to do than these loops, so the times that
+// follow from the rates are the floors that benchmarks compare with.
 #pragma once
 
 #include <functional>
