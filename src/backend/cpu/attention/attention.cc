@@ -70,22 +70,30 @@ AttentionTask task_of(const AttentionProblem& problem, int row, int begin, int e
           .token_begin = begin,
           .token_end = end,
           .kv_head = 0,
+          .kv_heads = problem.kv_heads,
           .block_begin = first / kKeyBlock,
           .block_end = (shift + end - 1) / kKeyBlock + 1};
 }
 
-int64_t cost_of(const AttentionProblem& problem, const AttentionTask& task, int heads) {
-  const int64_t keys = int64_t{task.block_end - task.block_begin} * kKeyBlock;
-  return 2 * keys * (task.token_end - task.token_begin) * heads * problem.width;
+int heads_of(const AttentionProblem& problem, const AttentionTask& task) {
+  return problem.heads / problem.kv_heads * task.kv_heads;
 }
 
-// Cuts a streamed row into `pieces` runs of blocks.
+int64_t queries_of(const AttentionProblem& problem, const AttentionTask& task) {
+  return int64_t{task.token_end - task.token_begin} * heads_of(problem, task);
+}
+
+int64_t cost_of(const AttentionProblem& problem, const AttentionTask& task) {
+  const int64_t keys = int64_t{task.block_end - task.block_begin} * kKeyBlock;
+  return 2 * keys * queries_of(problem, task) * problem.width;
+}
+
+// Cuts streamed queries into `pieces` runs of blocks.
 void cut_stream(const AttentionProblem& problem, const AttentionKernels& kernels,
                 const Planned& whole, int pieces, Plan& plan) {
   const AttentionTask& task = whole.task;
   const int blocks = task.block_end - task.block_begin;
-  const size_t queries =
-      static_cast<size_t>(task.token_end - task.token_begin) * static_cast<size_t>(problem.heads);
+  const auto queries = static_cast<size_t>(queries_of(problem, task));
   const size_t padded =
       static_cast<size_t>((problem.width + kernels.lanes - 1) / kernels.lanes * kernels.lanes);
   plan.merges.push_back(
@@ -114,7 +122,7 @@ Plan make_plan(const AttentionProblem& problem, const AttentionKernels& kernels,
 
   int64_t total = 0, tiled_tokens = 0;
   each_row([&](int row, int begin, int end, bool stream) {
-    total += cost_of(problem, task_of(problem, row, begin, end), problem.heads);
+    total += cost_of(problem, task_of(problem, row, begin, end));
     if (!stream) tiled_tokens += end - begin;
   });
   const bool alone = threads == 1 || total <= kAlone;
@@ -132,7 +140,7 @@ Plan make_plan(const AttentionProblem& problem, const AttentionKernels& kernels,
   each_row([&](int row, int begin, int end, bool stream) {
     if (stream) {
       const AttentionTask task = task_of(problem, row, begin, end);
-      const int64_t cost = cost_of(problem, task, problem.heads);
+      const int64_t cost = cost_of(problem, task);
       const int64_t pieces = std::min<int64_t>(task.block_end - task.block_begin,
                                                cost * wanted / std::max<int64_t>(1, total));
       const Planned whole{.task = task, .cost = cost, .merge = -1, .stream = true};
@@ -149,8 +157,9 @@ Plan make_plan(const AttentionProblem& problem, const AttentionKernels& kernels,
       for (int g = 0; g < problem.kv_heads; ++g) {
         AttentionTask task = task_of(problem, row, from, to);
         task.kv_head = g;
+        task.kv_heads = 1;
         plan.tasks.push_back(
-            {.task = task, .cost = cost_of(problem, task, share), .merge = -1, .stream = false});
+            {.task = task, .cost = cost_of(problem, task), .merge = -1, .stream = false});
       }
       most_tiled = std::max(most_tiled, to - from);
     }
@@ -177,8 +186,7 @@ void place_parts(const AttentionProblem& problem, const AttentionKernels& kernel
   for (Merge& merge : plan.merges) {
     const AttentionTask& task = merge.task;
     const size_t entries = static_cast<size_t>(task.block_end - task.block_begin) *
-                           static_cast<size_t>(task.token_end - task.token_begin) *
-                           static_cast<size_t>(problem.heads);
+                           static_cast<size_t>(queries_of(problem, task));
     merge.parts.values = reinterpret_cast<float*>(base + merge.offset);
     merge.parts.largest = merge.parts.values + entries * padded;
     merge.parts.sum = merge.parts.largest + entries;

@@ -51,7 +51,6 @@ struct Work {
             .begin = begin,
             .end = end,
             .soft_cap = problem.soft_cap,
-            .from_memory = from_memory,
             .scores = scores,
             .values = values,
             .largest = largest,
@@ -59,7 +58,6 @@ struct Work {
   }
 
   int groups, count, vectors;
-  bool from_memory = false;
   float *q, *totals, *total_largest, *total_sum, *scores, *values, *largest, *sum;
   int *begin, *end;
 };
@@ -116,29 +114,35 @@ void finish(const AttentionProblem& problem, const AttentionTask& task, const Wo
   });
 }
 
-// Sets what each query of a group sees of a block; answers what at least one of them sees.
-KeyRange see(const AttentionProblem& problem, const AttentionTask& task, int block,
-             const Work& work) {
+// What the tokens at positions [first, last] see of a block.
+KeyRange seen_of_block(const AttentionProblem& problem, int first, int last, int block) {
+  const int shift = block * kKeyBlock;
+  const int begin = problem.window > 0 ? first - problem.window + 1 - shift : 0;
+  return both({begin, last + 1 - shift}, {0, kKeyBlock});
+}
+
+int first_position(const AttentionProblem& problem, const AttentionTask& task) {
+  return problem.length[task.row] - problem.row_begin[task.row + 1] + task.token_begin;
+}
+
+// What at least one query of a task sees of a block.
+KeyRange seen_by_task(const AttentionProblem& problem, const AttentionTask& task, int block) {
+  const int first = first_position(problem, task);
+  return seen_of_block(problem, first, first + task.token_end - task.token_begin - 1, block);
+}
+
+// Sets what each query of a group sees of a block.
+void see(const AttentionProblem& problem, const AttentionTask& task, int block, const Work& work) {
   const int share = share_of(problem);
-  const int first_position =
-      problem.length[task.row] - problem.row_begin[task.row + 1] + task.token_begin;
-  KeyRange all{kKeyBlock, 0};
+  const int first = first_position(problem, task);
   int64_t index = 0;
   for (int t = 0; t < task.token_end - task.token_begin; ++t) {
-    const int position = first_position + t;
-    int begin = problem.window > 0 ? position - problem.window + 1 - block * kKeyBlock : 0;
-    int end = position + 1 - block * kKeyBlock;
-    if (begin < 0) begin = 0;
-    if (end > kKeyBlock) end = kKeyBlock;
+    const KeyRange seen = seen_of_block(problem, first + t, first + t, block);
     for (int h = 0; h < share; ++h, ++index) {
-      work.begin[index] = begin;
-      work.end[index] = end;
+      work.begin[index] = seen.begin;
+      work.end[index] = seen.end;
     }
-    if (begin >= end) continue;
-    if (begin < all.begin) all.begin = begin;
-    if (end > all.end) all.end = end;
   }
-  return all;
 }
 
 // The slots of a row, read in order of position.
@@ -147,8 +151,8 @@ class Slots {
   Slots(const AttentionProblem& problem, int row)
       : segment_(problem.segments + 2 * int64_t{problem.segment_begin[row]}) {}
 
-  // slots[k] of the keys that a block shows; up to the next multiples of eight on either side
-  // repeats the outermost ones, because loops over keys read whole groups.
+  // slots[k] of the keys that a block shows; up to the next multiples of 16 on either side repeats
+  // the outermost ones, because loops over keys read whole groups.
   void read(int block, KeyRange keys, int32_t* slots) {
     const int64_t block_begin = int64_t{block} * kKeyBlock;
     for (int k = keys.begin; k < keys.end;) {
@@ -161,13 +165,37 @@ class Slots {
       const int to = left < keys.end ? static_cast<int>(left) : keys.end;
       for (; k < to; ++k) slots[k] = static_cast<int32_t>(shift + k);
     }
-    for (int k = keys.begin / 8 * 8; k < keys.begin; ++k) slots[k] = slots[keys.begin];
-    for (int k = keys.end; k < (keys.end + 7) / 8 * 8; ++k) slots[k] = slots[keys.end - 1];
+    const KeyRange whole = whole_groups(keys);
+    for (int k = whole.begin; k < keys.begin; ++k) slots[k] = slots[keys.begin];
+    for (int k = keys.end; k < whole.end; ++k) slots[k] = slots[keys.end - 1];
+  }
+
+  static KeyRange whole_groups(KeyRange keys) {
+    return {keys.begin / 16 * 16, (keys.end + 15) / 16 * 16};
   }
 
  private:
   const int32_t* segment_;  // first slot, tokens
   int64_t begin_ = 0;       // position of the segment's first token
+};
+
+// Where the keys and values of a block lie, of a task's first key/value head.
+template <class Stored>
+struct BlockRows {
+  const Stored *keys[kKeyBlock], *values[kKeyBlock];
+
+  void read(const AttentionProblem& problem, const AttentionTask& task, Slots& slots, int block,
+            KeyRange seen) {
+    int32_t slot[kKeyBlock];
+    slots.read(block, seen, slot);
+    const int64_t offset = int64_t{task.kv_head} * problem.width;
+    const KeyRange whole = Slots::whole_groups(seen);
+    for (int k = whole.begin; k < whole.end; ++k) {
+      keys[k] = static_cast<const Stored*>(problem.keys) + slot[k] * problem.key_stride + offset;
+      values[k] =
+          static_cast<const Stored*>(problem.values) + slot[k] * problem.value_stride + offset;
+    }
+  }
 };
 
 void merge_block(const Queries& queries, const Work& work) {
@@ -180,26 +208,40 @@ void merge_block(const Queries& queries, const Work& work) {
 
 // ---- tile -----------------------------------------------------------------------------
 
-// One row of the cache -> f32, filled up with zeros to whole vectors.
+// Up to kLanes elements of the cache, filled up with zeros when fewer are left.
 template <class Cache>
-void decode_row(const typename Cache::Stored* from, int width, float* to) {
-  int i = 0;
-  for (; i + kLanes <= width; i += kLanes) store(to + i, Cache::load_vec(from + i));
-  if (i == width) return;
+Vec load_cached(const typename Cache::Stored* from, int left) {
+  if (left >= kLanes) return Cache::load_vec(from);
   typename Cache::Stored rest[kLanes] = {};
-  for (int j = i; j < width; ++j) rest[j - i] = from[j];
-  store(to + i, Cache::load_vec(rest));
+  for (int i = 0; i < left; ++i) rest[i] = from[i];
+  return Cache::load_vec(rest);
 }
 
-// A block of keys or values in f32. Rows lie one cache line further apart than they are long, so
-// that a column of them does not crowd into a few sets of the cache.
+// A block in f32, for all queries of a tile: its keys turned, then its values. Rows of values lie
+// one cache line further apart than they are long, so that a column of them does not crowd into a
+// few sets of the cache.
 struct Decoded {
   Decoded(Pieces& pieces, int64_t vectors)
-      : stride(vectors * kLanes + 16), data(pieces.take<float>(kKeyBlock * stride)) {}
+      : width(vectors * kLanes), stride(width + 16), data(pieces.take<float>(kKeyBlock * stride)) {}
 
-  int64_t stride;
+  int64_t width, stride;
   float* data;
 };
+
+// Keys [kKeyBlock / kLanes][width elements][kLanes keys]. Keys that nobody sees are turned too, if
+// they share a group with others; their pointers must be good.
+template <class Cache>
+void turn_keys(const typename Cache::Stored* const* rows, int width, KeyRange keys,
+               const Decoded& decoded) {
+  for (int k = keys.begin / kLanes * kLanes; k < keys.end; k += kLanes) {
+    float* group = decoded.data + k * decoded.width;
+    for (int i = 0; i < width; i += kLanes) {
+      Vec square[kLanes];
+      for (int j = 0; j < kLanes; ++j) square[j] = load_cached<Cache>(rows[k + j] + i, width - i);
+      store_turned(square, group + int64_t{i} * kLanes, kLanes);
+    }
+  }
+}
 
 template <class Cache>
 void tile_of(const AttentionProblem& problem, const AttentionTask& task, void* scratch) {
@@ -207,28 +249,27 @@ void tile_of(const AttentionProblem& problem, const AttentionTask& task, void* s
   Pieces pieces{scratch};
   const Work work(pieces, problem, 1, (task.token_end - task.token_begin) * share_of(problem));
   const Decoded decoded(pieces, work.vectors);
-  const int64_t offset = int64_t{task.kv_head} * problem.width;
-  const float* rows[kKeyBlock];
-  for (int k = 0; k < kKeyBlock; ++k) rows[k] = decoded.data + k * decoded.stride;
-  const auto decode = [&](const void* cache, int64_t stride, const int32_t* slots, KeyRange keys) {
-    for (int k = keys.begin; k < keys.end; ++k) {
-      decode_row<Cache>(static_cast<const Stored*>(cache) + slots[k] * stride + offset,
-                        problem.width, decoded.data + k * decoded.stride);
-    }
-  };
+  const float* value_rows[kKeyBlock];
+  for (int k = 0; k < kKeyBlock; ++k) value_rows[k] = decoded.data + k * decoded.stride;
 
   start(problem, task, work);
   const Queries queries = work.queries(problem);
   Slots slots(problem, task.row);
-  int32_t slot[kKeyBlock];
+  BlockRows<Stored> rows;
   for (int block = task.block_begin; block < task.block_end; ++block) {
-    const KeyRange keys = see(problem, task, block, work);
-    slots.read(block, keys, slot);
-    decode(problem.keys, problem.key_stride, slot, keys);
-    score_queries<F32>(rows, queries);
+    const KeyRange keys = seen_by_task(problem, task, block);
+    see(problem, task, block, work);
+    rows.read(problem, task, slots, block, keys);
+    turn_keys<Cache>(rows.keys, problem.width, keys, decoded);
+    score_turned_queries(decoded.data, queries);
     weigh_scores(queries);
-    decode(problem.values, problem.value_stride, slot, keys);
-    weigh_values<F32>(rows, queries, kKeyBlock);
+    for (int k = keys.begin; k < keys.end; ++k) {
+      for (int i = 0; i < problem.width; i += kLanes) {
+        store(decoded.data + k * decoded.stride + i,
+              load_cached<Cache>(rows.values[k] + i, problem.width - i));
+      }
+    }
+    weigh_values<F32>(value_rows, queries, kKeyBlock);
     merge_block(queries, work);
   }
   finish(problem, task, work);
@@ -236,10 +277,9 @@ void tile_of(const AttentionProblem& problem, const AttentionTask& task, void* s
 
 // ---- stream ---------------------------------------------------------------------------
 
-Work stream_work(Pieces& pieces, const AttentionProblem& problem, int tokens) {
-  Work work(pieces, problem, problem.kv_heads, tokens * share_of(problem));
-  work.from_memory = true;
-  return work;
+Work stream_work(Pieces& pieces, const AttentionProblem& problem, const AttentionTask& task) {
+  return Work(pieces, problem, task.kv_heads,
+              (task.token_end - task.token_begin) * share_of(problem));
 }
 
 // Calls place(queries, block) before each block, to say where its result goes, and done(queries)
@@ -247,23 +287,20 @@ Work stream_work(Pieces& pieces, const AttentionProblem& problem, int tokens) {
 template <class Cache, class Place, class Done>
 void stream_blocks(const AttentionProblem& problem, const AttentionTask& task, const Work& work,
                    const Place& place, const Done& done) {
-  using Stored = typename Cache::Stored;
   start(problem, task, work);
   Slots slots(problem, task.row);
-  int32_t slot[kKeyBlock];
-  const Stored *keys[kKeyBlock], *values[kKeyBlock];
+  BlockRows<typename Cache::Stored> rows;
   for (int block = task.block_begin; block < task.block_end; ++block) {
-    const KeyRange seen = see(problem, task, block, work);
-    slots.read(block, seen, slot);
-    for (int k = seen.begin / 8 * 8; k < (seen.end + 7) / 8 * 8; ++k) {
-      keys[k] = static_cast<const Stored*>(problem.keys) + slot[k] * problem.key_stride;
-      values[k] = static_cast<const Stored*>(problem.values) + slot[k] * problem.value_stride;
-    }
+    const KeyRange seen = seen_by_task(problem, task, block);
+    see(problem, task, block, work);
+    rows.read(problem, task, slots, block, seen);
     Queries queries = work.queries(problem);
     place(queries, block);
-    score_queries<Cache>(keys, queries);
+    bring_in(rows.keys, queries, seen);
+    score_queries<Cache>(rows.keys, queries);
     weigh_scores(queries);
-    weigh_values<Cache>(values, queries, kNear);
+    bring_in(rows.values, queries, seen);
+    weigh_values<Cache>(rows.values, queries, kNear);
     done(queries);
   }
 }
@@ -271,7 +308,7 @@ void stream_blocks(const AttentionProblem& problem, const AttentionTask& task, c
 template <class Cache>
 void stream_of(const AttentionProblem& problem, const AttentionTask& task, void* scratch) {
   Pieces pieces{scratch};
-  const Work work = stream_work(pieces, problem, task.token_end - task.token_begin);
+  const Work work = stream_work(pieces, problem, task);
   stream_blocks<Cache>(
       problem, task, work, [](Queries&, int) {},
       [&](const Queries& queries) { merge_block(queries, work); });
@@ -290,7 +327,7 @@ template <class Cache>
 void stream_parts_of(const AttentionProblem& problem, const AttentionTask& task,
                      const AttentionParts& parts, void* scratch) {
   Pieces pieces{scratch};
-  const Work work = stream_work(pieces, problem, task.token_end - task.token_begin);
+  const Work work = stream_work(pieces, problem, task);
   stream_blocks<Cache>(
       problem, task, work, [&](Queries& queries, int block) { use_parts(parts, block, queries); },
       [](const Queries&) {});
@@ -307,7 +344,7 @@ int64_t tile_scratch(const AttentionProblem& problem, int tokens) {
 
 int64_t stream_scratch(const AttentionProblem& problem, int tokens) {
   Pieces pieces;
-  stream_work(pieces, problem, tokens);
+  const Work work(pieces, problem, problem.kv_heads, tokens * share_of(problem));
   return pieces.used;
 }
 
@@ -339,7 +376,7 @@ void stream_parts(const AttentionProblem& problem, const AttentionTask& task,
 void merge_parts(const AttentionProblem& problem, const AttentionTask& task,
                  const AttentionParts& parts, void* scratch) {
   Pieces pieces{scratch};
-  const Work work = stream_work(pieces, problem, task.token_end - task.token_begin);
+  const Work work = stream_work(pieces, problem, task);
   start(problem, task, work);
   for (int block = task.block_begin; block < task.block_end; ++block) {
     see(problem, task, block, work);

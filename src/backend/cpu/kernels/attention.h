@@ -37,7 +37,7 @@ struct AttentionProblem {
 struct AttentionTask {
   int row;
   int token_begin, token_end;  // of the step
-  int kv_head;                 // tile: the only one; stream computes all
+  int kv_head, kv_heads;       // the first, and how many; a tile has one
   int block_begin, block_end;  // blocks of keys to read
 };
 
@@ -67,8 +67,8 @@ struct AttentionKernels {
   int64_t (*stream_scratch)(const AttentionProblem& problem, int tokens);
   // Many queries, one key/value head: each block is decoded once for all of them.
   void (*tile)(const AttentionProblem& problem, const AttentionTask& task, void* scratch);
-  // Few queries, all key/value heads: keys and values are decoded in registers as they are read.
-  // Needs a width of whole vectors.
+  // Few queries, neighbouring key/value heads: keys and values are decoded in registers as they are
+  // read. Needs a width of whole vectors.
   void (*stream)(const AttentionProblem& problem, const AttentionTask& task, void* scratch);
   // As stream, but leaves each block's partial result in `parts`.
   void (*stream_parts)(const AttentionProblem& problem, const AttentionTask& task,

@@ -1,8 +1,10 @@
 // Attention of a few queries over one block of keys of one key/value head, in registers.
 //
-// Scores: lanes run over the elements of a head; the sums of four keys are reduced together.
-// Values: lanes run over elements again, keys are added one after the other. Neither order depends
-// on how many queries or keys a loop takes at once, so all shapes of loop give the same bits.
+// Scores: element i of a head belongs to lane i modulo the lanes; each lane's sum runs over its
+// elements in order, then the lanes are added in one order. Lanes are lanes when a key is read from
+// the cache, and vectors of many keys when a block was turned for many queries.
+// Values: lanes run over elements, keys are added one after the other. Neither order depends on how
+// many queries or keys a loop takes at once, so all shapes of loop give the same bits.
 #pragma once
 
 #include "backend/cpu/kernels/attention.h"
@@ -29,18 +31,16 @@ struct Bf16 {
 // The queries of one pass and what the pass leaves for each. They come in groups of equal size, one
 // for each key/value head that the pass reads; the i-th ones of all groups see the same keys.
 struct Queries {
-  int groups;
-  int count;               // of one group
+  int groups, count;       // count: of one group
   int vectors;             // of a query, and of each row of `values`
   int width;               // from one group's keys and values to the next one's
   const float* q;          // [groups, count, vectors], already multiplied with the scale
   const int *begin, *end;  // [count], keys of the block that a query sees; begin >= end: none
   float soft_cap;
-  bool from_memory;  // keys and values come from the cache itself
-  float* scores;     // [groups, count, kKeyBlock], then the weights
-  float* values;     // [groups, count, vectors], weighted sum
-  float* largest;    // [groups, count], score
-  float* sum;        // [groups, count], of the weights
+  float* scores;   // [groups, count, kKeyBlock], then the weights
+  float* values;   // [groups, count, vectors], weighted sum
+  float* largest;  // [groups, count], score
+  float* sum;      // [groups, count], of the weights
 };
 
 struct KeyRange {
@@ -132,7 +132,6 @@ inline void bring_in(const Stored* const* rows, const Queries& queries, KeyRange
 template <class Cache>
 inline void score_queries(const typename Cache::Stored* const* rows, const Queries& queries) {
   const KeyRange all = seen_by_any(queries, 0, queries.count);
-  if (queries.from_memory) bring_in(rows, queries, all);
   for (int near = all.begin / kNear * kNear; near < all.end; near += kNear) {
     for (int group = 0; group < queries.groups; ++group) {
       const int64_t offset = int64_t{group} * queries.width;
@@ -147,6 +146,63 @@ inline void score_queries(const typename Cache::Stored* const* rows, const Queri
       }
     }
   }
+}
+
+// kRows queries' sums of one lane, for kLanes keys.
+template <int kRows>
+struct LaneSums {
+  Vec v[kRows];
+};
+template <int kRows>
+inline LaneSums<kRows> operator+(const LaneSums<kRows>& a, const LaneSums<kRows>& b) {
+  LaneSums<kRows> out;
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) out.v[r] = a.v[r] + b.v[r];
+  return out;
+}
+
+// kRows queries with a group of kLanes keys, turned: [vectors * kLanes elements][kLanes keys].
+template <int kRows>
+inline void score_turned(const float* keys, const float* q, int vectors, float* scores) {
+  const int64_t stride = int64_t{vectors} * kLanes;
+  const LaneSums<kRows> sums =
+      sum_columns<LaneSums<kRows>>([&](int lane) __attribute__((always_inline)) {
+        LaneSums<kRows> out;
+#pragma GCC unroll 8
+        for (int r = 0; r < kRows; ++r) out.v[r] = broadcast(0);
+        for (int64_t i = lane; i < stride; i += kLanes) {
+          const Vec key = load(keys + i * kLanes);
+#pragma GCC unroll 8
+          for (int r = 0; r < kRows; ++r) {
+            out.v[r] = fma(broadcast(q[r * stride + i]), key, out.v[r]);
+          }
+        }
+        return out;
+      });
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) store(scores + r * kKeyBlock, sums.v[r]);
+}
+
+// kRows queries from `row` on with all turned keys that one of them sees, and those in their
+// groups.
+template <int kRows>
+inline void score_turned_range(const float* turned, const Queries& queries, int row) {
+  const int64_t stride = int64_t{queries.vectors} * kLanes;
+  const KeyRange seen = seen_by_any(queries, row, kRows);
+  for (int key = seen.begin / kLanes * kLanes; key < seen.end; key += kLanes) {
+    score_turned<kRows>(turned + key * stride, queries.q + row * stride, queries.vectors,
+                        queries.scores + row * kKeyBlock + key);
+  }
+}
+
+// One group of queries with a block of turned keys: [kKeyBlock / kLanes] groups of keys.
+inline void score_turned_queries(const float* turned, const Queries& queries) {
+  constexpr int kRows = kLanes == 16 ? 4 : 2;  // as many as registers allow
+  int row = 0;
+  for (; row + kRows <= queries.count; row += kRows) {
+    score_turned_range<kRows>(turned, queries, row);
+  }
+  for (; row < queries.count; ++row) score_turned_range<1>(turned, queries, row);
 }
 
 // ---- softmax --------------------------------------------------------------------------
@@ -276,7 +332,6 @@ inline void weigh_values(const typename Cache::Stored* const* rows, const Querie
   const int64_t elements = int64_t{queries.groups} * queries.count * queries.vectors * kLanes;
   for (int64_t i = 0; i < elements; i += kLanes) store(queries.values + i, broadcast(0));
   const KeyRange all = seen_by_any(queries, 0, queries.count);
-  if (queries.from_memory) bring_in(rows, queries, all);
   for (int begin = all.begin / step * step; begin < all.end; begin += step) {
     const KeyRange near{begin, begin + step};
     for (int group = 0; group < queries.groups; ++group) {
