@@ -48,7 +48,7 @@ class Backend {
       size_t bytes) = 0;  // zeroed, aligned to 64 bytes; throws ExitCode::memory
   virtual void upload(const Tensor& to, const void* from) = 0;  // contiguous tensors
   virtual void download(void* to, const Tensor& from) = 0;      // waits for the ops before it
-  // Copies a weight to the device, in the layout its kernels like.
+  // Copies a weight to the device, in the layout its kernels like. Not to be used after the backend.
   virtual Weight place(const HostWeight& weight) = 0;
   virtual size_t placed_bytes(const Format& format, int64_t out, int64_t in) const = 0;
 

@@ -3,6 +3,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/context.h"
+#include "backend/cpu/memory.h"
 
 namespace spate {
 
@@ -45,6 +46,7 @@ class CpuBackend final : public Backend {
 
   const cpu::Isa& isa_;
   cpu::Context context_;
+  cpu::Pieces weights_;
 };
 
 }  // namespace spate

@@ -86,6 +86,18 @@ Buffer allocate(size_t bytes) {
   return {data, bytes, Device{}, release};
 }
 
+Buffer Pieces::take(size_t bytes) {
+  constexpr size_t kMap = size_t{64} << 20;
+  const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  if (maps_.empty() || used_ + rounded > maps_.back().bytes()) {
+    maps_.push_back(allocate(std::max(rounded, kMap)));
+    used_ = 0;
+  }
+  void* data = static_cast<std::byte*>(maps_.back().data()) + used_;
+  used_ += rounded;
+  return {data, bytes, Device{}, [](void*, size_t) {}};
+}
+
 MemoryInfo memory_info() {
   MemoryInfo info{.total = meminfo_bytes("MemTotal"), .free = meminfo_bytes("MemAvailable")};
   // A limit may sit on any group above ours. File pages in the group are given back under pressure.

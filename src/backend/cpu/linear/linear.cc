@@ -22,12 +22,13 @@ namespace {
 constexpr int64_t kMaxPanelBytes = int64_t{64} << 20;
 // Work of one task, in vectors of weights times rows: tens of microseconds, which is long beside
 // handing it out and short beside an op. Unpacking weighs as much as a few rows.
-constexpr int64_t kTaskWork = 150'000;
+constexpr int64_t kTaskWork = 30'000;
 constexpr int kUnpackWork = 4;
 
 struct Panel {
-  int64_t begin;    // first row
-  int rows, shape;  // real rows; index into PanelKind::shapes
+  int64_t begin;  // first row
+  int rows;       // real ones
+  int shape;      // index into PanelKind::shapes
   const void* data;
 };
 
@@ -47,16 +48,22 @@ const FormatKernels& kernels_of(const Context& context, const Weight& weight) {
   return *context.kernels().linear->formats[weight.layout];
 }
 
-// Cuts rows into panels: the largest size as often as it fits, then the smallest that holds the
-// rest.
+// Cuts rows into as few panels as can hold them, and those as small as can: of one size, or some of
+// the next smaller one.
 std::vector<Panel> cut_rows(const PanelKind& kind, int64_t rows) {
+  const auto size = [&](int shape) { return int64_t{kind.shapes[shape].rows}; };
+  const int64_t count = (rows + size(kind.sizes - 1) - 1) / size(kind.sizes - 1);
+  int shape = 0;
+  while (count * size(shape) < rows) ++shape;
+  const int64_t smaller =
+      shape == 0 ? 0 : (count * size(shape) - rows) / (size(shape) - size(shape - 1));
   std::vector<Panel> panels;
   for (int64_t begin = 0; begin < rows;) {
-    int shape = 0;
-    while (shape + 1 < kind.sizes && kind.shapes[shape].rows < rows - begin) ++shape;
-    const int64_t count = std::min<int64_t>(rows - begin, kind.shapes[shape].rows);
-    panels.push_back({.begin = begin, .rows = static_cast<int>(count), .shape = shape});
-    begin += count;
+    const bool full = static_cast<int64_t>(panels.size()) < count - smaller;
+    const int64_t taken = std::min(rows - begin, size(full ? shape : shape - 1));
+    panels.push_back(
+        {.begin = begin, .rows = static_cast<int>(taken), .shape = full ? shape : shape - 1});
+    begin += taken;
   }
   return panels;
 }
@@ -65,25 +72,38 @@ std::vector<Panel> cut_rows(const PanelKind& kind, int64_t rows) {
 std::vector<Panel> make_panels(Context& context, const PanelKind& kind, const Tensor& x) {
   std::vector<Panel> panels = cut_rows(kind, x.rows());
   const int64_t inputs = x.row_size();
-  const auto size_of_panel = [&](const Panel& panel) { return kind.shapes[panel.shape].rows; };
-  int64_t bytes = 0;
-  for (const Panel& panel : panels) bytes += kind.bytes(size_of_panel(panel), inputs);
-  auto* memory = static_cast<uint8_t*>(context.shared(static_cast<size_t>(bytes)));
-  const int64_t full = kind.bytes(panels.front().rows, inputs);  // all but the last are full
+  const auto bytes = [&](const Panel& panel) {
+    return kind.bytes(kind.shapes[panel.shape].rows, inputs);
+  };
+  std::vector<int64_t> begins{0};
+  for (const Panel& panel : panels) begins.push_back(begins.back() + bytes(panel));
+  auto* memory = static_cast<uint8_t*>(context.shared(static_cast<size_t>(begins.back())));
   for_rows(context, static_cast<int64_t>(panels.size()), panels.front().rows * inputs,
            [&](int64_t index, int /*thread*/) {
              Panel& panel = panels[static_cast<size_t>(index)];
+             const int size = kind.shapes[panel.shape].rows;
              const float* row = x.row<float>(panel.begin);
              panel.data = row;
-             if (kind.bare_row && size_of_panel(panel) == 1) return;
-             uint8_t* to = memory + index * full;
-             kind.pack(row, x.row_stride, panel.rows, inputs, size_of_panel(panel), to);
+             if (kind.bare_row && size == 1) return;
+             uint8_t* to = memory + begins[static_cast<size_t>(index)];
+             kind.pack(row, x.row_stride, panel.rows, inputs, size, to);
              panel.data = to;
            });
   return panels;
 }
 
-void multiply(const Context& context, const Product& product, const Panel& panel, TileRange tiles) {
+// Where a panel's part of a product goes: its first row's first output.
+struct Outputs {
+  float* first;
+  int64_t stride;
+};
+
+Outputs outputs_of(const Product& product, const Panel& panel, TileRange tiles) {
+  return {product.out.row<float>(panel.begin) + tiles.begin * kTile, product.out.row_stride};
+}
+
+void multiply(const Context& context, const Product& product, const Panel& panel, TileRange tiles,
+              Outputs to) {
   const Weight& weight = *product.weight;
   const int64_t first = tiles.begin * kTile;
   const size_t bytes = tile_bytes(weight.layout, weight.in);
@@ -95,16 +115,18 @@ void multiply(const Context& context, const Product& product, const Panel& panel
            .inputs = weight.in,
            .panel = panel.data,
            .rows = panel.rows,
-           .out = product.out.row<float>(panel.begin) + first,
-           .out_stride = product.out.row_stride,
+           .out = to.first,
+           .out_stride = to.stride,
            .outputs = std::min(tiles.end * kTile, weight.out) - first,
            .bias = product.bias.data == nullptr ? nullptr : product.bias.as<float>() + first});
 }
 
-// Calls body(panel, range) for every panel of x with every part of `tiles` tiles; a tile is worth
-// `weights` vectors of weights of one input.
+using Body = std::function<void(const Panel& panel, TileRange tiles, int thread)>;
+
+// Calls body for every panel of x with every part of `tiles` tiles; a tile is worth `weights`
+// vectors of weights of one input.
 void for_tasks(Context& context, const PanelKind& kind, const Tensor& x, int64_t tiles,
-               int64_t weights, const std::function<void(const Panel&, TileRange)>& body) {
+               int64_t weights, const Body& body) {
   if (x.rows() == 0 || tiles == 0) return;
   const std::vector<Panel> panels = make_panels(context, kind, x);
   const auto panel_count = static_cast<int64_t>(panels.size());
@@ -118,11 +140,12 @@ void for_tasks(Context& context, const PanelKind& kind, const Tensor& x, int64_t
   const int64_t threads = context.threads();
   const int64_t tasks = std::max((work / kTaskWork + threads - 1) / threads, int64_t{1}) * threads;
   const int64_t runs = std::min((tasks + panel_count - 1) / panel_count, units);
-  context.pool().parallel(panel_count * runs, [&](int64_t task, int /*thread*/) {
+  context.pool().parallel(panel_count * runs, [&](int64_t task, int thread) {
     const int64_t run = task / panel_count;
     body(panels[static_cast<size_t>(task % panel_count)],
          {.begin = std::min(units * run / runs * side_by_side, tiles),
-          .end = std::min(units * (run + 1) / runs * side_by_side, tiles)});
+          .end = std::min(units * (run + 1) / runs * side_by_side, tiles)},
+         thread);
   });
 }
 
@@ -133,12 +156,14 @@ void multiply_row_of_products(Context& context, const Tensor& x,
   int64_t tiles = 0;
   for (const Product& product : products) tiles += product.tiles();
   const PanelKind& kind = *kernels_of(context, *products[0].weight).panels;
-  for_tasks(context, kind, x, tiles, 1, [&](const Panel& panel, TileRange range) {
+  for_tasks(context, kind, x, tiles, 1, [&](const Panel& panel, TileRange range, int /*thread*/) {
     int64_t before = 0;
     for (const Product& product : products) {
       const TileRange part{.begin = std::max(range.begin - before, int64_t{0}),
                            .end = std::min(range.end - before, product.tiles())};
-      if (part.begin < part.end) multiply(context, product, panel, part);
+      if (part.begin < part.end) {
+        multiply(context, product, panel, part, outputs_of(product, panel, part));
+      }
       before += product.tiles();
     }
   });
@@ -193,38 +218,39 @@ void run(Context& context, const op::LinearQkv& op) {
   multiply_all(context, op.x, products);
 }
 
-// The activation follows each part of the products, whose results are in the nearest cache then.
+// The activation follows each part of the products: the part of `up` never leaves the nearest cache.
 void run(Context& context, const op::LinearGated& op) {
   const RowKernels& rows = *context.kernels().rows;
   const auto activate =
       op.activation == op::Activation::silu ? rows.silu_times : rows.gelu_tanh_times;
-  const auto finish = [&](const Tensor& gate, const Tensor& up, int64_t t, int64_t first,
-                          int64_t count) {
-    float* row = gate.row<float>(t) + first;
-    activate(row, up.row<float>(t) + first, row, count);
-  };
   const Product all[] = {{.weight = op.gate, .bias = {}, .out = op.out},
                          {.weight = op.up, .bias = {}, .out = op.scratch}};
   if (!same_panels(context, all)) {
     multiply_all(context, op.x, all);
-    for_rows(context, op.x.rows(), op.gate->out,
-             [&](int64_t t, int /*thread*/) { finish(op.out, op.scratch, t, 0, op.gate->out); });
+    for_rows(context, op.x.rows(), op.gate->out, [&](int64_t t, int /*thread*/) {
+      float* row = op.out.row<float>(t);
+      activate(row, op.scratch.row<float>(t), row, op.gate->out);
+    });
     return;
   }
   in_parts(op.x, [&](int64_t begin, int64_t count) {
-    Product gate = all[0], up = all[1];
+    Product gate = all[0];
     gate.out = op.out.slice(begin, count);
-    up.out = op.scratch.slice(begin, count);
+    const auto body = [&](const Panel& panel, TileRange tiles, int thread) {
+      const int64_t width = (tiles.end - tiles.begin) * kTile;
+      const Outputs to = outputs_of(gate, panel, tiles);
+      auto* up = static_cast<float*>(
+          context.scratch(thread, static_cast<size_t>(panel.rows * width) * sizeof(float)));
+      multiply(context, gate, panel, tiles, to);
+      multiply(context, all[1], panel, tiles, {up, width});
+      const int64_t outputs = std::min(width, op.gate->out - tiles.begin * kTile);
+      for (int64_t r = 0; r < panel.rows; ++r) {
+        float* row = to.first + r * to.stride;
+        activate(row, up + r * width, row, outputs);
+      }
+    };
     for_tasks(context, *kernels_of(context, *op.gate).panels, op.x.slice(begin, count),
-              gate.tiles(), 2, [&](const Panel& panel, TileRange range) {
-                multiply(context, gate, panel, range);
-                multiply(context, up, panel, range);
-                const int64_t first = range.begin * kTile;
-                const int64_t outputs = std::min(range.end * kTile, op.gate->out) - first;
-                for (int64_t t = panel.begin; t < panel.begin + panel.rows; ++t) {
-                  finish(gate.out, up.out, t, first, outputs);
-                }
-              });
+              gate.tiles(), 2, body);
   });
 }
 
