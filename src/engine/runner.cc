@@ -75,7 +75,7 @@ BatchView Runner::pack(const Batch& batch) {
     const size_t begin = host_.size();
     fill();
     check(static_cast<int64_t>(host_.size() - begin) == shape.elements(), "a table of ",
-          shape.text(), " got ", host_.size() - begin, " entries");
+          shape, " got ", host_.size() - begin, " entries");
     return std::pair<size_t, Shape>(begin, shape);
   };
   const auto each_row = [&](auto&& body) {

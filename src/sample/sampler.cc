@@ -49,7 +49,7 @@ size_t Sampler::device_bytes(int64_t max_rows, int64_t vocabulary) {
 std::vector<Sampled> Sampler::sample(Tensor logits, std::span<const SampleRow> rows) {
   const auto count = static_cast<int64_t>(rows.size());
   check(logits.rows() == count && count <= impl_->max_rows, "sampling ", count, " rows of ",
-        logits.shape.text(), ", with room for ", impl_->max_rows);
+        logits.shape, ", with room for ", impl_->max_rows);
   std::vector<Sampled> results(rows.size());
   if (rows.empty()) return results;
   SampleStep step{.backend = impl_->backend,
@@ -68,7 +68,7 @@ std::vector<Sampled> Sampler::sample(Tensor logits, std::span<const SampleRow> r
 std::vector<TokenLogprob> Sampler::score(Tensor logits, std::span<const Token> chosen,
                                          int64_t top) {
   check(logits.rows() == static_cast<int64_t>(chosen.size()) && logits.rows() <= impl_->max_rows,
-        "scoring ", chosen.size(), " tokens of ", logits.shape.text(), ", with room for ",
+        "scoring ", chosen.size(), " tokens of ", logits.shape, ", with room for ",
         impl_->max_rows);
   if (chosen.empty()) return {};
   return score_tokens(impl_->backend, impl_->tables, impl_->buffers, logits, chosen, top);

@@ -18,13 +18,13 @@ int64_t Shape::elements() const {
   return product;
 }
 
-std::string Shape::text() const {
-  std::string out = "[";
-  for (int axis = 0; axis < rank_; ++axis) {
-    out += cat(axis == 0 ? "" : ", ", dims_[axis]);
-  }
-  return out + "]";
+std::ostream& operator<<(std::ostream& out, const Shape& shape) {
+  out << "[";
+  for (int axis = 0; axis < shape.rank(); ++axis) out << (axis == 0 ? "" : ", ") << shape[axis];
+  return out << "]";
 }
+
+std::string Shape::text() const { return cat(*this); }
 
 int64_t Tensor::row_size() const {
   int64_t product = 1;
@@ -65,7 +65,7 @@ Tensor Tensor::columns(int64_t begin, std::initializer_list<int64_t> row) const 
   check(row.size() >= 1 && row.size() <= 3, "a row view has 1 to 3 dimensions");
   std::copy(row.begin(), row.end(), dims.begin());
   check(begin >= 0 && begin + dims[0] * dims[1] * dims[2] <= row_size(), "columns out of range of ",
-        shape.text());
+        shape);
   out.shape = row.size() == 1   ? Shape{rows(), dims[0]}
               : row.size() == 2 ? Shape{rows(), dims[0], dims[1]}
                                 : Shape{rows(), dims[0], dims[1], dims[2]};
@@ -73,8 +73,8 @@ Tensor Tensor::columns(int64_t begin, std::initializer_list<int64_t> row) const 
 }
 
 Tensor Tensor::reshape(Shape to) const {
-  check(contiguous() && to.elements() == shape.elements(), "cannot reshape ", shape.text(), " to ",
-        to.text());
+  check(contiguous() && to.elements() == shape.elements(), "cannot reshape ", shape, " to ",
+        to);
   Tensor out = *this;
   out.shape = to;
   out.row_stride = out.row_size();
@@ -119,7 +119,7 @@ size_t Arena::piece_bytes(Shape shape, DType dtype) {
 
 Tensor Arena::take(Shape shape, DType dtype) {
   const size_t bytes = piece_bytes(shape, dtype);
-  check(used_ + bytes <= buffer_.bytes(), "scratch memory is too small: ", shape.text(), " needs ",
+  check(used_ + bytes <= buffer_.bytes(), "scratch memory is too small: ", shape, " needs ",
         bytes, " bytes, ", buffer_.bytes() - used_, " left");
   Tensor out = buffer_.view(shape, dtype, used_);
   used_ += bytes;

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <iosfwd>
 #include <string>
 
 #include "tensor/dtype.h"
@@ -22,13 +23,14 @@ class Shape {
   int rank() const { return rank_; }
   int64_t operator[](int axis) const { return dims_[axis]; }
   int64_t elements() const;  // 1 for rank 0
-  std::string text() const;  // "[8, 64]"
+  std::string text() const;  // "[8, 64]"; checks print the shape itself, only when they fail
   bool operator==(const Shape&) const = default;
 
  private:
   std::array<int64_t, 4> dims_{};
   int rank_ = 0;
 };
+std::ostream& operator<<(std::ostream& out, const Shape& shape);
 
 struct Tensor {
   void* data = nullptr;

@@ -35,13 +35,13 @@ MemoryInfo CpuBackend::memory() const { return cpu::memory_info(); }
 Buffer CpuBackend::allocate(size_t bytes) { return cpu::allocate(bytes); }
 
 void CpuBackend::upload(const Tensor& to, const void* from) {
-  check(to.contiguous(), "upload to a tensor with gaps between rows: ", to.shape.text());
+  check(to.contiguous(), "upload to a tensor with gaps between rows: ", to.shape);
   const size_t bytes = static_cast<size_t>(to.shape.elements()) * size_of(to.dtype);
   if (bytes > 0) std::memcpy(to.data, from, bytes);
 }
 
 void CpuBackend::download(void* to, const Tensor& from) {
-  check(from.contiguous(), "download of a tensor with gaps between rows: ", from.shape.text());
+  check(from.contiguous(), "download of a tensor with gaps between rows: ", from.shape);
   const size_t bytes = static_cast<size_t>(from.shape.elements()) * size_of(from.dtype);
   if (bytes > 0) std::memcpy(to, from.data, bytes);
 }

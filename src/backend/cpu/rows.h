@@ -13,7 +13,7 @@ namespace spate::cpu {
 // all of them together are worth waking those up.
 template <class Body>
 void for_rows(Context& context, int64_t rows, int64_t elements, const Body& body) {
-  constexpr int64_t kAlone = 4 * 1024;  // elements; some microseconds
+  constexpr int64_t kAlone = 32 * 1024;  // elements; about 10 microseconds
   const int64_t runs =
       context.threads() == 1 || rows * elements <= kAlone
           ? 1

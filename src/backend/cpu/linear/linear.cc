@@ -22,7 +22,7 @@ namespace {
 constexpr int64_t kMaxPanelBytes = int64_t{64} << 20;
 // Work of one task, in vectors of weights times rows: tens of microseconds, which is long beside
 // handing it out and short beside an op. Unpacking weighs as much as a few rows.
-constexpr int64_t kTaskWork = 30'000;
+constexpr int64_t kTaskWork = 150'000;
 constexpr int kUnpackWork = 4;
 
 struct Panel {
