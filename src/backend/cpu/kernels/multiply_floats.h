@@ -26,6 +26,15 @@ struct LoadBf16 {
   }
 };
 
+// Asks memory for `kBytes` bytes that are needed a little later. Of one stream: with several, the
+// requests get in each other's way.
+template <int kBytes>
+inline void ask_for(const uint8_t* near) {
+  constexpr int kAhead = 3072;
+#pragma GCC unroll 8
+  for (int i = 0; i < kBytes; i += 64) __builtin_prefetch(near + kAhead + i);
+}
+
 // kRows sums of kTiles tiles, kLanes outputs of each, over all inputs.
 template <class Load, int kRows, int kTiles>
 inline void multiply_tiles(const PanelProduct& p, const uint8_t* tiles,
@@ -50,6 +59,7 @@ inline void multiply_tiles(const PanelProduct& p, const uint8_t* tiles,
   int64_t input = 0;
 #pragma GCC unroll 1
   for (; input + kRun <= p.inputs; input += kRun) {
+    if constexpr (kTiles == 1) ask_for<Load::kBytes * kTile * kRun>(tiles);
 #pragma GCC unroll 8
     for (int j = 0; j < kRun; ++j) multiply_input();
   }
@@ -67,9 +77,10 @@ struct FloatProduct {
   }
 };
 
-// As many sums as registers allow beside the weights.
+// As many sums as registers allow beside the weights. One tile at a time is one stream of memory;
+// several hide the latency of multiply-adds.
 #if defined(__AVX512F__)  // 32 registers of a whole tile
-constexpr PanelShape kFloatShapes[] = {{1, 4}, {2, 4},  {3, 2},  {4, 2},  {6, 1},
+constexpr PanelShape kFloatShapes[] = {{1, 1}, {2, 1},  {3, 1},  {4, 1},  {6, 1},
                                        {8, 1}, {12, 1}, {16, 1}, {20, 1}, {24, 1}};
 #elif defined(__AVX2__)  // 16 registers of half a tile
 constexpr PanelShape kFloatShapes[] = {{1, 4}, {2, 3}, {3, 2}, {4, 2}, {6, 1}, {8, 1}, {10, 1}};
