@@ -2,6 +2,7 @@
 #include "backend/cpu/kernels/attention.h"
 
 #include "backend/cpu/kernels/attention_block.h"
+#include "backend/cpu/kernels/attention_tile.h"
 
 namespace spate::cpu::SPATE_ISA {
 namespace {
@@ -145,6 +146,9 @@ void see(const AttentionProblem& problem, const AttentionTask& task, int block, 
   }
 }
 
+// Loops over keys read at most so many at once, from a multiple on.
+constexpr int kKeyGroup = 16;
+
 // The slots of a row, read in order of position.
 class Slots {
  public:
@@ -171,7 +175,7 @@ class Slots {
   }
 
   static KeyRange whole_groups(KeyRange keys) {
-    return {keys.begin / 16 * 16, (keys.end + 15) / 16 * 16};
+    return {keys.begin / kKeyGroup * kKeyGroup, (keys.end + kKeyGroup - 1) / kKeyGroup * kKeyGroup};
   }
 
  private:
@@ -208,49 +212,12 @@ void merge_block(const Queries& queries, const Work& work) {
 
 // ---- tile -----------------------------------------------------------------------------
 
-// Up to kLanes elements of the cache, filled up with zeros when fewer are left.
-template <class Cache>
-Vec load_cached(const typename Cache::Stored* from, int left) {
-  if (left >= kLanes) return Cache::load_vec(from);
-  typename Cache::Stored rest[kLanes] = {};
-  for (int i = 0; i < left; ++i) rest[i] = from[i];
-  return Cache::load_vec(rest);
-}
-
-// A block in f32, for all queries of a tile: its keys turned, then its values. Rows of values lie
-// one cache line further apart than they are long, so that a column of them does not crowd into a
-// few sets of the cache.
-struct Decoded {
-  Decoded(Pieces& pieces, int64_t vectors)
-      : width(vectors * kLanes), stride(width + 16), data(pieces.take<float>(kKeyBlock * stride)) {}
-
-  int64_t width, stride;
-  float* data;
-};
-
-// Keys [kKeyBlock / kLanes][width elements][kLanes keys]. Keys that nobody sees are turned too, if
-// they share a group with others; their pointers must be good.
-template <class Cache>
-void turn_keys(const typename Cache::Stored* const* rows, int width, KeyRange keys,
-               const Decoded& decoded) {
-  for (int k = keys.begin / kLanes * kLanes; k < keys.end; k += kLanes) {
-    float* group = decoded.data + k * decoded.width;
-    for (int i = 0; i < width; i += kLanes) {
-      Vec square[kLanes];
-      for (int j = 0; j < kLanes; ++j) square[j] = load_cached<Cache>(rows[k + j] + i, width - i);
-      store_turned(square, group + int64_t{i} * kLanes, kLanes);
-    }
-  }
-}
-
 template <class Cache>
 void tile_of(const AttentionProblem& problem, const AttentionTask& task, void* scratch) {
   using Stored = typename Cache::Stored;
   Pieces pieces{scratch};
   const Work work(pieces, problem, 1, (task.token_end - task.token_begin) * share_of(problem));
-  const Decoded decoded(pieces, work.vectors);
-  const float* value_rows[kKeyBlock];
-  for (int k = 0; k < kKeyBlock; ++k) value_rows[k] = decoded.data + k * decoded.stride;
+  const Decoded decoded(pieces.take<float>(Decoded::floats(work.vectors)), work.vectors);
 
   start(problem, task, work);
   const Queries queries = work.queries(problem);
@@ -260,16 +227,10 @@ void tile_of(const AttentionProblem& problem, const AttentionTask& task, void* s
     const KeyRange keys = seen_by_task(problem, task, block);
     see(problem, task, block, work);
     rows.read(problem, task, slots, block, keys);
-    turn_keys<Cache>(rows.keys, problem.width, keys, decoded);
-    score_turned_queries(decoded.data, queries);
+    score_tile<Cache>(rows.keys, problem.width, keys, decoded, queries);
     weigh_scores(queries);
-    for (int k = keys.begin; k < keys.end; ++k) {
-      for (int i = 0; i < problem.width; i += kLanes) {
-        store(decoded.data + k * decoded.stride + i,
-              load_cached<Cache>(rows.values[k] + i, problem.width - i));
-      }
-    }
-    weigh_values<F32>(value_rows, queries, kKeyBlock);
+    decode_rows<Cache>(rows.values, problem.width, keys, decoded);
+    weigh_values<F32>(decoded.rows, queries, kKeyBlock);
     merge_block(queries, work);
   }
   finish(problem, task, work);
@@ -338,7 +299,7 @@ void stream_parts_of(const AttentionProblem& problem, const AttentionTask& task,
 int64_t tile_scratch(const AttentionProblem& problem, int tokens) {
   Pieces pieces;
   const Work work(pieces, problem, 1, tokens * share_of(problem));
-  const Decoded decoded(pieces, work.vectors);
+  pieces.take<float>(Decoded::floats(work.vectors));
   return pieces.used;
 }
 

@@ -1,10 +1,10 @@
 // Attention of a few queries over one block of keys of one key/value head, in registers.
 //
 // Scores: element i of a head belongs to lane i modulo the lanes; each lane's sum runs over its
-// elements in order, then the lanes are added in one order. Lanes are lanes when a key is read from
-// the cache, and vectors of many keys when a block was turned for many queries.
-// Values: lanes run over elements, keys are added one after the other. Neither order depends on how
-// many queries or keys a loop takes at once, so all shapes of loop give the same bits.
+// elements in order, then the lanes are added in one order (attention_tile.h does the same
+// otherwise). Values: lanes run over elements, keys are added one after the other. Neither order
+// depends on how many queries or keys a loop takes at once, so all shapes of loop give the same
+// bits.
 #pragma once
 
 #include "backend/cpu/kernels/attention.h"
@@ -146,63 +146,6 @@ inline void score_queries(const typename Cache::Stored* const* rows, const Queri
       }
     }
   }
-}
-
-// kRows queries' sums of one lane, for kLanes keys.
-template <int kRows>
-struct LaneSums {
-  Vec v[kRows];
-};
-template <int kRows>
-inline LaneSums<kRows> operator+(const LaneSums<kRows>& a, const LaneSums<kRows>& b) {
-  LaneSums<kRows> out;
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) out.v[r] = a.v[r] + b.v[r];
-  return out;
-}
-
-// kRows queries with a group of kLanes keys, turned: [vectors * kLanes elements][kLanes keys].
-template <int kRows>
-inline void score_turned(const float* keys, const float* q, int vectors, float* scores) {
-  const int64_t stride = int64_t{vectors} * kLanes;
-  const LaneSums<kRows> sums =
-      sum_columns<LaneSums<kRows>>([&](int lane) __attribute__((always_inline)) {
-        LaneSums<kRows> out;
-#pragma GCC unroll 8
-        for (int r = 0; r < kRows; ++r) out.v[r] = broadcast(0);
-        for (int64_t i = lane; i < stride; i += kLanes) {
-          const Vec key = load(keys + i * kLanes);
-#pragma GCC unroll 8
-          for (int r = 0; r < kRows; ++r) {
-            out.v[r] = fma(broadcast(q[r * stride + i]), key, out.v[r]);
-          }
-        }
-        return out;
-      });
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) store(scores + r * kKeyBlock, sums.v[r]);
-}
-
-// kRows queries from `row` on with all turned keys that one of them sees, and those in their
-// groups.
-template <int kRows>
-inline void score_turned_range(const float* turned, const Queries& queries, int row) {
-  const int64_t stride = int64_t{queries.vectors} * kLanes;
-  const KeyRange seen = seen_by_any(queries, row, kRows);
-  for (int key = seen.begin / kLanes * kLanes; key < seen.end; key += kLanes) {
-    score_turned<kRows>(turned + key * stride, queries.q + row * stride, queries.vectors,
-                        queries.scores + row * kKeyBlock + key);
-  }
-}
-
-// One group of queries with a block of turned keys: [kKeyBlock / kLanes] groups of keys.
-inline void score_turned_queries(const float* turned, const Queries& queries) {
-  constexpr int kRows = kLanes == 16 ? 4 : 2;  // as many as registers allow
-  int row = 0;
-  for (; row + kRows <= queries.count; row += kRows) {
-    score_turned_range<kRows>(turned, queries, row);
-  }
-  for (; row < queries.count; ++row) score_turned_range<1>(turned, queries, row);
 }
 
 // ---- softmax --------------------------------------------------------------------------
