@@ -152,16 +152,14 @@ TEST(Tokenize, NeedsATokenizer) {
 
 TEST(Chat, AnswersOnce) {
   SKIP_WITHOUT_MODEL();
-  const std::vector<std::string> arguments{
-      "chat", kDefaultModel, "What is the capital of France?", "--temperature", "0", "--max-tokens",
-      "12",   "--stats"};
+  const std::vector<std::string> arguments{"chat", kDefaultModel,  "What is 2+2?", "--temperature",
+                                           "0",    "--max-tokens", "12",           "--stats"};
   const Ended ended = run_program(arguments);
   EXPECT_EQ(ended.code, 0) << ended.err;
-  EXPECT_TRUE(contains(ended.out, "Paris")) << ended.out;
+  EXPECT_TRUE(contains(ended.out, "4")) << ended.out;
   EXPECT_TRUE(contains(ended.err, "answer tokens")) << ended.err;
-  const Ended piped =
-      run_program({"chat", kDefaultModel, "--temperature", "0", "--max-tokens", "12"},
-                  "What is the capital of France?");
+  const Ended piped = run_program(
+      {"chat", kDefaultModel, "--temperature", "0", "--max-tokens", "12"}, "What is 2+2?");
   EXPECT_EQ(piped.out, ended.out);
 }
 
