@@ -201,6 +201,21 @@ TEST(Linear, NoRowsIsFine) {
   });
 }
 
+// Parts of very small numbers, and of zeros, count as nothing.
+TEST(Linear, VerySmallNumbersAreZeros) {
+  Prepared prepared(Case{&kQ8_0, 40, 64, false}, 5);
+  for (int64_t i = 0; i < 32; ++i) {
+    prepared.x.set(0, i, i % 3 == 0 ? 1e-40 : -3e-39);
+    prepared.x.set(0, 32 + i, 0);
+  }
+  for_each_setup("linear", [&](Backend& backend, const std::string& setup) {
+    const Weight weight = backend.place(prepared.weight.host);
+    Owned out({1, 40});
+    backend.run(prepared.op(weight, 0, out));
+    for (int64_t o = 0; o < 40; ++o) EXPECT_LT(std::abs(out.at(0, o)), 1e-30) << setup;
+  });
+}
+
 // Infinities and NaNs of a row stay in that row.
 TEST(Linear, OtherRowsDoNotSeeANan) {
   Prepared prepared(Case{&kQ4_0, 40, 64, false}, 4);

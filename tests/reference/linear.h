@@ -35,7 +35,7 @@ inline std::vector<double> rounded(const std::vector<double>& x, int64_t part) {
     for (size_t i = begin; i < begin + static_cast<size_t>(part); ++i) {
       largest = std::max(largest, std::abs(static_cast<float>(x[i])));
     }
-    const float inverse = largest > 0 ? 127 / largest : 0;
+    const float inverse = largest > 1e-36F ? 127 / largest : 0;
     for (size_t i = begin; i < begin + static_cast<size_t>(part); ++i) {
       const float code = std::nearbyint(static_cast<float>(x[i]) * inverse);
       out[i] = static_cast<double>(code) * static_cast<double>(largest / 127);

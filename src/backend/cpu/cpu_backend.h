@@ -46,7 +46,7 @@ class CpuBackend final : public Backend {
 
   const cpu::Isa& isa_;
   cpu::Context context_;
-  cpu::Pieces weights_;
+  cpu::WeightMemory weights_;
 };
 
 }  // namespace spate

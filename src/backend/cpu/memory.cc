@@ -86,7 +86,7 @@ Buffer allocate(size_t bytes) {
   return {data, bytes, Device{}, release};
 }
 
-Buffer Pieces::take(size_t bytes) {
+Buffer WeightMemory::take(size_t bytes) {
   constexpr size_t kMap = size_t{64} << 20;
   const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   if (maps_.empty() || used_ + rounded > maps_.back().bytes()) {

@@ -13,7 +13,7 @@ Buffer allocate(size_t bytes);
 
 // Pieces of large mapped memory, for what is never given back before the end: the layers' weights
 // are too small for maps of their own, and together they are read from end to end every step.
-class Pieces {
+class WeightMemory {
  public:
   Buffer take(size_t bytes);  // as allocate; valid as long as this object
 

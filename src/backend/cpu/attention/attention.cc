@@ -75,12 +75,9 @@ AttentionTask task_of(const AttentionProblem& problem, int row, int begin, int e
           .block_end = (shift + end - 1) / kKeyBlock + 1};
 }
 
-int heads_of(const AttentionProblem& problem, const AttentionTask& task) {
-  return problem.heads / problem.kv_heads * task.kv_heads;
-}
-
 int64_t queries_of(const AttentionProblem& problem, const AttentionTask& task) {
-  return int64_t{task.token_end - task.token_begin} * heads_of(problem, task);
+  const int64_t heads = int64_t{problem.heads} / problem.kv_heads * task.kv_heads;
+  return (task.token_end - task.token_begin) * heads;
 }
 
 int64_t cost_of(const AttentionProblem& problem, const AttentionTask& task) {

@@ -6,10 +6,9 @@
 //   lookup                            table entry, of 16, that each byte names
 //
 // and Factor, whose dot is the exact sum of products of a part's codes (unsigned) with rounded
-// activations (signed), for kLanes outputs. Sets with
-// such an instruction add the products of four inputs to each word at once. The others multiply
-// and add neighbours to 16 bits, as many as fit, and then to words; a code of more than six bits is
-// multiplied in two halves there.
+// activations (signed), for kLanes outputs. Sets with such an instruction add the products of four
+// inputs to each word at once. The others multiply and add neighbours to 16 bits, as many as fit,
+// and then to words; a code of more than six bits is multiplied in two halves there.
 //
 // Only for files in this folder (see isa.h).
 #pragma once

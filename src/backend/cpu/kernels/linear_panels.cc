@@ -1,6 +1,7 @@
 // Making of panels of rounded rows. A part is rounded to whole numbers of -127 to 127 times the
-// part's step, its largest magnitude over 127; halves go to the even neighbour. A part with an
-// infinity or a NaN gets a NaN as step.
+// part's step, its largest magnitude over 127; halves go to the even neighbour. A part of numbers so
+// small that 127 over them is infinite becomes zeros. One with an infinity or a NaN gets a NaN as
+// step.
 #include "backend/cpu/kernels/linear.h"
 #include "backend/cpu/kernels/multiply_codes.h"
 
@@ -9,6 +10,8 @@ namespace {
 
 constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23: adding it rounds, and puts the number into
                                        // the lowest bits
+
+constexpr float kSmallest = 1e-36F;
 
 struct Rounded {
   float step, sum;  // sum: of the rounded part
@@ -24,7 +27,7 @@ Rounded round_part(const float* x, int8_t* codes) {
   }
   const float magnitude = max_lane(largest);
   const float step = magnitude / 127 + spate::cpu::SPATE_ISA::sum(bad);
-  const Vec inverse = broadcast(magnitude > 0 ? 127 / magnitude : 0.0F);
+  const Vec inverse = broadcast(magnitude > kSmallest ? 127 / magnitude : 0.0F);
   Vec total = broadcast(0);
   for (int i = 0; i < kPart; i += kLanes) {
     const Vec rounded = load(x + i) * inverse + broadcast(kMagic);
