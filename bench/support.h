@@ -53,8 +53,7 @@ class Bench {
   cpu::Rates rates_;
 };
 
-// A whole program: reads flags, of which `defaults` lists all but the common ones (--threads,
-// --isa,
+// A whole program: reads flags, of which `defaults` lists all but the common ones (--threads, --isa,
 // --seconds, --calls and, where wanted, --kernels), and runs `body`. Answers the exit code.
 int run_bench(const char* name, Flags defaults, int argc, char** argv,
               const std::function<void(Bench&)>& body);

@@ -1,5 +1,5 @@
-// The packed formats as integers (bits and fields: linear/layout.h): a weight is
-// step * code + shift, with an unsigned code. For each format, of kLanes outputs:
+// The packed formats as integers, read from tiles as linear/layout.h describes each: a weight is
+// step * code + shift, with an unsigned code. Of kLanes outputs:
 //
 //   kPart      inputs that share step and shift
 //   kLargest   of all codes
@@ -36,84 +36,47 @@ inline void unpack_field(const uint8_t* field, int lane, int part, int to,
   }
 }
 
-// Codes of kBits bits in the layout's main field, and kExtra more on top in its extra field.
-template <const TileLayout& kLayout, int kBits, int kExtra>
-struct PackedCodes {
-  static constexpr int kLargest = (1 << (kBits + kExtra)) - 1;
+template <const TileLayout& kLayout>
+struct Codes {
+  static constexpr const TileLayout& layout = kLayout;
+  static constexpr int kPart = kLayout.part;
+  static constexpr int kLargest =
+      kLayout.table ? kIq4NlCodes[15] : (1 << (kLayout.bits + kLayout.extra_bits)) - 1;
 
   template <int kGroups>
   static void unpack(const uint8_t* block, int lane, int part, Bytes (&codes)[kGroups]) {
-    unpack_field<kBits>(block + kLayout.codes, lane, part, 0, codes);
-    if constexpr (kExtra > 0) {
+    unpack_field<kLayout.bits>(block + kLayout.codes, lane, part, 0, codes);
+    if constexpr (kLayout.extra >= 0) {
       Bytes extra[kGroups];
-      unpack_field<kExtra>(block + kLayout.extra, lane, part, kBits, extra);
+      unpack_field<kLayout.extra_bits>(block + kLayout.extra, lane, part, kLayout.bits, extra);
 #pragma GCC unroll 8
       for (int g = 0; g < kGroups; ++g) codes[g] = codes[g] | extra[g];
     }
-  }
-};
-
-// The steps of iq4_nl, made unsigned by adding 128.
-template <const TileLayout& kLayout>
-struct TableCodes {
-  static constexpr int kLargest = 128 + 113;
-
-  template <int kGroups>
-  static void unpack(const uint8_t* block, int lane, int part, Bytes (&codes)[kGroups]) {
-    PackedCodes<kLayout, 4, 0>::unpack(block, lane, part, codes);
+    if constexpr (kLayout.table) {
 #pragma GCC unroll 8
-    for (int g = 0; g < kGroups; ++g) codes[g] = lookup(kIq4NlCodes, codes[g]);
+      for (int g = 0; g < kGroups; ++g) codes[g] = lookup(kIq4NlCodes, codes[g]);
+    }
   }
-};
-
-// A block of 32 with one f16 step, and an f16 shift or a middle code.
-template <const TileLayout& kLayout, int kMiddle, class Codes>
-struct Block : Codes {
-  static constexpr const TileLayout& layout = kLayout;
-  static constexpr int kPart = 32;
-
-  static Vec step(const uint8_t* block, int lane, int /*part*/) {
-    return f16_field(block, kLayout.scale, lane);
-  }
-  static Vec shift(const uint8_t* block, int lane, int /*part*/, Vec step) {
-    if constexpr (kLayout.minimum >= 0) return f16_field(block, kLayout.minimum, lane);
-    return step * broadcast(-kMiddle);
-  }
-};
-
-// Parts of a block of 256 with steps, and perhaps shifts, of one byte or half a byte.
-template <const TileLayout& kLayout, int kPartInputs, int kMiddle, class Codes>
-struct SubBlock : Codes {
-  static constexpr const TileLayout& layout = kLayout;
-  static constexpr int kPart = kPartInputs;
 
   static Vec step(const uint8_t* block, int lane, int part) {
-    const uint8_t* steps = block + kLayout.steps + kTile * part + lane;
     const Vec scale = f16_field(block, kLayout.scale, lane);
+    if constexpr (kLayout.steps < 0) return scale;
+    const uint8_t* steps = block + kLayout.steps + kTile * part + lane;
     if constexpr (kLayout.minimum < 0) return scale * to_float(load_i8(steps));
     if constexpr (kLayout.shifts < 0) return scale * to_float(load_u8(steps) & 0xF);
     return scale * to_float(load_u8(steps));
   }
+
   static Vec shift(const uint8_t* block, int lane, int part, Vec step) {
-    if constexpr (kLayout.minimum < 0) return step * broadcast(-kMiddle);
-    const Vec minimum = broadcast(0) - f16_field(block, kLayout.minimum, lane);
+    if constexpr (kLayout.minimum < 0) return step * broadcast(-kLayout.middle);
+    const Vec minimum = f16_field(block, kLayout.minimum, lane);
+    if constexpr (kLayout.steps < 0) return minimum;
+    const Vec below = broadcast(0) - minimum;
     if constexpr (kLayout.shifts < 0) {
-      return minimum * to_float(load_u8(block + kLayout.steps + kTile * part + lane) >> 4);
+      return below * to_float(load_u8(block + kLayout.steps + kTile * part + lane) >> 4);
     }
-    return minimum * to_float(load_u8(block + kLayout.shifts + kTile * part + lane));
+    return below * to_float(load_u8(block + kLayout.shifts + kTile * part + lane));
   }
 };
-
-using Q4_0Codes = Block<kQ4_0Tile, 8, PackedCodes<kQ4_0Tile, 4, 0>>;
-using Q4_1Codes = Block<kQ4_1Tile, 0, PackedCodes<kQ4_1Tile, 4, 0>>;
-using Q5_0Codes = Block<kQ5_0Tile, 16, PackedCodes<kQ5_0Tile, 4, 1>>;
-using Q5_1Codes = Block<kQ5_1Tile, 0, PackedCodes<kQ5_1Tile, 4, 1>>;
-using Q8_0Codes = Block<kQ8_0Tile, 128, PackedCodes<kQ8_0Tile, 8, 0>>;
-using Iq4NlCodes = Block<kQ4_0Tile, 128, TableCodes<kQ4_0Tile>>;
-using Q2KCodes = SubBlock<kQ2KTile, 16, 0, PackedCodes<kQ2KTile, 2, 0>>;
-using Q3KCodes = SubBlock<kQ3KTile, 16, 4, PackedCodes<kQ3KTile, 2, 1>>;
-using Q4KCodes = SubBlock<kQ4KTile, 32, 0, PackedCodes<kQ4KTile, 4, 0>>;
-using Q5KCodes = SubBlock<kQ5KTile, 32, 0, PackedCodes<kQ5KTile, 4, 1>>;
-using Q6KCodes = SubBlock<kQ6KTile, 16, 32, PackedCodes<kQ6KTile, 4, 2>>;
 
 }  // namespace spate::cpu::SPATE_ISA

@@ -1,8 +1,7 @@
 // Making of panels of rounded rows. A part is rounded to whole numbers of -127 to 127 times the
-// part's step, its largest magnitude over 127; halves go to the even neighbour. A part of numbers so
-// small that 127 over them is infinite becomes zeros. One with an infinity or a NaN gets a NaN as
-// step.
-#include "backend/cpu/kernels/linear.h"
+// part's step, its largest magnitude over 127; halves go to the even neighbour. A part of numbers
+// so small that 127 over them is infinite becomes zeros. One with an infinity or a NaN gets a NaN
+// as step.
 #include "backend/cpu/kernels/multiply_codes.h"
 
 namespace spate::cpu::SPATE_ISA {
@@ -37,13 +36,15 @@ Rounded round_part(const float* x, int8_t* codes) {
   return {.step = step, .sum = step * spate::cpu::SPATE_ISA::sum(total)};
 }
 
+template <int kPart>
+constexpr int kPartBytes = sizeof(RoundedPart<kPart, 1>);  // of a row
+
 // A panel is a run of RoundedPart<kPart, size>.
 template <int kPart>
 void pack(const float* x, int64_t stride, int rows, int64_t inputs, int size, void* panel) {
   constexpr int kGroups = kPart / 4;
-  const int64_t part_bytes = int64_t{kPart + 8} * size;
   auto* bytes = static_cast<uint8_t*>(panel);
-  for (int64_t begin = 0; begin < inputs; begin += kPart, bytes += part_bytes) {
+  for (int64_t begin = 0; begin < inputs; begin += kPart, bytes += kPartBytes<kPart> * size) {
     auto* steps = reinterpret_cast<float*>(bytes + kPart * size);
     auto* sums = steps + size;
     for (int r = 0; r < size; ++r) {
@@ -63,13 +64,11 @@ void pack(const float* x, int64_t stride, int rows, int64_t inputs, int size, vo
   }
 }
 
-constexpr int kSizes = sizeof kCodeShapes / sizeof kCodeShapes[0];
-
 template <int kPart>
 constexpr PanelKind kPanels{.shapes = kCodeShapes,
-                            .sizes = kSizes,
+                            .sizes = sizeof kCodeShapes / sizeof kCodeShapes[0],
                             .part = kPart,
-                            .part_bytes = kPart + 8,
+                            .part_bytes = kPartBytes<kPart>,
                             .bare_row = false,
                             .inputs_at_once = 4,
                             .pack = pack<kPart>};

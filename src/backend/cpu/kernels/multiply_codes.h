@@ -7,12 +7,12 @@
 // A part is unpacked once for all rows of the panel.
 #pragma once
 
-#include "backend/cpu/kernels/bytes.h"
-#include "backend/cpu/linear/kernels.h"
+#include "backend/cpu/kernels/codes.h"
+#include "backend/cpu/kernels/linear.h"
+#include "backend/cpu/kernels/multiply.h"
 
 namespace spate::cpu::SPATE_ISA {
 
-// `Codes` is a format of codes.h.
 template <class Codes>
 struct CodeProduct {
   // One tile after another: the weights are one stream of memory, and the sums of parts do not wait
@@ -64,5 +64,10 @@ constexpr PanelShape kCodeShapes[] = {{1, 1}, {2, 1}, {3, 1}, {4, 1}, {6, 1}, {8
 #else
 constexpr PanelShape kCodeShapes[] = {{1, 1}, {2, 1}, {4, 1}};
 #endif
+
+// All of a format whose tiles have layout kLayout.
+template <const TileLayout& kLayout>
+constexpr FormatKernels kCodeKernels{kLayout.part == 32 ? &kPanelsOf32 : &kPanelsOf16,
+                                     Multiplies<CodeProduct<Codes<kLayout>>, kCodeShapes>::list};
 
 }  // namespace spate::cpu::SPATE_ISA

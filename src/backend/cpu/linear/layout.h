@@ -31,30 +31,77 @@ struct TileLayout {
   int block;  // inputs
   int bytes;
   int scale = -1, minimum = -1, steps = -1, shifts = -1, codes = 0, extra = -1;
+  // Of packed codes:
+  int part = 0;                  // inputs that share step and shift
+  int bits = 0, extra_bits = 0;  // of a code, in its two fields
+  int middle = 0;                // what is taken off a code
+  bool table = false;            // a code is a place in kIq4NlCodes
 };
 
 // Plain floats: any number of inputs, one at a time.
 constexpr TileLayout kF32Tile{.block = 1, .bytes = 64};
 constexpr TileLayout kF16Tile{.block = 1, .bytes = 32};
 
-constexpr TileLayout kQ4_0Tile{.block = 32, .bytes = 288, .scale = 0, .codes = 32};
-constexpr TileLayout kQ4_1Tile{.block = 32, .bytes = 320, .scale = 0, .minimum = 32, .codes = 64};
-constexpr TileLayout kQ5_0Tile{.block = 32, .bytes = 352, .scale = 0, .codes = 32, .extra = 288};
-constexpr TileLayout kQ5_1Tile{
-    .block = 32, .bytes = 384, .scale = 0, .minimum = 32, .codes = 64, .extra = 320};
-constexpr TileLayout kQ8_0Tile{.block = 32, .bytes = 544, .scale = 0, .codes = 32};
+constexpr TileLayout kQ4_0Tile{
+    .block = 32, .bytes = 288, .scale = 0, .codes = 32, .part = 32, .bits = 4, .middle = 8};
+constexpr TileLayout kQ4_1Tile{
+    .block = 32, .bytes = 320, .scale = 0, .minimum = 32, .codes = 64, .part = 32, .bits = 4};
+constexpr TileLayout kQ5_0Tile{.block = 32,
+                               .bytes = 352,
+                               .scale = 0,
+                               .codes = 32,
+                               .extra = 288,
+                               .part = 32,
+                               .bits = 4,
+                               .extra_bits = 1,
+                               .middle = 16};
+constexpr TileLayout kQ5_1Tile{.block = 32,
+                               .bytes = 384,
+                               .scale = 0,
+                               .minimum = 32,
+                               .codes = 64,
+                               .extra = 320,
+                               .part = 32,
+                               .bits = 4,
+                               .extra_bits = 1};
+constexpr TileLayout kQ8_0Tile{
+    .block = 32, .bytes = 544, .scale = 0, .codes = 32, .part = 32, .bits = 8, .middle = 128};
+constexpr TileLayout kIq4NlTile{.block = 32,
+                                .bytes = 288,
+                                .scale = 0,
+                                .codes = 32,
+                                .part = 32,
+                                .bits = 4,
+                                .middle = 128,
+                                .table = true};
 
-constexpr TileLayout kQ2KTile{
-    .block = 256, .bytes = 1344, .scale = 0, .minimum = 32, .steps = 64, .codes = 320};
-constexpr TileLayout kQ3KTile{
-    .block = 256, .bytes = 1824, .scale = 0, .steps = 32, .codes = 288, .extra = 1312};
+constexpr TileLayout kQ2KTile{.block = 256,
+                              .bytes = 1344,
+                              .scale = 0,
+                              .minimum = 32,
+                              .steps = 64,
+                              .codes = 320,
+                              .part = 16,
+                              .bits = 2};
+constexpr TileLayout kQ3KTile{.block = 256,
+                              .bytes = 1824,
+                              .scale = 0,
+                              .steps = 32,
+                              .codes = 288,
+                              .extra = 1312,
+                              .part = 16,
+                              .bits = 2,
+                              .extra_bits = 1,
+                              .middle = 4};
 constexpr TileLayout kQ4KTile{.block = 256,
                               .bytes = 2368,
                               .scale = 0,
                               .minimum = 32,
                               .steps = 64,
                               .shifts = 192,
-                              .codes = 320};
+                              .codes = 320,
+                              .part = 32,
+                              .bits = 4};
 constexpr TileLayout kQ5KTile{.block = 256,
                               .bytes = 2880,
                               .scale = 0,
@@ -62,9 +109,20 @@ constexpr TileLayout kQ5KTile{.block = 256,
                               .steps = 64,
                               .shifts = 192,
                               .codes = 320,
-                              .extra = 2368};
-constexpr TileLayout kQ6KTile{
-    .block = 256, .bytes = 3360, .scale = 0, .steps = 32, .codes = 288, .extra = 2336};
+                              .extra = 2368,
+                              .part = 32,
+                              .bits = 4,
+                              .extra_bits = 1};
+constexpr TileLayout kQ6KTile{.block = 256,
+                              .bytes = 3360,
+                              .scale = 0,
+                              .steps = 32,
+                              .codes = 288,
+                              .extra = 2336,
+                              .part = 16,
+                              .bits = 4,
+                              .extra_bits = 2,
+                              .middle = 32};
 
 // The steps of iq4_nl by code, plus 128.
 constexpr uint8_t kIq4NlCodes[16] = {1,   24,  45,  63,  79,  93,  106, 118,

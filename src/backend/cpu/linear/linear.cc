@@ -218,7 +218,8 @@ void run(Context& context, const op::LinearQkv& op) {
   multiply_all(context, op.x, products);
 }
 
-// The activation follows each part of the products: the part of `up` never leaves the nearest cache.
+// The activation follows each part of the products: the part of `up` never leaves the nearest
+// cache.
 void run(Context& context, const op::LinearGated& op) {
   const RowKernels& rows = *context.kernels().rows;
   const auto activate =

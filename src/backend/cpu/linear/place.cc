@@ -142,15 +142,13 @@ const Placing kPlacings[kTileFormats] = {
     {&kQ5_0, &kQ5_0Tile, pack_block32<kQ5_0Tile, 6>},
     {&kQ5_1, &kQ5_1Tile, pack_block32<kQ5_1Tile, 8>},
     {&kQ8_0, &kQ8_0Tile, pack_q8_0},
-    {&kIq4Nl, &kQ4_0Tile, pack_block32<kQ4_0Tile, 2>},
+    {&kIq4Nl, &kIq4NlTile, pack_block32<kIq4NlTile, 2>},
     {&kQ2K, &kQ2KTile, pack_q2_k},
     {&kQ3K, &kQ3KTile, pack_q3_k},
     {&kQ4K, &kQ4KTile, pack_q4_k},
     {&kQ5K, &kQ5KTile, pack_q5_k},
     {&kQ6K, &kQ6KTile, pack_q6_k},
 };
-
-const Placing& placing_of(int layout) { return kPlacings[layout]; }
 
 }  // namespace
 
@@ -161,8 +159,10 @@ int layout_of(const Format& format) {
   throw Error(cat("the CPU backend has no layout for weights of format ", format.name));
 }
 
+const TileLayout& tile_layout(int layout) { return *kPlacings[layout].layout; }
+
 size_t tile_bytes(int layout, int64_t in) {
-  const TileLayout& tile = *placing_of(layout).layout;
+  const TileLayout& tile = tile_layout(layout);
   return static_cast<size_t>(in / tile.block * tile.bytes);
 }
 
@@ -172,7 +172,7 @@ size_t placed_bytes(const Format& format, int64_t out, int64_t in) {
 
 void place(Context& context, const HostWeight& weight, void* to) {
   const int layout = layout_of(*weight.format);
-  const Placing& placing = placing_of(layout);
+  const Placing& placing = kPlacings[layout];
   const size_t bytes = tile_bytes(layout, weight.in);
   const int64_t blocks = weight.in / placing.format->block;
   const int64_t row_bytes = weight.format->row_bytes(weight.in);
