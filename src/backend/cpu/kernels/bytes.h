@@ -5,8 +5,8 @@
 //                                     callers mask them off
 //   lookup                            table entry, of 16, that each byte names
 //
-// and Factor, whose dot is the exact sum of products of a part's codes (unsigned) with rounded
-// activations (signed), for kLanes outputs. Sets with such an instruction add the products of four
+// and Factor, whose dot adds the products of a part's codes (unsigned) with rounded activations
+// (signed), for kLanes outputs, exactly. Sets with such an instruction add the products of four
 // inputs to each word at once. The others multiply and add neighbours to 16 bits, as many as fit,
 // and then to words; a code of more than six bits is multiplied in two halves there.
 //
@@ -52,18 +52,17 @@ class Factor {
     }
   }
 
-  // The four activations of group g are at x + g * step.
-  Words dot(const int8_t* x, int step) const {
+  // start + the sum; the four activations of group g are at x + g * step.
+  Words dot(Words start, const int8_t* x, int step) const {
     if constexpr (kHalved) {
-      return add_pairs(sum_pairs<kGroups>(codes_, x, step), 1) +
+      return start + add_pairs(sum_pairs<kGroups>(codes_, x, step), 1) +
              add_pairs(sum_pairs<kGroups>(codes_ + kGroups, x, step), 16);
     } else {
-      Words sum = no_words();
 #pragma GCC unroll 8
       for (int g = 0; g < kGroups; g += kRun) {
-        sum = sum + add_pairs(sum_pairs<kRun>(codes_ + g, x + g * step, step), 1);
+        start = start + add_pairs(sum_pairs<kRun>(codes_ + g, x + g * step, step), 1);
       }
-      return sum;
+      return start;
     }
   }
 
@@ -86,11 +85,10 @@ class Factor {
     for (int g = 0; g < kGroups; ++g) codes_[g] = codes[g];
   }
 
-  Words dot(const int8_t* x, int step) const {
-    Words sum = no_words();
+  Words dot(Words start, const int8_t* x, int step) const {
 #pragma GCC unroll 8
-    for (int g = 0; g < kGroups; ++g) sum = add_dot(sum, codes_[g], repeat_four(x + g * step));
-    return sum;
+    for (int g = 0; g < kGroups; ++g) start = add_dot(start, codes_[g], repeat_four(x + g * step));
+    return start;
   }
 
  private:

@@ -1,11 +1,12 @@
 // The packed formats as integers, read from tiles as linear/layout.h describes each: a weight is
-// step * code + shift, with an unsigned code. Of kLanes outputs:
+// step * (code - middle), or step * code + shift, with an unsigned code. Of kLanes outputs:
 //
 //   kPart      inputs that share step and shift
+//   kMiddle    0 in formats with a shift
 //   kLargest   of all codes
 //   unpack     the codes of a part, four inputs in a vector
 //   step       of a part
-//   shift      likewise
+//   shift      of a part, in formats that have one
 #pragma once
 
 #include "backend/cpu/kernels/bytes.h"
@@ -40,6 +41,7 @@ template <const TileLayout& kLayout>
 struct Codes {
   static constexpr const TileLayout& layout = kLayout;
   static constexpr int kPart = kLayout.part;
+  static constexpr int kMiddle = kLayout.middle;
   static constexpr int kLargest =
       kLayout.table ? kIq4NlCodes[15] : (1 << (kLayout.bits + kLayout.extra_bits)) - 1;
 
@@ -67,8 +69,8 @@ struct Codes {
     return scale * to_float(load_u8(steps));
   }
 
-  static Vec shift(const uint8_t* block, int lane, int part, Vec step) {
-    if constexpr (kLayout.minimum < 0) return step * broadcast(-kLayout.middle);
+  static Vec shift(const uint8_t* block, int lane, int part) {
+    static_assert(kLayout.minimum >= 0);
     const Vec minimum = f16_field(block, kLayout.minimum, lane);
     if constexpr (kLayout.steps < 0) return minimum;
     const Vec below = broadcast(0) - minimum;

@@ -19,6 +19,17 @@ extern const FormatKernels kQ4_0Kernels, kQ4_1Kernels, kQ5_0Kernels, kQ5_1Kernel
 // linear_k.cc
 extern const FormatKernels kQ2KKernels, kQ3KKernels, kQ4KKernels, kQ5KKernels, kQ6KKernels;
 
-extern const PanelKind kPanelsOf32, kPanelsOf16;  // panels.cc
+// Of rounded rows, for weights with such parts and middle; linear_panels.cc
+template <int kPart, int kMiddle>
+struct RoundedPanels {
+  static const PanelKind kind;
+};
+extern template struct RoundedPanels<32, 0>;
+extern template struct RoundedPanels<32, 8>;
+extern template struct RoundedPanels<32, 16>;
+extern template struct RoundedPanels<32, 128>;
+extern template struct RoundedPanels<16, 0>;
+extern template struct RoundedPanels<16, 4>;
+extern template struct RoundedPanels<16, 32>;
 
 }  // namespace spate::cpu::SPATE_ISA

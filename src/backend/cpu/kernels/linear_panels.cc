@@ -9,11 +9,11 @@ namespace {
 
 constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23: adding it rounds, and puts the number into
                                        // the lowest bits
-
 constexpr float kSmallest = 1e-36F;
 
 struct Rounded {
-  float step, sum;  // sum: of the rounded part
+  float step;
+  int32_t sum;  // of the codes
 };
 
 template <int kPart>
@@ -33,20 +33,23 @@ Rounded round_part(const float* x, int8_t* codes) {
     store_low_bytes(codes + i, bits_of(rounded));
     total = total + (rounded - broadcast(kMagic));
   }
-  return {.step = step, .sum = step * spate::cpu::SPATE_ISA::sum(total)};
+  const bool number = step == step;
+  return {.step = step,
+          .sum = number ? static_cast<int32_t>(spate::cpu::SPATE_ISA::sum(total)) : 0};
 }
 
 template <int kPart>
 constexpr int kPartBytes = sizeof(RoundedPart<kPart, 1>);  // of a row
 
 // A panel is a run of RoundedPart<kPart, size>.
-template <int kPart>
+template <int kPart, int kMiddle>
 void pack(const float* x, int64_t stride, int rows, int64_t inputs, int size, void* panel) {
   constexpr int kGroups = kPart / 4;
   auto* bytes = static_cast<uint8_t*>(panel);
   for (int64_t begin = 0; begin < inputs; begin += kPart, bytes += kPartBytes<kPart> * size) {
     auto* steps = reinterpret_cast<float*>(bytes + kPart * size);
     auto* sums = steps + size;
+    auto* starts = reinterpret_cast<int32_t*>(sums);
     for (int r = 0; r < size; ++r) {
       int8_t codes[kPart];
       Rounded part{0, 0};
@@ -59,23 +62,33 @@ void pack(const float* x, int64_t stride, int rows, int64_t inputs, int size, vo
         __builtin_memcpy(bytes + 4 * (g * size + r), codes + 4 * g, 4);
       }
       steps[r] = part.step;
-      sums[r] = part.sum;
+      if (kMiddle == 0) {
+        sums[r] = part.step * static_cast<float>(part.sum);
+      } else {
+        starts[r] = -kMiddle * part.sum;
+      }
     }
   }
 }
 
-template <int kPart>
-constexpr PanelKind kPanels{.shapes = kCodeShapes,
-                            .sizes = sizeof kCodeShapes / sizeof kCodeShapes[0],
-                            .part = kPart,
-                            .part_bytes = kPartBytes<kPart>,
-                            .bare_row = false,
-                            .inputs_at_once = 4,
-                            .pack = pack<kPart>};
-
 }  // namespace
 
-extern const PanelKind kPanelsOf32 = kPanels<32>;
-extern const PanelKind kPanelsOf16 = kPanels<16>;
+template <int kPart, int kMiddle>
+const PanelKind RoundedPanels<kPart, kMiddle>::kind{
+    .shapes = kCodeShapes,
+    .sizes = sizeof kCodeShapes / sizeof kCodeShapes[0],
+    .part = kPart,
+    .part_bytes = kPartBytes<kPart>,
+    .bare_row = false,
+    .inputs_at_once = 4,
+    .pack = pack<kPart, kMiddle>};
+
+template struct RoundedPanels<32, 0>;
+template struct RoundedPanels<32, 8>;
+template struct RoundedPanels<32, 16>;
+template struct RoundedPanels<32, 128>;
+template struct RoundedPanels<16, 0>;
+template struct RoundedPanels<16, 4>;
+template struct RoundedPanels<16, 32>;
 
 }  // namespace spate::cpu::SPATE_ISA

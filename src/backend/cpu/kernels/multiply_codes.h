@@ -1,10 +1,11 @@
 // The matrix product of one panel of rounded rows with tiles of codes: integer sums over the inputs
 // of a part, which share a step on both sides, then
 //
-//   out += step of the weights * step of the row * sum(code * rounded x)
-//        + shift of the weights * step of the row * sum(rounded x)
+//   out += step of the weights * sum((code - middle) * rounded x) * step of the row
+//        + shift of the weights * sum(rounded x) * step of the row
 //
-// A part is unpacked once for all rows of the panel.
+// A format has a middle or a shift. The middle is taken off in integers: the first sum starts at
+// -middle * sum(rounded x), which the row brings. A part is unpacked once for all rows of the panel.
 #pragma once
 
 #include "backend/cpu/kernels/codes.h"
@@ -45,11 +46,13 @@ struct CodeProduct {
     Codes::unpack(block, lane, part, codes);
     const Factor<Codes::kLargest, kGroups> factor(codes);
     const Vec step = Codes::step(block, lane, part);
-    const Vec shift = Codes::shift(block, lane, part, step);
 #pragma GCC unroll 32
     for (int r = 0; r < kRows; ++r) {
-      const Vec products = to_float(factor.dot(x.codes[0][r], 4 * kRows));
-      sums[r] = fma(shift, broadcast(x.sum[r]), sums[r]);
+      const Words start = broadcast_word(Codes::kMiddle != 0 ? x.start[r] : 0);
+      const Vec products = to_float(factor.dot(start, x.codes[0][r], 4 * kRows));
+      if constexpr (Codes::kMiddle == 0) {
+        sums[r] = fma(Codes::shift(block, lane, part), broadcast(x.sum[r]), sums[r]);
+      }
       sums[r] = fma(products, step * broadcast(x.step[r]), sums[r]);
     }
   }
@@ -67,7 +70,7 @@ constexpr PanelShape kCodeShapes[] = {{1, 1}, {2, 1}, {4, 1}};
 
 // All of a format whose tiles have layout kLayout.
 template <const TileLayout& kLayout>
-constexpr FormatKernels kCodeKernels{kLayout.part == 32 ? &kPanelsOf32 : &kPanelsOf16,
+constexpr FormatKernels kCodeKernels{&RoundedPanels<kLayout.part, kLayout.middle>::kind,
                                      Multiplies<CodeProduct<Codes<kLayout>>, kCodeShapes>::list};
 
 }  // namespace spate::cpu::SPATE_ISA

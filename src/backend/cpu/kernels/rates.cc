@@ -47,7 +47,7 @@ double dot_loop(const uint8_t* codes, const int8_t* x, int64_t rounds, float* su
   static_assert(kRateGroups * kBytes <= kRateCodes && kRateRows * kLanes <= kRateSums);
   Words sum[kRateRows];
 #pragma GCC unroll 8
-  for (int r = 0; r < kRateRows; ++r) sum[r] = no_words();
+  for (int r = 0; r < kRateRows; ++r) sum[r] = broadcast_word(0);
   for (int64_t round = 0; round < rounds; ++round) {
     Bytes group[kRateGroups];
 #pragma GCC unroll 8
@@ -55,7 +55,7 @@ double dot_loop(const uint8_t* codes, const int8_t* x, int64_t rounds, float* su
     const Factor<kRateLargestCode, kRateGroups> factor(group);
 #pragma GCC unroll 8
     for (int r = 0; r < kRateRows; ++r) {
-      sum[r] = sum[r] + factor.dot(x + r * kRateGroups * 4, 4);
+      sum[r] = sum[r] + factor.dot(broadcast_word(0), x + r * kRateGroups * 4, 4);
     }
     next_round();
   }

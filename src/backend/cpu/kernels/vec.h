@@ -9,7 +9,7 @@
 //
 // and Words, one vector of 32-bit words:
 //
-//   no_words load_i8 load_u8                         zeros; memory -> Words, bytes are extended
+//   broadcast_word load_i8 load_u8                   memory -> Words, bytes are extended
 //   + >> &                                           lane by lane
 //   to_float bits_of                                 of signed words; of a Vec
 //   store_low_bytes                                  one byte a lane

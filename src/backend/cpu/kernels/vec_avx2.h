@@ -81,7 +81,7 @@ struct Words {
   __m256i v;
 };
 
-inline Words no_words() { return {_mm256_setzero_si256()}; }
+inline Words broadcast_word(int32_t x) { return {_mm256_set1_epi32(x)}; }
 inline Words load_i8(const void* from) { return {_mm256_cvtepi8_epi32(_mm_loadu_si64(from))}; }
 inline Words load_u8(const void* from) { return {_mm256_cvtepu8_epi32(_mm_loadu_si64(from))}; }
 inline Words operator>>(Words x, int bits) { return {_mm256_srli_epi32(x.v, bits)}; }

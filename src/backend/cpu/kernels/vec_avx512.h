@@ -75,7 +75,7 @@ struct Words {
   __m512i v;
 };
 
-inline Words no_words() { return {_mm512_setzero_si512()}; }
+inline Words broadcast_word(int32_t x) { return {_mm512_set1_epi32(x)}; }
 inline Words load_i8(const void* from) {
   return {_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(from)))};
 }

@@ -121,7 +121,7 @@ inline float max_lane(Vec x) {
   return largest;
 }
 
-inline Words no_words() { return {Unsigned{}}; }
+inline Words broadcast_word(int32_t x) { return {Unsigned{} + static_cast<uint32_t>(x)}; }
 inline Words load_i8(const void* from) {
   const auto* bytes = static_cast<const int8_t*>(from);
   return each_word([&](int i) { return static_cast<uint32_t>(int32_t{bytes[i]}); });

@@ -22,12 +22,15 @@ struct PanelShape {
   int rows, tiles;
 };
 
-// One part of a panel of rounded rows.
+// One part of a panel of rounded rows, for weights whose codes have their middle taken off.
 template <int kPart, int kRows>
 struct RoundedPart {
   int8_t codes[kPart / 4][kRows][4];  // whole numbers of -127 to 127, in groups of four inputs
   float step[kRows];                  // x is about step * code
-  float sum[kRows];                   // step * the sum of codes
+  union {
+    float sum[kRows];      // middle 0: step * the sum of codes
+    int32_t start[kRows];  // else: -middle * the sum of codes
+  };
 };
 
 // How rows become panels.
