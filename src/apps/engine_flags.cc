@@ -6,15 +6,6 @@
 namespace spate {
 namespace {
 
-// A flag of other engines whose other values this build does not offer.
-SetFlag only(std::string_view word, std::string_view reason) {
-  return [word, reason](const std::string& value) {
-    if (value != word) {
-      usage_error(cat("'", value, "' is not offered: ", reason, "; give ", word));
-    }
-  };
-}
-
 SetFlag set_kv_type(std::optional<DType>& target) {
   return [&target](const std::string& value) {
     DType type = DType::f16;
@@ -23,6 +14,18 @@ SetFlag set_kv_type(std::optional<DType>& target) {
       return;
     }
     choose(type, {{"f32", DType::f32}, {"f16", DType::f16}, {"bf16", DType::bf16}})(value);
+    target = type;
+  };
+}
+
+SetFlag set_activation(std::optional<DType>& target) {
+  return [&target](const std::string& value) {
+    DType type = DType::f32;
+    if (value == "auto") {
+      target.reset();
+      return;
+    }
+    choose(type, {{"f32", DType::f32}, {"bf16", DType::bf16}})(value);
     target = type;
   };
 }
@@ -95,12 +98,10 @@ FlagGroup engine_flag_group(EngineFlags& flags) {
   return {
       "engine",
       {
-          {"--device", "NAME", "where to run: cpu", "cpu",
-           only("cpu", "this build runs models on the CPU")},
-          {"--dtype", "NAME", "of activations: auto", "auto",
-           only("auto", "weights keep the type of their file")},
-          {"--kv-cache-dtype", "NAME", "of the KV cache: auto, f32, f16, bf16", "auto = f16",
-           set_kv_type(options.kv_type)},
+          {"--dtype", "NAME", "of activations: auto, f32, bf16 (GPU alone)",
+           "auto: bf16 on a GPU, f32", set_activation(options.backend.activation)},
+          {"--kv-cache-dtype", "NAME", "of the KV cache: auto, f32, f16, bf16",
+           "auto: bf16 on a GPU, f16", set_kv_type(options.kv_type)},
           {"--kv-cache-tokens", "N", "tokens the KV cache holds; 0: what the memory allows", "0",
            into(options.kv_cache_tokens, 0)},
           {"--memory-utilization,--gpu-memory-utilization", "SHARE",
@@ -122,6 +123,11 @@ FlagGroup engine_flag_group(EngineFlags& flags) {
           {"--prefix-cache", "NAME", "share equal beginnings of prompts: auto, on, off",
            "auto = on",
            choose<bool>(options.share_prefixes, {{"auto", true}, {"on", true}, {"off", false}})},
+          {"--device", "NAME", "auto: the first GPU, else the CPU; cpu; or the number of a GPU",
+           "auto", into(options.backend.device)},
+          {"--deterministic", "",
+           "only kernels with which a row does not depend on the batch; the CPU has no others", "",
+           set_true(options.backend.deterministic)},
           {"--threads", "N", "worker threads; 0: all processors of this process", "0",
            set_threads(options.backend.threads)},
           {"--isa", "NAME", "instruction set: generic, avx2, avx2_vnni, avx512, avx512_vnni",

@@ -168,7 +168,7 @@ int inspect_command(const Arguments& arguments) {
     return 0;
   }
   const ModelFiles files = open_model(flags);
-  const auto backend = open_cpu_backend(flags.options.backend);
+  const auto backend = open_backend(flags.options.backend);
   const MemoryPlan plan = plan_memory(*files.checkpoint, *backend, flags.options);
   if (json) {
     std::puts(to_json(files, plan, tensors).dump().c_str());

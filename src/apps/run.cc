@@ -206,7 +206,7 @@ void Run::plan() {
   if (flags_.engine.longest_row) {
     options.max_model_len = longest_row(flags_, *preparer_, config.max_positions);
   }
-  const auto backend = open_cpu_backend(options.backend);
+  const auto backend = open_backend(options.backend);
   plan_ = plan_memory(*files_.checkpoint, *backend, options);
   device_ = backend->describe();
   preparer_->set_max_length(plan_.max_length);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,9 +49,12 @@ class Backend {
       size_t bytes) = 0;  // zeroed, aligned to 64 bytes; throws ExitCode::memory
   virtual void upload(const Tensor& to, const void* from) = 0;  // contiguous tensors
   virtual void download(void* to, const Tensor& from) = 0;      // waits for the ops before it
-  // Copies a weight to the device, in the layout its kernels like. Not to be used after the backend.
+  // Copies a weight to the device, in the layout its kernels like. Not to be used after the
+  // backend.
   virtual Weight place(const HostWeight& weight) = 0;
   virtual size_t placed_bytes(const Format& format, int64_t out, int64_t in) const = 0;
+  // All weights to come need so many bytes together: a backend may take them at once.
+  virtual void reserve_weights(size_t /*bytes*/) {}
 
   template <class Op>
   void run(const Op& op) {
@@ -99,11 +103,19 @@ class Backend {
 };
 
 struct BackendOptions {
+  std::string device = "auto";  // "cpu", "0": the first GPU; "auto": it, or the CPU where none is
+  std::optional<DType> activation;  // of hidden states: f32 or bf16; absent: the device's own
+  // Only kernels with which a row's result does not depend on the batch. The CPU has no others.
+  bool deterministic = false;
   int threads = 0;              // 0: all processors this process may use
   std::string instruction_set;  // "avx2" and others, see cpu/isa.h; "" picks the best the CPU has
   std::string kernels;          // "attention=stream": forces kernels by name
 };
 
+// Opens the device that the options name. Errors list what there is.
+std::unique_ptr<Backend> open_backend(const BackendOptions& options);
 std::unique_ptr<Backend> open_cpu_backend(const BackendOptions& options);
+// Throws Error(ExitCode::memory) where no such GPU can be used, and says why.
+std::unique_ptr<Backend> open_cuda_backend(const BackendOptions& options, int index);
 
 }  // namespace spate

@@ -68,8 +68,9 @@ void add_step(StepSlice& into, const StepCount& step, double seconds) {
              .output_tokens = step.output_tokens});
 }
 
-std::unique_ptr<Model> load_model(const ModelFiles& files, Backend& backend,
+std::unique_ptr<Model> load_model(const ModelFiles& files, Backend& backend, const MemoryPlan& plan,
                                   std::vector<std::string>& warnings) {
+  backend.reserve_weights(static_cast<size_t>(plan.weights));
   const Source source(*files.checkpoint, backend);
   auto model = find_architecture(source.config()).build(source);
   for (const std::string& name : source.unread()) {
@@ -82,9 +83,9 @@ std::unique_ptr<Model> load_model(const ModelFiles& files, Backend& backend,
 
 struct Engine::Impl {
   Impl(const ModelFiles& files, const EngineOptions& options)
-      : backend(open_cpu_backend(options.backend)),
+      : backend(open_backend(options.backend)),
         plan(plan_memory(*files.checkpoint, *backend, options)),
-        model(load_model(files, *backend, warnings)),
+        model(load_model(files, *backend, plan, warnings)),
         kv(*backend,
            find_architecture(files.checkpoint->config()).kv_needs(files.checkpoint->config()),
            plan.kv_type, plan.kv_tokens),

@@ -55,7 +55,9 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
       static_cast<int64_t>(static_cast<double>(plan.memory.free) * options.memory_utilization);
   plan.weights = sizes.placed_bytes;
   plan.parameters = sizes.parameters;
-  plan.kv_type = options.kv_type.value_or(DType::f16);
+  // A device that computes with bf16 keeps that in the cache, too.
+  plan.kv_type =
+      options.kv_type.value_or(backend.activation_type() == DType::bf16 ? DType::bf16 : DType::f16);
   plan.kv_bytes_per_token = architecture.kv_needs(config).bytes_per_token(plan.kv_type);
   plan.max_length = positive_or(options.max_model_len, config.max_positions);
   plan.max_rows = positive_or(options.max_num_seqs, 64);

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -18,38 +19,86 @@
 #include "backend/backend.h"
 #include "backend/cpu/context.h"
 #include "backend/cpu/isa.h"
+#include "backend/cuda/devices.h"
 #include "tensor/half.h"
 
 namespace spate::test {
 
-constexpr double kF32Epsilon = 0x1p-24;  // half a unit in the last place, relative
+// Half a unit in the last place, relative.
+constexpr double kF32Epsilon = 0x1p-24, kF16Epsilon = 0x1p-11, kBf16Epsilon = 0x1p-8;
 
-// Backends of every instruction set this processor has, every kernel of the op's list (and free
-// choice), 1 and 3 threads. A kernel that does not accept the case throws Error with
-// ExitCode::usage, and the setup is left out.
-inline void for_each_setup(std::string_view op,
-                           const std::function<void(Backend&, const std::string&)>& body) {
+constexpr double epsilon_of(DType type) {
+  return type == DType::bf16 ? kBf16Epsilon : type == DType::f16 ? kF16Epsilon : kF32Epsilon;
+}
+
+// The kernels of an op to force, after "" for free choice.
+inline std::vector<std::string> choices_of(std::span<const KernelFamily> families,
+                                           std::string_view op) {
+  std::vector<std::string> choices{""};
+  for (const KernelFamily& family : families) {
+    if (family.op != op) continue;
+    for (const std::string_view kernel : family.kernels) choices.push_back(cat(op, "=", kernel));
+  }
+  return choices;
+}
+
+using SetupBody = std::function<void(Backend&, const std::string& name)>;
+
+// Runs the body on a backend; leaves it out when a forced kernel does not accept the case.
+inline void run_setup(Backend& backend, const std::string& name, bool forced,
+                      const SetupBody& body) {
+  SCOPED_TRACE(name);
+  try {
+    body(backend, name);
+  } catch (const Error& error) {
+    ASSERT_TRUE(forced && error.code() == ExitCode::usage) << error.what();
+  }
+}
+
+// SPATE_TEST_DEVICE=cuda leaves out the CPU, and the other way round.
+inline bool wants_device(std::string_view device) {
+  const char* wanted = std::getenv("SPATE_TEST_DEVICE");
+  return wanted == nullptr || device == wanted;
+}
+
+// The CPU with every instruction set this processor has, every kernel of the op's list (and free
+// choice), 1 and 3 threads; hidden states are f32.
+inline void for_each_cpu_setup(std::string_view op, const SetupBody& body) {
+  if (!wants_device("cpu")) return;
   for (const cpu::Isa& isa : cpu::all_isas()) {
     if (!isa.present) continue;
-    std::vector<std::string> choices{""};
-    for (const std::string_view kernel : cpu::kernel_names(*isa.kernels, op)) {
-      choices.push_back(cat(op, "=", kernel));
-    }
-    for (const std::string& kernels : choices) {
+    for (const std::string& kernels : choices_of(cpu::kernel_families(*isa.kernels), op)) {
       for (const int threads : {1, 3}) {
         const auto backend = open_cpu_backend(
             {.threads = threads, .instruction_set = std::string(isa.name), .kernels = kernels});
         const std::string name =
             cat(isa.name, ", ", threads, " threads", kernels.empty() ? "" : ", ", kernels);
-        SCOPED_TRACE(name);
-        try {
-          body(*backend, name);
-        } catch (const Error& error) {
-          ASSERT_TRUE(!kernels.empty() && error.code() == ExitCode::usage) << error.what();
-        }
+        run_setup(*backend, name, !kernels.empty(), body);
       }
     }
   }
+}
+
+// The first GPU, where one is, with hidden states of f32 and of bf16 and every kernel of the op's
+// list. Ops are done when run() returns, because profiling waits for each; the tensors of a test
+// lie in memory that the GPU reaches.
+inline void for_each_gpu_setup(std::string_view op, const SetupBody& body) {
+  static const bool there = !list_cuda_devices(false).devices.empty();
+  if (!there || !wants_device("cuda")) return;
+  for (const DType type : {DType::f32, DType::bf16}) {
+    for (const std::string& kernels : choices_of(cuda_kernel_families(), op)) {
+      const auto backend = open_cuda_backend({.activation = type, .kernels = kernels}, 0);
+      backend->set_profiling(true);
+      const std::string name = cat("GPU, ", name_of(type), kernels.empty() ? "" : ", ", kernels);
+      run_setup(*backend, name, !kernels.empty(), body);
+    }
+  }
+}
+
+// Both. Bodies take the type of hidden states from the backend.
+inline void for_each_setup(std::string_view op, const SetupBody& body) {
+  for_each_cpu_setup(op, body);
+  for_each_gpu_setup(op, body);
 }
 
 // A tensor with memory of its own. Around it and in the gaps between its rows (`row_gap` elements)
@@ -60,15 +109,18 @@ class Owned {
     const Tensor plain = view_of(nullptr, dtype, shape);
     const int64_t stride = plain.row_size() + row_gap;
     const size_t inside = static_cast<size_t>(plain.rows() * stride) * size_of(dtype);
-    bytes_.assign(inside + 2 * kGuard, kSentinel);
+    bytes_ = allocate_pinned(inside + 2 * kGuard);
+    std::memset(bytes_.data(), kSentinel, bytes_.bytes());
     tensor = plain;
-    tensor.data = bytes_.data() + kGuard;
+    tensor.data = bytes() + kGuard;
     tensor.row_stride = stride;
     poison();
   }
-  Owned(const Owned& other) : tensor(other.tensor), bytes_(other.bytes_) {
-    tensor.data = bytes_.data() + kGuard;
+  Owned(const Owned& other) : tensor(other.tensor), bytes_(allocate_pinned(other.bytes_.bytes())) {
+    std::memcpy(bytes_.data(), other.bytes_.data(), bytes_.bytes());
+    tensor.data = bytes() + kGuard;
   }
+  Owned(Owned&&) = default;
   Owned& operator=(const Owned&) = delete;
 
   int64_t rows() const { return tensor.rows(); }
@@ -125,9 +177,9 @@ class Owned {
     const size_t row = static_cast<size_t>(columns()) * size;
     const size_t stride = static_cast<size_t>(tensor.row_stride) * size;
     const size_t end = kGuard + static_cast<size_t>(rows()) * stride;
-    for (size_t i = 0; i < bytes_.size(); ++i) {
+    for (size_t i = 0; i < bytes_.bytes(); ++i) {
       const bool inside = i >= kGuard && i < end && (i - kGuard) % stride < row;
-      if (!inside && bytes_[i] != kSentinel) {
+      if (!inside && bytes()[i] != kSentinel) {
         ADD_FAILURE() << what << ": wrote outside the tensor, at byte "
                       << static_cast<int64_t>(i) - static_cast<int64_t>(kGuard) << " of "
                       << tensor.shape.text() << " with row stride " << tensor.row_stride;
@@ -141,7 +193,9 @@ class Owned {
  private:
   static constexpr size_t kGuard = 256;
   static constexpr unsigned char kSentinel = 0x5A;
-  std::vector<unsigned char> bytes_;
+  unsigned char* bytes() const { return static_cast<unsigned char*>(bytes_.data()); }
+
+  Buffer bytes_;
 };
 
 // Seeded random numbers for inputs.

@@ -6,47 +6,16 @@
 
 #include <cstddef>
 #include <memory>
-#include <span>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "backend/cpu/isa.h"
-#include "base/check.h"
+#include "backend/kernel_choice.h"
 #include "base/threads.h"
 
 namespace spate::cpu {
 
-// Kernels forced by name: "attention=stream".
-struct ForcedKernels {
-  struct Entry {
-    std::string op, kernel;
-  };
-  std::vector<Entry> entries;
-
-  // The kernel forced for an op; empty when it is free.
-  std::string_view of(std::string_view op) const;
-};
-
-// The kernels that an op family ("linear") has with this instruction set, fastest first; none when
-// it has nothing to choose from.
-std::vector<std::string_view> kernel_names(const KernelTable& kernels, std::string_view op);
-
-// Reads the text; unknown ops and kernels are errors that list the known ones.
-ForcedKernels parse_forced_kernels(const std::string& text, const KernelTable& kernels);
-
-// The first kernel of a list that accepts the problem, or the forced one. A kernel type has `name`
-// and `accepts`; the last of a list accepts everything.
-template <class Kernel, class Problem>
-const Kernel& choose_kernel(std::span<const Kernel> list, std::string_view op,
-                            const ForcedKernels& forced, const Problem& problem) {
-  const std::string_view wanted = forced.of(op);
-  for (const Kernel& kernel : list) {
-    if ((wanted.empty() || wanted == kernel.name) && kernel.accepts(problem)) return kernel;
-  }
-  throw Error(cat("kernel ", op, "=", wanted, " was forced, but does not accept this problem"),
-              ExitCode::usage);
-}
+// The families of ops that have kernels to choose from with this instruction set.
+std::vector<KernelFamily> kernel_families(const KernelTable& kernels);
 
 class Context {
  public:

@@ -23,7 +23,8 @@ int thread_count(int wanted) {
 CpuBackend::CpuBackend(const BackendOptions& options)
     : isa_(cpu::choose_isa(options.instruction_set)),
       context_(thread_count(options.threads), isa_,
-               cpu::parse_forced_kernels(options.kernels, *isa_.kernels)) {}
+               parse_forced_kernels(options.kernels, cpu::kernel_families(*isa_.kernels),
+                                    isa_.kernels->isa)) {}
 
 std::string CpuBackend::describe() const {
   const int threads = context_.threads();
@@ -85,6 +86,11 @@ void CpuBackend::execute(const op::LinearGated& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::QkvNormRopeWrite& op) { cpu::run(context_, op); }
 
 std::unique_ptr<Backend> open_cpu_backend(const BackendOptions& options) {
+  if (options.activation.value_or(DType::f32) != DType::f32) {
+    throw Error(cat("hidden states of type ", name_of(*options.activation),
+                    " were asked for; the CPU has f32 alone"),
+                ExitCode::usage);
+  }
   return std::make_unique<CpuBackend>(options);
 }
 

@@ -1,9 +1,27 @@
+// What a build without CUDA has in place of the CUDA backend.
+#include <new>
+
+#include "backend/backend.h"
 #include "backend/cuda/devices.h"
+#include "base/check.h"
 
 namespace spate {
 
 CudaDevices list_cuda_devices(bool) {
   return {.note = "this binary was built without CUDA; the gpu preset builds one with it"};
+}
+
+Buffer allocate_pinned(size_t bytes) {
+  constexpr std::align_val_t kAlignment{64};
+  return {::operator new(bytes, kAlignment), bytes, Device{},
+          [](void* old, size_t) { ::operator delete(old, kAlignment); }};
+}
+
+std::vector<KernelFamily> cuda_kernel_families() { return {}; }
+
+std::unique_ptr<Backend> open_cuda_backend(const BackendOptions&, int index) {
+  throw Error(cat("GPU ", index, " cannot be used: ", list_cuda_devices(false).note),
+              ExitCode::memory);
 }
 
 }  // namespace spate

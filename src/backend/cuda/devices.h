@@ -6,6 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "backend/kernel_choice.h"
+#include "tensor/tensor.h"
+
 namespace spate {
 
 struct CudaDevice {
@@ -26,5 +29,12 @@ struct CudaDevices {
 // Never throws: a machine without a GPU or driver is a normal answer. `measure` takes about 0.1 s
 // and 1 GiB of memory a device.
 CudaDevices list_cuda_devices(bool measure);
+
+// Page-locked host memory that the GPU reaches as well; plain memory where no GPU is. Aligned to 64
+// bytes, with undefined content. Throws Error(ExitCode::memory).
+Buffer allocate_pinned(size_t bytes);
+
+// The families of ops of the CUDA backend that have kernels to choose from; none in builds without.
+std::vector<KernelFamily> cuda_kernel_families();
 
 }  // namespace spate

@@ -1,0 +1,28 @@
+#include "backend/cuda/context.h"
+
+#include <utility>
+
+#include "backend/cuda/error.h"
+#include "base/check.h"
+
+namespace spate::cuda {
+
+Context::Context(ContextOptions options) : options_(std::move(options)) {
+  cuda_check(cudaSetDevice(options_.device));
+  cuda_check(cudaGetDeviceProperties(&properties_, options_.device));
+  cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  cuda_check(cudaMalloc(&workspace_, kWorkspaceBytes));
+}
+
+Context::~Context() {
+  cudaFree(workspace_);
+  cudaStreamDestroy(stream_);
+}
+
+void* Context::workspace(size_t bytes) const {
+  check(bytes <= kWorkspaceBytes, "an op asks for ", bytes, " bytes of scratch, there are ",
+        kWorkspaceBytes);
+  return workspace_;
+}
+
+}  // namespace spate::cuda

@@ -1,0 +1,51 @@
+// What every op of the CUDA backend works with: the device, its queue, forced kernels and scratch
+// memory.
+//
+// Owner: CudaBackend. One op at a time; all launches go to stream().
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+
+#include "backend/kernel_choice.h"
+#include "tensor/dtype.h"
+
+namespace spate::cuda {
+
+struct ContextOptions {
+  int device = 0;
+  DType activation = DType::bf16;
+  bool deterministic = false;
+  ForcedKernels forced;
+};
+
+class Context {
+ public:
+  // Scratch that one op may use; problems that need more are cut into parts.
+  static constexpr size_t kWorkspaceBytes = size_t{128} << 20;
+
+  explicit Context(ContextOptions options);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  int device() const { return options_.device; }
+  DType activation() const { return options_.activation; }
+  bool deterministic() const { return options_.deterministic; }
+  const ForcedKernels& forced() const { return options_.forced; }
+  cudaStream_t stream() const { return stream_; }
+  const cudaDeviceProp& properties() const { return properties_; }
+  int multiprocessors() const { return properties_.multiProcessorCount; }
+  // At least `bytes` <= kWorkspaceBytes bytes, aligned to 256, with undefined content: the running
+  // op's, until it has been run.
+  void* workspace(size_t bytes) const;
+
+ private:
+  ContextOptions options_;
+  cudaDeviceProp properties_{};
+  cudaStream_t stream_ = nullptr;
+  void* workspace_ = nullptr;
+};
+
+}  // namespace spate::cuda

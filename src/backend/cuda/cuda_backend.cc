@@ -1,0 +1,105 @@
+#include "backend/cuda/cuda_backend.h"
+
+#include <algorithm>
+
+#include "backend/cuda/devices.h"
+#include "backend/cuda/error.h"
+#include "backend/cuda/kernels.h"
+#include "backend/cuda/linear/place.h"
+#include "backend/cuda/ops.h"
+#include "base/check.h"
+
+namespace spate {
+namespace {
+
+cuda::ContextOptions context_options(const BackendOptions& options, int index) {
+  const CudaDevices found = list_cuda_devices(false);
+  const bool there = std::ranges::any_of(
+      found.devices, [&](const CudaDevice& device) { return device.index == index; });
+  if (!there) {
+    throw Error(
+        cat("GPU ", index, " cannot be used: ",
+            found.devices.empty() ? found.note : cat(found.devices.size(), " GPUs are there")),
+        ExitCode::memory);
+  }
+  return {.device = index,
+          .activation = options.activation.value_or(DType::bf16),
+          .deterministic = options.deterministic,
+          .forced = parse_forced_kernels(options.kernels, cuda_kernel_families(), "CUDA")};
+}
+
+size_t bytes_of(const Tensor& tensor) {
+  return static_cast<size_t>(tensor.shape.elements()) * size_of(tensor.dtype);
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(const BackendOptions& options, int index)
+    : context_(context_options(options, index)), weights_(context_.device()) {}
+
+std::string CudaBackend::describe() const {
+  return cat("GPU ", context_.device(), ", ", context_.properties().name);
+}
+
+MemoryInfo CudaBackend::memory() const {
+  MemoryInfo info;
+  cuda::cuda_check(cudaMemGetInfo(&info.free, &info.total));
+  return info;
+}
+
+Buffer CudaBackend::allocate(size_t bytes) { return cuda::allocate(bytes, context_.device()); }
+
+void CudaBackend::upload(const Tensor& to, const void* from) {
+  check(to.contiguous(), "upload to a tensor with gaps between rows: ", to.shape);
+  if (to.shape.elements() == 0) return;
+  cuda::cuda_check(
+      cudaMemcpyAsync(to.data, from, bytes_of(to), cudaMemcpyHostToDevice, context_.stream()));
+}
+
+void CudaBackend::download(void* to, const Tensor& from) {
+  check(from.contiguous(), "download of a tensor with gaps between rows: ", from.shape);
+  if (from.shape.elements() == 0) return;
+  cuda::cuda_check(
+      cudaMemcpyAsync(to, from.data, bytes_of(from), cudaMemcpyDeviceToHost, context_.stream()));
+  finish();
+}
+
+void CudaBackend::finish() { cuda::cuda_check(cudaStreamSynchronize(context_.stream())); }
+
+Weight CudaBackend::place(const HostWeight& weight) {
+  check(weight.in % weight.format->block == 0, "a row of ", weight.in,
+        " elements is no whole number of ", weight.format->name, " blocks of ",
+        weight.format->block);
+  return cuda::place(context_, weights_, weight);
+}
+
+size_t CudaBackend::placed_bytes(const Format& format, int64_t out, int64_t in) const {
+  return cuda::placed_bytes(context_, format, out, in);
+}
+
+void CudaBackend::execute(const op::Embed& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::GatherRows& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::Add& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::Scale& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::RmsNorm& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::Linear& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::Gated& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::RopeApply& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::KvWrite& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::Attention& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::Penalize& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::LogitEdit& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::KeepOnly& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::MaskTop& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::Draw& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::Logprobs& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::AddRmsNorm& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::LinearQkv& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::LinearGated& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::QkvNormRopeWrite& op) { cuda::run(context_, op); }
+
+std::unique_ptr<Backend> open_cuda_backend(const BackendOptions& options, int index) {
+  return std::make_unique<CudaBackend>(options, index);
+}
+
+}  // namespace spate

@@ -1,0 +1,53 @@
+// One NVIDIA GPU as a Backend: memory from the runtime, ops forwarded to cuda/ops.h.
+#pragma once
+
+#include "backend/backend.h"
+#include "backend/cuda/context.h"
+#include "backend/cuda/memory.h"
+
+namespace spate {
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(const BackendOptions& options, int index);
+
+  std::string describe() const override;
+  Device device() const override { return {Device::Kind::cuda, context_.device()}; }
+  DType activation_type() const override { return context_.activation(); }
+  MemoryInfo memory() const override;
+
+  Buffer allocate(size_t bytes) override;
+  void upload(const Tensor& to, const void* from) override;
+  void download(void* to, const Tensor& from) override;
+  Weight place(const HostWeight& weight) override;
+  size_t placed_bytes(const Format& format, int64_t out, int64_t in) const override;
+  void reserve_weights(size_t bytes) override { weights_.reserve(bytes); }
+  void finish() override;
+
+ private:
+  void execute(const op::Embed& op) override;
+  void execute(const op::GatherRows& op) override;
+  void execute(const op::Add& op) override;
+  void execute(const op::Scale& op) override;
+  void execute(const op::RmsNorm& op) override;
+  void execute(const op::Linear& op) override;
+  void execute(const op::Gated& op) override;
+  void execute(const op::RopeApply& op) override;
+  void execute(const op::KvWrite& op) override;
+  void execute(const op::Attention& op) override;
+  void execute(const op::Penalize& op) override;
+  void execute(const op::LogitEdit& op) override;
+  void execute(const op::KeepOnly& op) override;
+  void execute(const op::MaskTop& op) override;
+  void execute(const op::Draw& op) override;
+  void execute(const op::Logprobs& op) override;
+  void execute(const op::AddRmsNorm& op) override;
+  void execute(const op::LinearQkv& op) override;
+  void execute(const op::LinearGated& op) override;
+  void execute(const op::QkvNormRopeWrite& op) override;
+
+  cuda::Context context_;
+  cuda::WeightMemory weights_;
+};
+
+}  // namespace spate

@@ -1,0 +1,35 @@
+// Launching a kernel on the context's queue, with its errors checked.
+#pragma once
+
+#include <utility>
+
+#include "backend/cuda/context.h"
+#include "backend/cuda/error.h"
+
+namespace spate::cuda {
+
+struct Grid {
+  dim3 blocks, threads;
+  size_t shared_bytes = 0;  // dynamic; a kernel that takes more than 48 KiB is told so once before
+};
+
+// Does nothing when the grid is empty.
+template <class... Parameters, class... Arguments>
+void launch(const Context& context, const Grid& grid, void (*kernel)(Parameters...),
+            Arguments&&... arguments) {
+  if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
+  kernel<<<grid.blocks, grid.threads, grid.shared_bytes, context.stream()>>>(
+      std::forward<Arguments>(arguments)...);
+  cuda_check(cudaGetLastError());
+}
+
+constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Blocks for a loop over `count` elements with a stride of the grid.
+inline unsigned blocks_for(const Context& context, int64_t count, int threads) {
+  const int64_t most = int64_t{context.multiprocessors()} * 8;
+  const int64_t wanted = divide_up(count, threads);
+  return static_cast<unsigned>(wanted < most ? wanted : most);
+}
+
+}  // namespace spate::cuda

@@ -1,0 +1,29 @@
+// Memory of the CUDA backend.
+#pragma once
+
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace spate::cuda {
+
+// Zeroed. Throws Error(ExitCode::memory).
+Buffer allocate(size_t bytes, int device);
+
+// Pieces of one allocation, for what is never given back before the end.
+class WeightMemory {
+ public:
+  explicit WeightMemory(int device) : device_(device) {}
+  void reserve(size_t bytes);  // the pieces to come take so many bytes together
+  Buffer take(size_t bytes);   // aligned to 256; valid as long as this object
+
+  static constexpr size_t kAlignment = 256;
+
+ private:
+  int device_;
+  Buffer block_;
+  std::vector<Buffer> alone_;  // pieces that were not reserved
+  size_t used_ = 0;
+};
+
+}  // namespace spate::cuda

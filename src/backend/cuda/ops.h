@@ -1,0 +1,37 @@
+// The ops of the CUDA backend, one function each. Hidden states are f32 or bf16, logits f32; every
+// sum is in f32. Definitions:
+//   linear/      Linear, LinearQkv, LinearGated, Embed
+//   basic.cu     GatherRows, Add, Scale, Gated
+//   norm.cu      RmsNorm, AddRmsNorm
+//   rope.cu      RopeApply, KvWrite, QkvNormRopeWrite
+//   attention/   Attention
+//   sampling/    Penalize, LogitEdit, KeepOnly, MaskTop, Draw, Logprobs
+#pragma once
+
+#include "backend/backend.h"
+#include "backend/cuda/context.h"
+
+namespace spate::cuda {
+
+void run(Context& context, const op::Embed& op);
+void run(Context& context, const op::GatherRows& op);
+void run(Context& context, const op::Add& op);
+void run(Context& context, const op::Scale& op);
+void run(Context& context, const op::RmsNorm& op);
+void run(Context& context, const op::Linear& op);
+void run(Context& context, const op::Gated& op);
+void run(Context& context, const op::RopeApply& op);
+void run(Context& context, const op::KvWrite& op);
+void run(Context& context, const op::Attention& op);
+void run(Context& context, const op::Penalize& op);
+void run(Context& context, const op::LogitEdit& op);
+void run(Context& context, const op::KeepOnly& op);
+void run(Context& context, const op::MaskTop& op);
+void run(Context& context, const op::Draw& op);
+void run(Context& context, const op::Logprobs& op);
+void run(Context& context, const op::AddRmsNorm& op);
+void run(Context& context, const op::LinearQkv& op);
+void run(Context& context, const op::LinearGated& op);
+void run(Context& context, const op::QkvNormRopeWrite& op);
+
+}  // namespace spate::cuda

@@ -1,0 +1,76 @@
+// Element types on the device: floats of any width are read and written as f32.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+
+#include "base/check.h"
+#include "tensor/tensor.h"
+
+namespace spate::cuda {
+
+using bf16 = __nv_bfloat16;
+using f16 = __half;
+
+__device__ inline float to_float(float x) { return x; }
+__device__ inline float to_float(bf16 x) { return __bfloat162float(x); }
+__device__ inline float to_float(f16 x) { return __half2float(x); }
+
+template <class T>
+__device__ inline T from_float(float x);
+template <>
+__device__ inline float from_float<float>(float x) {
+  return x;
+}
+template <>
+__device__ inline bf16 from_float<bf16>(float x) {
+  return __float2bfloat16_rn(x);
+}
+template <>
+__device__ inline f16 from_float<f16>(float x) {
+  return __float2half_rn(x);
+}
+
+template <class T>
+struct TypeTag {
+  using type = T;
+};
+
+// Calls f(TypeTag<T>{}) with the type of hidden states, f32 or bf16.
+template <class F>
+void with_activation_type(DType type, const F& f) {
+  switch (type) {
+    case DType::f32: return f(TypeTag<float>{});
+    case DType::bf16: return f(TypeTag<bf16>{});
+    default: check(false, "hidden states of type ", name_of(type), ", expected f32 or bf16");
+  }
+}
+
+// The same with the type of a cache: f32, f16 or bf16.
+template <class F>
+void with_cache_type(DType type, const F& f) {
+  switch (type) {
+    case DType::f32: return f(TypeTag<float>{});
+    case DType::f16: return f(TypeTag<f16>{});
+    case DType::bf16: return f(TypeTag<bf16>{});
+    default: check(false, "a cache of type ", name_of(type), ", expected f32, f16 or bf16");
+  }
+}
+
+// Rows with a stride, as kernels take them.
+template <class T>
+struct Rows {
+  T* data;
+  int64_t stride;  // elements
+
+  __device__ T* operator[](int64_t row) const { return data + row * stride; }
+};
+
+template <class T>
+Rows<T> rows_of(const Tensor& tensor) {
+  return {tensor.as<T>(), tensor.row_stride};
+}
+
+}  // namespace spate::cuda
