@@ -18,6 +18,14 @@ SetFlag set_kv_type(std::optional<DType>& target) {
   };
 }
 
+SetFlag set_device(std::string& target) {
+  return [&target](const std::string& value) {
+    int64_t index = 0;
+    if (value != "auto" && value != "cpu") into(index, 0, 1023)(value);
+    target = value;
+  };
+}
+
 SetFlag set_activation(std::optional<DType>& target) {
   return [&target](const std::string& value) {
     DType type = DType::f32;
@@ -124,7 +132,7 @@ FlagGroup engine_flag_group(EngineFlags& flags) {
            "auto = on",
            choose<bool>(options.share_prefixes, {{"auto", true}, {"on", true}, {"off", false}})},
           {"--device", "NAME", "auto: the first GPU, else the CPU; cpu; or the number of a GPU",
-           "auto", into(options.backend.device)},
+           "auto", set_device(options.backend.device)},
           {"--deterministic", "",
            "only kernels with which a row does not depend on the batch; the CPU has no others", "",
            set_true(options.backend.deterministic)},

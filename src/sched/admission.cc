@@ -32,6 +32,7 @@ void Scheduler::Impl::admit(Batch& batch, int64_t& budget) {
       ++place;  // one more sample of the same prompt
       continue;
     }
+    if (live.steps > 0) break;  // evicted, and a step that runs it is out
     const PrefixMap::Match match = slots.find(live);
     if (match.promised > 0) {
       last_aside = &live;
@@ -72,9 +73,9 @@ bool Scheduler::Impl::fits(const Live& live, const PrefixMap::Match& match) {
 // What a row has alone; shared slots are counted apart, once.
 Occupancy::Row Scheduler::Impl::forecast(const Live& live) const {
   const int64_t spare = std::min(kSpare, slots.total() / kSparePart);
-  return {.slots = live.length() - live.shared + spare,
-          .generated = live.generated(),
-          .limit = live.most_slots() - live.length()};
+  return {.slots = live.planned_length() - live.shared + spare,
+          .generated = live.planned_generated(),
+          .limit = std::max<int64_t>(live.most_slots() - live.planned_length(), 0)};
 }
 
 void Scheduler::Impl::start(Live& live, const PrefixMap::Match& match) {

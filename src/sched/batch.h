@@ -13,6 +13,8 @@ struct Row {
   Sequence* sequence = nullptr;
   int64_t begin = 0, count = 0;
   bool wants_token = false;  // draw the token after the last one
+  // When the one token it runs is still being drawn: by the step before, as its so-many-th draw.
+  int64_t pending_draw = -1;
 };
 
 // Prefill chunks and decodes mixed, in the order in which they are packed.

@@ -8,23 +8,11 @@
 namespace spate {
 
 std::vector<Event> Scheduler::Impl::commit(const Batch& batch, std::span<const RowResult> results) {
-  check(in_flight && batch.rows.size() == results.size(), "a commit of ", results.size(),
+  check(in_flight > 0 && batch.rows.size() == results.size(), "a commit of ", results.size(),
         " results for ", batch.rows.size(), " rows");
-  in_flight = false;
+  --in_flight;
   std::vector<Event> events;
-  for (size_t i = 0; i < results.size(); ++i) {
-    const Row& row = batch.rows[i];
-    auto& live = static_cast<Live&>(*row.sequence);
-    live.computed = row.begin + row.count;
-    slots.computed(live);
-    if (live.scores_prompt()) {
-      const auto& scores = results[i].prompt_logprobs;
-      live.prompt_logprobs.insert(live.prompt_logprobs.end(), scores.begin(), scores.end());
-    }
-    if (row.wants_token && !live.cancelled) {
-      events.push_back(take_token(live, results[i].sampled));
-    }
-  }
+  for (size_t i = 0; i < results.size(); ++i) commit_row(batch.rows[i], results[i], events);
   for (Live* live : running) {
     if (!live->cancelled) continue;
     events.push_back({.request = live->request, .sample = live->sample});
@@ -37,7 +25,28 @@ std::vector<Event> Scheduler::Impl::commit(const Batch& batch, std::span<const R
   });
   for (const Live* live : finished) forget(*live);
   if (!finished.empty()) admission_closed = false;
+  std::erase_if(leaving, [](const auto& live) { return live->steps == 0; });
   return events;
+}
+
+void Scheduler::Impl::commit_row(const Row& row, const RowResult& result,
+                                 std::vector<Event>& events) {
+  auto& live = static_cast<Live&>(*row.sequence);
+  --live.steps;
+  if (row.wants_token) --live.pending;
+  if (live.ended) return;
+  const bool evicted = !live.runs;
+  // Of a prompt that was evicted on its way all scores come again.
+  if (live.scores_prompt() && (row.wants_token || !evicted)) {
+    const auto& scores = result.prompt_logprobs;
+    live.prompt_logprobs.insert(live.prompt_logprobs.end(), scores.begin(), scores.end());
+  }
+  if (!row.wants_token || live.cancelled) return;
+  events.push_back(take_token(live, result.sampled));
+  if (live.ended && evicted) {
+    waiting.erase(live);
+    forget(live);
+  }
 }
 
 Event Scheduler::Impl::take_token(Live& live, const Sampled& sampled) {
@@ -79,8 +88,10 @@ void Scheduler::Impl::finish(Live& live, Event& event, FinishReason reason) {
   if (reason == FinishReason::stop || reason == FinishReason::repetition || stop_string) {
     lengths.ended(live.generated());
   }
+  live.computed = std::min(live.computed, live.length());  // a token it will not have
   if (live.runs) slots.leave(live);
   live.runs = false;
+  live.ended = true;
 }
 
 }  // namespace spate

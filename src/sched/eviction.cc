@@ -14,7 +14,7 @@ constexpr int64_t kGrowth = 48;
 
 // A slot for each token of a running row. False: the row itself had to go.
 bool Scheduler::Impl::make_room(Live& live) {
-  while (live.capacity < live.length()) {
+  while (live.capacity < live.planned_length()) {
     if (slots.grow(live, kGrowth, Runs::long_ones) || trim_youngest(Runs::long_ones)) continue;
     if (slots.grow(live, kGrowth, Runs::any) || trim_youngest(Runs::any)) continue;
     const bool itself = running.back() == &live;
@@ -38,7 +38,7 @@ void Scheduler::Impl::evict_youngest() {
   running.pop_back();
   live.lost = live.computed;
   slots.leave(live);
-  live.prompt_logprobs.clear();
+  if (live.pending == 0) live.prompt_logprobs.clear();  // else the step that completes them is out
   live.runs = false;
   waiting.put_back(live);
   admission_closed = true;

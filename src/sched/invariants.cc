@@ -18,7 +18,11 @@ void Scheduler::Impl::check_invariants() const {
     for (const Segment& segment : live.segments) capacity += segment.size();
     check(capacity == live.capacity, "a row counts ", live.capacity, " of ", capacity, " slots");
     check(live.computed <= live.capacity && live.shared <= live.capacity, "a row lacks slots");
-    check(live.computed < live.length() && live.length() < live.max_length, "a row goes too far");
+    check(live.computed <= live.planned_length() && live.planned_length() <= live.max_length &&
+              live.length() < live.max_length && !live.ended,
+          "a row goes too far");
+    check(live.steps > 0 || (live.pending == 0 && live.computed < live.length()),
+          "a row has nothing to do");
     own += live.capacity - live.shared;
   }
   for (const Live* live : waiting) {

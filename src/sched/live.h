@@ -29,6 +29,9 @@ struct Live : Sequence {
   std::vector<Beginning*> beginnings;  // while it waits for its first step; shortest first
   bool runs = false;                   // in the running list, else it waits
   bool cancelled = false;              // while its step runs; it ends at commit
+  bool ended = false;                  // its last event is out; planned steps may still run it
+  int64_t steps = 0;                   // planned and not committed that run it
+  int64_t draw = -1;                   // of the last of them that draws: which of its draws
 
   // Slots: the first `shared` tokens' belong to the prefix map and are used through `node`, the
   // others are this sequence's alone. `capacity` counts both.
@@ -42,8 +45,13 @@ struct Live : Sequence {
 
   // Slots it can ever need: the last token is drawn and never run.
   int64_t most_slots() const { return max_length - 1; }
-  int64_t to_compute() const { return length() - computed; }
-  bool decodes() const { return generated() > 0 && to_compute() == 1; }
+  int64_t to_compute() const { return planned_length() - computed; }
+  bool decodes() const { return planned_generated() > 0 && to_compute() == 1; }
+  // The last token that it may have is being drawn.
+  bool reaches_limit() const {
+    return pending > 0 && (planned_length() >= max_length ||
+                           (params.max_tokens > 0 && planned_generated() >= params.max_tokens));
+  }
   // Prompt scores need the logits of every prompt token, so nothing may come from the cache.
   bool scores_prompt() const {
     return params.prompt_logprobs.has_value() && sample == 0 && !prompt_scored;

@@ -8,7 +8,7 @@
 namespace spate {
 
 Batch Scheduler::Impl::next() {
-  check(!in_flight, "next() before the last batch was committed");
+  check(in_flight < 2, "next() while two batches are out");
   Batch batch;
   occupancy.reset();
   switch (options.batching) {
@@ -16,9 +16,28 @@ Batch Scheduler::Impl::next() {
     case Batching::pingpong: plan_pingpong(batch, options.max_step_tokens); break;
     case Batching::timely: plan_timely(batch, options.max_step_tokens); break;
   }
-  check(!batch.rows.empty() || requests.empty(), "there is work and none is planned");
-  in_flight = !batch.rows.empty();
+  if (batch.rows.empty()) {
+    check(requests.empty() || in_flight > 0, "there is work and none is planned");
+    return batch;
+  }
+  note_planned(batch);
+  ++in_flight;
   return batch;
+}
+
+// From here on the rows are taken to have been run, because a device runs steps in their order.
+void Scheduler::Impl::note_planned(const Batch& batch) {
+  int64_t draws = 0;
+  for (const Row& row : batch.rows) {
+    auto& live = static_cast<Live&>(*row.sequence);
+    ++live.steps;
+    live.computed = row.begin + row.count;
+    slots.computed(live);
+    if (row.wants_token) {
+      ++live.pending;
+      live.draw = draws++;
+    }
+  }
 }
 
 void Scheduler::Impl::plan_mix(Batch& batch, int64_t budget) {
@@ -50,9 +69,12 @@ void Scheduler::Impl::plan_pingpong(Batch& batch, int64_t budget) {
 void Scheduler::Impl::add_decodes(Batch& batch, int64_t& budget) {
   for (size_t i = 0; i < running.size(); ++i) {
     Live& live = *running[i];
-    if (!live.decodes() || !make_room(live)) continue;
-    batch.rows.push_back(
-        {.sequence = &live, .begin = live.computed, .count = 1, .wants_token = true});
+    if (!live.decodes() || live.reaches_limit() || !make_room(live)) continue;
+    batch.rows.push_back({.sequence = &live,
+                          .begin = live.computed,
+                          .count = 1,
+                          .wants_token = true,
+                          .pending_draw = live.pending > 0 ? live.draw : -1});
     --budget;
   }
 }
@@ -60,7 +82,7 @@ void Scheduler::Impl::add_decodes(Batch& batch, int64_t& budget) {
 // Prompts, and what evictions lost, oldest first; then whoever can enter.
 void Scheduler::Impl::add_chunks(Batch& batch, int64_t& budget) {
   for (Live* live : running) {
-    if (!live->decodes() && budget > 0) add_chunk(batch, *live, budget);
+    if (!live->decodes() && live->to_compute() > 0 && budget > 0) add_chunk(batch, *live, budget);
   }
   admit(batch, budget);
 }

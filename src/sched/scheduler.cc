@@ -112,7 +112,7 @@ void Scheduler::Impl::cancel(uint64_t request) {
   }
   for (Live* live : open) {
     live->cancelled = true;
-    if (live->runs && in_flight) continue;  // ends at commit
+    if (live->runs && in_flight > 0) continue;  // ends at commit
     if (live->runs) {
       std::erase(running, live);
       admission_closed = false;
@@ -126,11 +126,14 @@ void Scheduler::Impl::cancel(uint64_t request) {
   }
 }
 
-// Drops a finished sample, and its request with the last one.
+// Drops a finished sample, and its request with the last one. A step that still runs the sample
+// keeps it in memory.
 void Scheduler::Impl::forget(const Live& live) {
   const auto found = requests.find(live.request);
   LiveRequest& request = found->second;
-  request.samples[static_cast<size_t>(live.sample)].reset();
+  std::unique_ptr<Live>& sample = request.samples[static_cast<size_t>(live.sample)];
+  if (sample->steps > 0) leaving.push_back(std::move(sample));
+  sample.reset();
   if (--request.open == 0) requests.erase(found);
 }
 

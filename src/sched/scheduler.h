@@ -57,9 +57,12 @@ class Scheduler {
   void cancel(uint64_t request);
 
   bool idle() const;  // nothing runs and nothing waits
-  // Chooses rows and reserves their slots. Empty when nothing can run now.
+  // Chooses rows and reserves their slots. Empty when nothing can run now. May be called once more
+  // before the batch it returned is committed: rows are then taken to have drawn one token each and
+  // to go on, and one that did not runs for nothing once. Batches run in order on one device, so a
+  // slot that a commit frees can be given away at once.
   Batch next();
-  // Takes the results of the batch that next() returned: appends tokens, finishes, frees.
+  // Takes the results of the oldest batch that is not committed: appends tokens, finishes, frees.
   std::vector<Event> commit(const Batch& batch, std::span<const RowResult> results);
   // Events that no step has to end for: requests that were refused or cancelled, and those that the
   // last next() started, which come before anything that the step gives them.

@@ -107,7 +107,8 @@ Segment Slots::in_blocks(Segment run) {
 
 int64_t Slots::trim(Live& live, Runs runs) {
   const bool any = runs == Runs::any;
-  const int64_t kept = any ? live.length() : round_up(live.length()) + PrefixMap::kBlock;
+  const int64_t length = live.planned_length();
+  const int64_t kept = any ? length : round_up(length) + PrefixMap::kBlock;
   const int64_t spare = live.capacity - kept;
   if (spare < (any ? 1 : kLongRun)) return 0;
   std::vector<Segment> rest = std::move(live.segments);

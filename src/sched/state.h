@@ -57,6 +57,7 @@ struct Scheduler::Impl {
   void add_decodes(Batch& batch, int64_t& budget);
   void add_chunks(Batch& batch, int64_t& budget);
   void add_chunk(Batch& batch, Live& live, int64_t& budget);
+  void note_planned(const Batch& batch);
   void plan_mix(Batch& batch, int64_t budget);
   void plan_timely(Batch& batch, int64_t budget);
   void plan_pingpong(Batch& batch, int64_t budget);
@@ -73,6 +74,7 @@ struct Scheduler::Impl {
   void evict_youngest();
 
   // commit.cc
+  void commit_row(const Row& row, const RowResult& result, std::vector<Event>& events);
   Event take_token(Live& live, const Sampled& sampled);
   std::optional<FinishReason> ends(Live& live) const;
   void finish(Live& live, Event& event, FinishReason reason);
@@ -89,10 +91,11 @@ struct Scheduler::Impl {
   std::vector<Event> outbox;  // events that no step has to end for
 
   std::optional<Occupancy> occupancy;  // of the step that is planned, when admission asked for it
-  bool in_flight = false;              // a batch is out
-  bool admission_closed = false;       // after an eviction, until a row leaves
-  bool decoding = false;               // pingpong: in its decode phase
-  size_t decoding_rows = 0;            // rows when that phase began
+  std::vector<std::unique_ptr<Live>> leaving;  // ended, but a planned step still runs them
+  int64_t in_flight = 0;                       // batches that are out
+  bool admission_closed = false;               // after an eviction, until a row leaves
+  bool decoding = false;                       // pingpong: in its decode phase
+  size_t decoding_rows = 0;                    // rows when that phase began
   uint64_t request_arrivals = 0, arrivals = 0, admissions = 0;
   SchedulerStats counted;  // the figures that only grow
 };

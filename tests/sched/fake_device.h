@@ -121,17 +121,19 @@ class FakeDevice {
     for (const Row& row : batch.rows) {
       const Sequence& sequence = *row.sequence;
       EXPECT_TRUE(seen.insert(&sequence).second) << "a sequence has two rows";
-      EXPECT_EQ(row.begin, sequence.computed);
+      const std::vector<Token> tokens = tokens_of(row);
+      const auto length = static_cast<int64_t>(tokens.size());
+      EXPECT_EQ(row.begin + row.count, sequence.computed);
       EXPECT_GT(row.count, 0);
-      EXPECT_LE(row.begin + row.count, sequence.length());
-      EXPECT_EQ(row.wants_token, row.begin + row.count == sequence.length());
+      EXPECT_LE(row.begin + row.count, length);
+      EXPECT_EQ(row.wants_token, row.begin + row.count == length);
       int64_t position = 0;
       uint64_t hash = 0;
       for (const Segment& segment : sequence.segments) {
         EXPECT_GT(segment.size(), 0);
         for (int slot = segment.begin; slot < segment.end; ++slot, ++position) {
           if (position >= row.begin + row.count) break;
-          hash = prefix_hash(hash, sequence.tokens[static_cast<size_t>(position)]);
+          hash = prefix_hash(hash, tokens[static_cast<size_t>(position)]);
           if (position < row.begin) {
             EXPECT_EQ(content_.at(static_cast<size_t>(slot)), hash)
                 << "slot " << slot << " does not hold token " << position << " of request "
@@ -149,17 +151,29 @@ class FakeDevice {
       content_[static_cast<size_t>(slot)] = hash;
     }
     std::vector<RowResult> results;
-    for (const Row& row : batch.rows) results.push_back(result(row));
+    std::vector<Token> draws;
+    for (const Row& row : batch.rows) {
+      results.push_back(result(row));
+      if (row.wants_token) draws.push_back(results.back().sampled.token);
+    }
+    draws_ = std::move(draws);
     return results;
   }
 
  private:
-  static RowResult result(const Row& row) {
+  // What the sequence has, and the token that the step before has drawn.
+  std::vector<Token> tokens_of(const Row& row) const {
+    std::vector<Token> tokens = row.sequence->tokens;
+    if (row.pending_draw >= 0) tokens.push_back(draws_.at(static_cast<size_t>(row.pending_draw)));
+    return tokens;
+  }
+
+  RowResult result(const Row& row) const {
     const Sequence& sequence = *row.sequence;
     RowResult result;
     if (row.wants_token) {
       result.sampled.token =
-          next_token(sequence.tokens, sequence.prompt_length, sequence.key, sequence.params);
+          next_token(tokens_of(row), sequence.prompt_length, sequence.key, sequence.params);
     }
     if (sequence.params.prompt_logprobs && sequence.sample == 0) {
       const std::span<const Token> tokens = sequence.tokens;
@@ -173,14 +187,16 @@ class FakeDevice {
   }
 
   SchedulerOptions options_;
+  std::vector<Token> draws_;       // of the last step
   std::vector<uint64_t> content_;  // [slots] hash of the tokens up to the one a slot holds; 0: none
 };
 
-// A scheduler with its device; collects events and holds them against their rules.
+// A scheduler with its device; collects events and holds them against their rules. With `ahead`
+// steps are planned and run while the one before is not committed.
 class Harness {
  public:
-  explicit Harness(const SchedulerOptions& options)
-      : options(options), scheduler(options, {kEnd}), device(options) {}
+  explicit Harness(const SchedulerOptions& options, bool ahead = false)
+      : options(options), scheduler(options, {kEnd}), device(options), ahead_(ahead) {}
 
   // One step. False: nothing to do.
   bool step() {
@@ -192,12 +208,21 @@ class Harness {
       rows.push_back({row.sequence->request, row.sequence->sample, row.begin, row.count,
                       row.sequence->generated()});
     }
-    if (last.rows.empty()) return false;
-    ++steps;
-    const std::vector<RowResult> results = device.run(last);
+    if (last.rows.empty() && !out_) return false;
+    std::optional<Flight> launched;
+    if (!last.rows.empty()) {
+      ++steps;
+      launched = Flight{last, device.run(last)};
+    }
+    scheduler.check_invariants();
     if (before_commit) before_commit();
-    take(scheduler.commit(last, results));
-    take(scheduler.take_events());
+    if (!ahead_) out_ = std::move(launched);
+    if (out_) {
+      take(scheduler.commit(out_->batch, out_->results));
+      take(scheduler.take_events());
+    }
+    out_.reset();
+    if (ahead_) out_ = std::move(launched);
     scheduler.check_invariants();
     return true;
   }
@@ -232,6 +257,11 @@ class Harness {
   size_t most_segments = 0;  // that a row had
 
  private:
+  struct Flight {
+    Batch batch;
+    std::vector<RowResult> results;
+  };
+
   void take(std::vector<Event> events) {
     for (const Event& event : events) {
       Output& into = out[{event.request, event.sample}];
@@ -256,6 +286,9 @@ class Harness {
       }
     }
   }
+
+  bool ahead_;
+  std::optional<Flight> out_;  // the step that is not committed
 };
 
 inline std::vector<Token> random_tokens(uint64_t key, size_t count) {

@@ -54,7 +54,7 @@ void mislead(Request& request) {
 struct Case {
   std::string name;
   SchedulerOptions options;
-  bool misled = false;
+  bool misled = false, ahead = false;
 };
 
 std::vector<Case> cases() {
@@ -73,11 +73,14 @@ std::vector<Case> cases() {
           one.options.max_step_tokens = tokens;
           const Order orders[] = {Order::fifo, Order::automatic, Order::longest_first,
                                   Order::prefix, Order::automatic};
-          one.options.order = orders[out.size() % std::size(orders)];
-          one.options.order_horizon = out.size() % 3 == 0 ? 20 : 8192;
+          one.options.order = orders[out.size() / 2 % std::size(orders)];
+          one.options.order_horizon = out.size() / 2 % 3 == 0 ? 20 : 8192;
           const char* const names[] = {"mix", "pingpong", "timely"};
           one.name = cat(names[static_cast<int>(batching)], share ? "_shared_" : "_alone_", slots,
                          "_slots_", tokens, "_tokens");
+          out.push_back(one);
+          one.ahead = true;
+          one.name += "_ahead";
           out.push_back(one);
         }
       }
@@ -90,7 +93,7 @@ class RandomWork : public testing::TestWithParam<Case> {};
 
 TEST_P(RandomWork, GivesWhatEachRowGivesAlone) {
   const SchedulerOptions& options = GetParam().options;
-  Harness harness(options);
+  Harness harness(options, GetParam().ahead);
   Random random{.key = 5};
   std::map<uint64_t, Request> requests;
   std::set<uint64_t> cancelled;
