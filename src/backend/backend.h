@@ -47,8 +47,17 @@ class Backend {
 
   virtual Buffer allocate(
       size_t bytes) = 0;  // zeroed, aligned to 64 bytes; throws ExitCode::memory
-  virtual void upload(const Tensor& to, const void* from) = 0;  // contiguous tensors
-  virtual void download(void* to, const Tensor& from) = 0;      // waits for the ops before it
+  // Host memory that copies to and from the device like best.
+  virtual Buffer allocate_host(size_t bytes) = 0;
+  // Contiguous tensors. `from` may be changed when upload returns.
+  virtual void upload(const Tensor& to, const void* from) = 0;
+  virtual void download(void* to, const Tensor& from) = 0;  // waits for the ops before it
+  // The same without waiting: `to`, in memory of allocate_host, has the bytes once a mark that is
+  // set later is passed.
+  virtual void download_later(void* to, const Tensor& from) = 0;
+  // Marks the end of all that was given so far. The last few marks can be waited for.
+  virtual uint64_t mark() = 0;
+  virtual void wait(uint64_t mark) = 0;
   // Copies a weight to the device, in the layout its kernels like. Not to be used after the
   // backend.
   virtual Weight place(const HostWeight& weight) = 0;
@@ -76,6 +85,7 @@ class Backend {
  private:
   virtual void execute(const op::Embed&) = 0;
   virtual void execute(const op::GatherRows&) = 0;
+  virtual void execute(const op::TakeDrawn&) = 0;
   virtual void execute(const op::Add&) = 0;
   virtual void execute(const op::Scale&) = 0;
   virtual void execute(const op::RmsNorm&) = 0;

@@ -43,8 +43,9 @@ struct StepCount {
 StepCount count_step(const Batch& batch) {
   StepCount count{.rows = static_cast<int64_t>(batch.rows.size())};
   for (const Row& row : batch.rows) {
-    const bool decodes =
-        row.count == 1 && row.sequence->generated() > 0 && row.begin + 1 == row.sequence->length();
+    const Sequence& sequence = *row.sequence;
+    const bool decodes = row.pending_draw >= 0 || (row.count == 1 && sequence.generated() > 0 &&
+                                                   row.begin + 1 == sequence.length());
     count.decode_rows += decodes ? 1 : 0;
     count.prompt_tokens += decodes ? 0 : row.count;
     count.output_tokens += row.wants_token ? 1 : 0;
@@ -84,6 +85,7 @@ std::unique_ptr<Model> load_model(const ModelFiles& files, Backend& backend, con
 struct Engine::Impl {
   Impl(const ModelFiles& files, const EngineOptions& options)
       : backend(open_backend(options.backend)),
+        ahead(options.ahead.value_or(backend->device().kind == Device::Kind::cuda)),
         plan(plan_memory(*files.checkpoint, *backend, options)),
         model(load_model(files, *backend, plan, warnings)),
         kv(*backend,
@@ -106,28 +108,44 @@ struct Engine::Impl {
     thread.join();
   }
 
-  // The engine thread. Work in flight is a value: a batch, then its results, then its events.
+  // A step that runs.
+  struct Flight {
+    Batch batch;
+    StepCount counted;
+    int64_t kv_used;  // before finished rows give theirs back
+  };
+
+  // The engine thread. Work in flight is a value: a batch, then its results, then its events. With
+  // `ahead` the next batch is planned and begun before the results of this one are taken, so that
+  // the device never waits for this thread.
   void serve() {
     try {
+      std::optional<Flight> out;
       for (;;) {
-        if (!take_messages()) return;
-        const Batch batch = scheduler.next();
+        if (!take_messages(out.has_value())) return;
+        Batch batch = scheduler.next();
         std::vector<Event> started = scheduler.take_events();
-        if (batch.rows.empty()) {
+        if (batch.rows.empty() && !out) {
           check(!started.empty() || scheduler.idle() || has_messages(),
                 "the scheduler has work and plans none");
           send(std::move(started));
           continue;
         }
         if (!started.empty()) send(std::move(started));
-        const StepCount counted = count_step(batch);
-        const int64_t kv_used = scheduler.stats().kv_used;  // before finished rows give theirs back
-        const Stopwatch watch;
-        const std::vector<RowResult> results = runner.run(batch);
-        std::vector<Event> events = scheduler.commit(batch, results);
-        for (Event& event : scheduler.take_events()) events.push_back(std::move(event));
-        note(counted, kv_used, watch.seconds());
-        send(std::move(events));
+        std::optional<Flight> next;
+        if (!batch.rows.empty()) {
+          if (!out) since_step.restart();
+          next = Flight{std::move(batch), {}, scheduler.stats().kv_used};
+          next->counted = count_step(next->batch);
+          runner.begin(next->batch);
+        }
+        if (out) finish_step(*out);
+        if (next) runner.end(next->batch);
+        out = std::move(next);
+        if (out && !ahead) {
+          finish_step(*out);
+          out.reset();
+        }
       }
     } catch (...) {
       const std::lock_guard lock(mutex);
@@ -137,12 +155,22 @@ struct Engine::Impl {
     }
   }
 
+  // Takes the results of a step that has ended.
+  void finish_step(const Flight& step) {
+    const std::vector<RowResult> results = runner.results(step.batch);
+    std::vector<Event> events = scheduler.commit(step.batch, results);
+    for (Event& event : scheduler.take_events()) events.push_back(std::move(event));
+    note(step.counted, step.kv_used, since_step.seconds());
+    since_step.restart();
+    send(std::move(events));
+  }
+
   // Moves the inbox to the scheduler; waits while there is nothing to do. False: time to end.
-  bool take_messages() {
+  bool take_messages(bool busy) {
     std::vector<Message> messages;
     {
       std::unique_lock lock(mutex);
-      if (scheduler.idle() && inbox.empty()) {
+      if (!busy && scheduler.idle() && inbox.empty()) {
         if (closed) {
           done = true;
           outbox_news.notify_all();
@@ -224,6 +252,7 @@ struct Engine::Impl {
   Stopwatch load_watch;
   double load_seconds = 0;
   std::unique_ptr<Backend> backend;
+  bool ahead;
   MemoryPlan plan;
   std::vector<std::string> warnings;
   std::unique_ptr<Model> model;
@@ -240,6 +269,7 @@ struct Engine::Impl {
   EngineStats numbers;
   double kv_seconds = 0;
   Stopwatch since_first_step;
+  Stopwatch since_step;  // the running step began, or the one before it ended
 
   std::thread thread;
 };

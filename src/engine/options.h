@@ -22,6 +22,8 @@ struct EngineOptions {
   Order order = Order::fifo;
   int64_t order_horizon = 8192;  // requests that are put in order together
   bool share_prefixes = true;
+  // Plan and launch a step before the tokens of the one before are known; absent: on a GPU.
+  std::optional<bool> ahead;
   bool profile = false;  // time every op
 };
 

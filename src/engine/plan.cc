@@ -60,16 +60,17 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
       options.kv_type.value_or(backend.activation_type() == DType::bf16 ? DType::bf16 : DType::f16);
   plan.kv_bytes_per_token = architecture.kv_needs(config).bytes_per_token(plan.kv_type);
   plan.max_length = positive_or(options.max_model_len, config.max_positions);
-  plan.max_rows = positive_or(options.max_num_seqs, 64);
-  plan.max_step_tokens = positive_or(options.max_num_batched_tokens, 512);
+  const bool cpu = backend.device().kind == Device::Kind::cpu;
+  plan.max_rows = positive_or(options.max_num_seqs, cpu ? 64 : 512);
+  plan.max_step_tokens = positive_or(options.max_num_batched_tokens, cpu ? 512 : 4096);
   if (config.max_positions > 0 && plan.max_length > config.max_positions) {
     throw Error(
         cat("--max-model-len ", plan.max_length, " is longer than the ", config.max_positions,
             " positions that the model was made for; give at most ", config.max_positions),
         ExitCode::usage);
   }
-  plan.workspace = Runner::workspace_bytes(config, architecture, plan.max_step_tokens,
-                                           plan.max_rows, backend.activation_type());
+  plan.workspace =
+      Runner::workspace_bytes(backend, config, architecture, plan.max_step_tokens, plan.max_rows);
 
   const int64_t left = plan.budget - plan.weights - plan.workspace;
   const int64_t most_tokens = std::max<int64_t>(0, left / plan.kv_bytes_per_token);

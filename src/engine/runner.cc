@@ -28,15 +28,25 @@ size_t scratch_bytes(const Architecture& architecture, const Config& config,
 
 }  // namespace
 
-int64_t Runner::workspace_bytes(const Config& config, const Architecture& architecture,
-                                int64_t max_step_tokens, int64_t max_rows, DType activation) {
+int64_t Runner::logit_rows(const Backend& backend, int64_t max_rows) {
+  // A GPU reads the head once for all of them; the CPU keeps them near.
+  const int64_t most = backend.device().kind == Device::Kind::cpu ? 64 : 512;
+  return std::min(most, max_rows);
+}
+
+int64_t Runner::workspace_bytes(const Backend& backend, const Config& config,
+                                const Architecture& architecture, int64_t max_step_tokens,
+                                int64_t max_rows) {
+  const DType activation = backend.activation_type();
   const size_t row = static_cast<size_t>(config.width) * size_of(activation);
   const size_t tables = 4 * table_entries(max_step_tokens, max_rows, kSegmentsPerRow * max_rows);
+  const int64_t logits = logit_rows(backend, max_rows);
   return static_cast<int64_t>(scratch_bytes(architecture, config, max_step_tokens, activation) +
                               tables + static_cast<size_t>(max_step_tokens) * row +
-                              kLogitRows * (row + sizeof(int32_t)) +
-                              static_cast<size_t>(kLogitRows * config.vocabulary) * sizeof(float) +
-                              Sampler::device_bytes(kLogitRows, config.vocabulary));
+                              static_cast<size_t>(logits) * (row + sizeof(int32_t)) +
+                              static_cast<size_t>(logits * config.vocabulary) * sizeof(float) +
+                              Sampler::device_bytes(logits, config.vocabulary) +
+                              SampleResults::device_bytes(max_rows));
 }
 
 Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Config& config,
@@ -48,18 +58,20 @@ Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Con
       width_(config.width),
       vocabulary_(config.vocabulary),
       end_tokens_(std::move(end_tokens)),
+      logit_rows_(logit_rows(backend, plan.max_rows)),
       tables_(backend.allocate(
           4 * table_entries(plan.max_step_tokens, plan.max_rows, kSegmentsPerRow * plan.max_rows))),
       scratch_(backend.allocate(scratch_bytes(find_architecture(config), config,
                                               plan.max_step_tokens, backend.activation_type()))),
       hidden_(backend.allocate(static_cast<size_t>(plan.max_step_tokens * config.width) *
                                size_of(backend.activation_type()))),
-      rows_(backend.allocate(static_cast<size_t>(kLogitRows * config.width) *
+      rows_(backend.allocate(static_cast<size_t>(logit_rows_ * config.width) *
                              size_of(backend.activation_type()))),
-      row_index_(backend.allocate(kLogitRows * sizeof(int32_t))),
+      row_index_(backend.allocate(static_cast<size_t>(logit_rows_) * sizeof(int32_t))),
       logits_(
-          backend.allocate(static_cast<size_t>(kLogitRows * config.vocabulary) * sizeof(float))),
-      sampler_(backend, kLogitRows, config.vocabulary) {}
+          backend.allocate(static_cast<size_t>(logit_rows_ * config.vocabulary) * sizeof(float))),
+      sampler_(backend, logit_rows_, config.vocabulary),
+      drawn_(backend, plan.max_rows) {}
 
 BatchView Runner::pack(const Batch& batch) {
   const int64_t tokens = batch.tokens();
@@ -74,8 +86,8 @@ BatchView Runner::pack(const Batch& batch) {
     host_.resize((host_.size() + kAlign - 1) / kAlign * kAlign);
     const size_t begin = host_.size();
     fill();
-    check(static_cast<int64_t>(host_.size() - begin) == shape.elements(), "a table of ",
-          shape, " got ", host_.size() - begin, " entries");
+    check(static_cast<int64_t>(host_.size() - begin) == shape.elements(), "a table of ", shape,
+          " got ", host_.size() - begin, " entries");
     return std::pair<size_t, Shape>(begin, shape);
   };
   const auto each_row = [&](auto&& body) {
@@ -85,6 +97,10 @@ BatchView Runner::pack(const Batch& batch) {
 
   const auto token_table = table({tokens}, [&] {
     each_row([&](const Row& row) {
+      if (row.pending_draw >= 0) {
+        push(-1 - row.pending_draw);
+        return;
+      }
       const auto first = row.sequence->tokens.begin() + row.begin;
       host_.insert(host_.end(), first, first + row.count);
     });
@@ -143,14 +159,18 @@ BatchView Runner::pack(const Batch& batch) {
           .segments = place(segment_table)};
 }
 
-std::vector<RowResult> Runner::run(const Batch& batch) {
-  const BatchView view = pack(batch);
-  Step step{.backend = backend_, .batch = view, .kv = kv_, .scratch = scratch_};
+void Runner::begin(const Batch& batch) {
+  view_ = pack(batch);
+  const bool pending =
+      std::ranges::any_of(batch.rows, [](const Row& row) { return row.pending_draw >= 0; });
+  if (pending) backend_.run(op::TakeDrawn{.tokens = view_.tokens, .drawn = drawn_.drawn()});
+  Step step{.backend = backend_, .batch = view_, .kv = kv_, .scratch = scratch_};
   const Tensor hidden = hidden_.view({batch.tokens(), width_}, backend_.activation_type());
   model_.embed(step, hidden);
   for (int64_t layer = 0; layer < layers_; ++layer) model_.layer(step, layer, hidden);
+}
 
-  // Draws first, then prompt scores: each kind fills whole chunks.
+void Runner::end(const Batch& batch) {
   std::vector<Wanted> draws, scores;
   int64_t first = 0;  // token of the step
   for (size_t r = 0; r < batch.rows.size(); ++r) {
@@ -158,68 +178,83 @@ std::vector<RowResult> Runner::run(const Batch& batch) {
     const Sequence& sequence = *row.sequence;
     if (sequence.params.prompt_logprobs && sequence.sample == 0) {
       for (int64_t i = 0; i < row.count && row.begin + i + 1 < sequence.prompt_length; ++i) {
-        scores.push_back({r, static_cast<int32_t>(first + i), row.begin + i, false});
+        scores.push_back({r, static_cast<int32_t>(first + i), row.begin + i});
       }
     }
     first += row.count;
     if (row.wants_token) {
-      draws.push_back({r, static_cast<int32_t>(first - 1), row.begin + row.count - 1, true});
+      draws.push_back({r, static_cast<int32_t>(first - 1), row.begin + row.count - 1});
     }
   }
 
-  std::vector<RowResult> results(batch.rows.size());
-  for (const auto* list : {&draws, &scores}) {
-    for (size_t begin = 0; begin < list->size(); begin += kLogitRows) {
-      const size_t count = std::min<size_t>(kLogitRows, list->size() - begin);
-      finish_chunk(step, hidden, batch, std::span(*list).subspan(begin, count), results);
+  Step step{.backend = backend_, .batch = view_, .kv = kv_, .scratch = scratch_};
+  const auto in_chunks = [&](const std::vector<Wanted>& wanted, auto&& body) {
+    const auto most = static_cast<size_t>(logit_rows_);
+    for (size_t begin = 0; begin < wanted.size(); begin += most) {
+      body(std::span(wanted).subspan(begin, std::min(most, wanted.size() - begin)));
     }
+  };
+  drawn_.clear();
+  in_chunks(draws, [&](std::span<const Wanted> chunk) {
+    std::vector<SampleRow> rows;
+    for (const Wanted& wanted : chunk) rows.push_back(sample_row(*batch.rows[wanted.row].sequence));
+    sampler_.launch(make_logits(step, chunk), rows, drawn_);
+  });
+  prompt_logprobs_.assign(batch.rows.size(), {});
+  in_chunks(scores, [&](std::span<const Wanted> chunk) { score(step, batch, chunk); });
+  ended_ = backend_.mark();
+}
+
+std::vector<RowResult> Runner::results(const Batch& batch) {
+  backend_.wait(ended_);
+  std::vector<RowResult> results(batch.rows.size());
+  for (size_t r = 0; r < results.size(); ++r) {
+    const Row& row = batch.rows[r];
+    if (row.wants_token) results[r].sampled = drawn_.take(sample_row(*row.sequence));
+    results[r].prompt_logprobs = std::move(prompt_logprobs_[r]);
   }
   return results;
 }
 
-void Runner::finish_chunk(Step& step, Tensor hidden, const Batch& batch,
-                          std::span<const Wanted> chunk, std::vector<RowResult>& results) {
+SampleRow Runner::sample_row(const Sequence& sequence) const {
+  return {.params = &sequence.params,
+          .tokens = sequence.tokens,
+          .prompt_length = sequence.prompt_length,
+          .end_tokens = sequence.params.ignore_eos ? no_end_tokens_ : end_tokens_,
+          .key = sequence.key};
+}
+
+Tensor Runner::make_logits(Step& step, std::span<const Wanted> chunk) {
   const auto count = static_cast<int64_t>(chunk.size());
   std::vector<int32_t> index;
   for (const Wanted& wanted : chunk) index.push_back(wanted.token);
   const Tensor index_view = row_index_.view({count}, DType::i32);
   backend_.upload(index_view, index.data());
+  const Tensor hidden = hidden_.view({step.tokens(), width_}, backend_.activation_type());
   const Tensor rows = rows_.view({count, width_}, backend_.activation_type());
   backend_.run(op::GatherRows{.x = hidden, .rows = index_view, .out = rows});
   const Tensor logits = logits_.view({count, vocabulary_}, DType::f32);
   model_.logits(step, rows, logits);
+  return logits;
+}
 
-  if (chunk.front().draws) {
-    std::vector<SampleRow> sample_rows;
-    for (const Wanted& wanted : chunk) {
-      const Sequence& sequence = *batch.rows[wanted.row].sequence;
-      sample_rows.push_back(
-          {.params = &sequence.params,
-           .tokens = sequence.tokens,
-           .prompt_length = sequence.prompt_length,
-           .end_tokens = sequence.params.ignore_eos ? no_end_tokens_ : end_tokens_,
-           .key = sequence.key});
-    }
-    std::vector<Sampled> sampled = sampler_.sample(logits, sample_rows);
-    for (size_t i = 0; i < chunk.size(); ++i) {
-      results[chunk[i].row].sampled = std::move(sampled[i]);
-    }
-    return;
-  }
+// Scores of prompts are rare and many: they are waited for.
+void Runner::score(Step& step, const Batch& batch, std::span<const Wanted> chunk) {
+  const auto alternatives = [&](const Wanted& wanted) {
+    return *batch.rows[wanted.row].sequence->params.prompt_logprobs;
+  };
   std::vector<Token> chosen;
   int64_t top = 0;
   for (const Wanted& wanted : chunk) {
     const Sequence& sequence = *batch.rows[wanted.row].sequence;
     chosen.push_back(sequence.tokens[static_cast<size_t>(wanted.position + 1)]);
-    top = std::max(top, *sequence.params.prompt_logprobs);
+    top = std::max(top, alternatives(wanted));
   }
-  std::vector<TokenLogprob> scored = sampler_.score(logits, chosen, top);
+  std::vector<TokenLogprob> scored = sampler_.score(make_logits(step, chunk), chosen, top);
   for (size_t i = 0; i < chunk.size(); ++i) {
-    const Wanted& wanted = chunk[i];
-    const int64_t asked = *batch.rows[wanted.row].sequence->params.prompt_logprobs;
-    auto& alternatives = scored[i].top;
-    alternatives.resize(std::min(alternatives.size(), static_cast<size_t>(asked)));
-    results[wanted.row].prompt_logprobs.push_back(std::move(scored[i]));
+    auto& all = scored[i].top;
+    all.resize(std::min(all.size(), static_cast<size_t>(alternatives(chunk[i]))));
+    prompt_logprobs_[chunk[i].row].push_back(std::move(scored[i]));
   }
 }
 

@@ -1,11 +1,17 @@
-// Runs one planned step on the device: packs the batch into flat tables, one upload; embeds, runs
-// the layers, and turns the wanted rows into logits and tokens, in chunks of kLogitRows rows.
+// Runs planned steps on the device: packs a batch into flat tables, one upload; embeds, runs the
+// layers, and turns the wanted rows into logits and tokens, in chunks of logit_rows() rows.
+//
+// A step has three parts, because the next one may begin before this one's tokens are known:
+//   begin(n)    hidden states of all tokens of step n; a token that step n - 1 draws is taken from
+//               where the device drew it
+//   results(n - 1)
+//   end(n)      logits and draws, which rules make with all tokens known up to step n - 1
 //
 // Owner: the engine thread.
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/plan.h"
@@ -18,18 +24,20 @@ namespace spate {
 
 class Runner {
  public:
-  // Rows of logits that exist at once; more rows than that go through the head in turns.
-  static constexpr int64_t kLogitRows = 64;
-
   Runner(Backend& backend, const Model& model, const KvPool& kv, const Config& config,
          const MemoryPlan& plan, std::vector<Token> end_tokens);
 
-  // One result a row. Empty steps are not allowed.
-  std::vector<RowResult> run(const Batch& batch);
+  void begin(const Batch& batch);  // of at least one row
+  void end(const Batch& batch);    // the one that began last
+  // Waits for the step that ended last. One result a row.
+  std::vector<RowResult> results(const Batch& batch);
 
+  // Rows of logits that exist at once; more rows than that go through the head in turns.
+  static int64_t logit_rows(const Backend& backend, int64_t max_rows);
   // Bytes of device memory that a runner allocates; for the memory plan.
-  static int64_t workspace_bytes(const Config& config, const Architecture& architecture,
-                                 int64_t max_step_tokens, int64_t max_rows, DType activation);
+  static int64_t workspace_bytes(const Backend& backend, const Config& config,
+                                 const Architecture& architecture, int64_t max_step_tokens,
+                                 int64_t max_rows);
 
  private:
   // Where a row's logits come from and go to.
@@ -37,12 +45,12 @@ class Runner {
     size_t row;        // of the batch
     int32_t token;     // of the step: whose hidden row
     int64_t position;  // of that token in its sequence
-    bool draws;        // else it scores the prompt token after it
   };
 
   BatchView pack(const Batch& batch);
-  void finish_chunk(Step& step, Tensor hidden, const Batch& batch, std::span<const Wanted> chunk,
-                    std::vector<RowResult>& results);
+  SampleRow sample_row(const Sequence& sequence) const;
+  Tensor make_logits(Step& step, std::span<const Wanted> chunk);
+  void score(Step& step, const Batch& batch, std::span<const Wanted> chunk);
 
   Backend& backend_;
   const Model& model_;
@@ -51,14 +59,21 @@ class Runner {
   std::vector<Token> end_tokens_;
   std::vector<Token> no_end_tokens_;
 
+  int64_t logit_rows_;
+
   std::vector<int32_t> host_;  // the tables of a step, one after the other
   Buffer tables_;              // the same on the device
+  BatchView view_;             // of the step that began last
   Arena scratch_;
   Buffer hidden_;     // [max_step_tokens, C]
-  Buffer rows_;       // [kLogitRows, C]
-  Buffer row_index_;  // [kLogitRows] i32
-  Buffer logits_;     // [kLogitRows, V] f32
+  Buffer rows_;       // [logit_rows, C]
+  Buffer row_index_;  // [logit_rows] i32
+  Buffer logits_;     // [logit_rows, V] f32
   Sampler sampler_;
+  SampleResults drawn_;
+  // Of the step that ended last.
+  std::vector<std::vector<TokenLogprob>> prompt_logprobs_;  // by row of the batch
+  uint64_t ended_ = 0;                                      // its mark
 };
 
 }  // namespace spate

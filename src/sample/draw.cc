@@ -2,16 +2,6 @@
 #include "sample/rules.h"
 
 namespace spate {
-namespace {
-
-// When rules have banned every token (or the model gave no numbers), the row ends if it can.
-Token token_when_all_are_banned(const SampleRow& row) {
-  if (!row.end_tokens.empty()) return row.end_tokens.front();
-  if (!row.params->stop_tokens.empty()) return row.params->stop_tokens.front();
-  return 0;
-}
-
-}  // namespace
 
 bool wants_draw(const SampleRow& /*row*/) { return true; }
 
@@ -31,17 +21,12 @@ void draw_tokens(SampleStep& step) {
   const auto keys = tables.add(key, {rows, 2});
   const auto positions = tables.add(position, {rows});
   tables.upload();
-  const Tensor out = step.buffers.drawn.view({rows}, DType::i32);
   step.backend.run(op::Draw{.logits = step.logits,
                             .temperature = tables.view(temperatures),
                             .key = tables.view(keys),
                             .position = tables.view(positions),
-                            .out = out});
-  std::vector<int32_t> drawn(step.rows.size());
-  step.backend.download(drawn.data(), out);
-  for (size_t r = 0; r < drawn.size(); ++r) {
-    step.results[r].token = drawn[r] >= 0 ? drawn[r] : token_when_all_are_banned(step.rows[r]);
-  }
+                            .out = step.drawn});
+  step.results.bring_drawn(step.drawn);
 }
 
 }  // namespace spate

@@ -5,11 +5,16 @@ namespace spate {
 
 bool wants_logprobs(const SampleRow& row) { return row.params->logprobs.has_value(); }
 
-void keep_own_logits(SampleStep& step) {
+std::vector<int32_t> rows_with_logprobs(const SampleStep& step) {
   std::vector<int32_t> rows;
   for (size_t r = 0; r < step.rows.size(); ++r) {
     if (wants_logprobs(step.rows[r])) rows.push_back(static_cast<int32_t>(r));
   }
+  return rows;
+}
+
+void keep_own_logits(SampleStep& step) {
+  const std::vector<int32_t> rows = rows_with_logprobs(step);
   const auto count = static_cast<int64_t>(rows.size());
   step.tables.clear();
   const auto table = step.tables.add(rows, {count});

@@ -17,7 +17,7 @@ namespace spate {
 // Device memory of the sampler besides its tables.
 struct SampleBuffers {
   Buffer own_logits;                // [rows that want logprobs, V] f32, as the model gave them
-  Buffer drawn;                     // [B] i32
+  Buffer chosen;                    // [B] i32, tokens that logprobs are of
   Buffer logprob, rank;             // [B] f32, i32
   Buffer top_tokens, top_logprobs;  // [B, kMostLogprobs] i32, f32
 };
@@ -30,7 +30,8 @@ struct SampleStep {
   std::vector<int32_t>& seen;  // [V], all zero between rules
   Tensor logits;               // [B, V] f32
   std::span<const SampleRow> rows;
-  std::span<Sampled> results;  // one a row
+  Tensor drawn;  // [B] i32, what is drawn
+  SampleResults& results;
 
   int64_t vocabulary() const { return logits.row_size(); }
 };
@@ -45,6 +46,7 @@ std::span<const Rule> sampling_rules();
 
 // own_logits.cc: keeps the model's own logits of rows that want logprobs.
 bool wants_logprobs(const SampleRow& row);
+std::vector<int32_t> rows_with_logprobs(const SampleStep& step);
 void keep_own_logits(SampleStep& step);
 // logit_bias.cc
 bool wants_logit_bias(const SampleRow& row);

@@ -23,7 +23,7 @@ struct Sampler::Impl {
         max_rows(max_rows),
         tables(backend, max_rows, vocabulary),
         buffers{.own_logits = backend.allocate(bytes_of(max_rows * vocabulary)),
-                .drawn = backend.allocate(bytes_of(max_rows)),
+                .chosen = backend.allocate(bytes_of(max_rows)),
                 .logprob = backend.allocate(bytes_of(max_rows)),
                 .rank = backend.allocate(bytes_of(max_rows)),
                 .top_tokens = backend.allocate(bytes_of(max_rows * kMostLogprobs)),
@@ -46,23 +46,22 @@ size_t Sampler::device_bytes(int64_t max_rows, int64_t vocabulary) {
          bytes_of(max_rows * (vocabulary + 3 + 2 * kMostLogprobs));
 }
 
-std::vector<Sampled> Sampler::sample(Tensor logits, std::span<const SampleRow> rows) {
+void Sampler::launch(Tensor logits, std::span<const SampleRow> rows, SampleResults& results) {
   const auto count = static_cast<int64_t>(rows.size());
   check(logits.rows() == count && count <= impl_->max_rows, "sampling ", count, " rows of ",
         logits.shape, ", with room for ", impl_->max_rows);
-  std::vector<Sampled> results(rows.size());
-  if (rows.empty()) return results;
+  if (rows.empty()) return;
   SampleStep step{.backend = impl_->backend,
                   .tables = impl_->tables,
                   .buffers = impl_->buffers,
                   .seen = impl_->seen,
                   .logits = logits,
                   .rows = rows,
+                  .drawn = results.add_drawn(count),
                   .results = results};
   for (const Rule& rule : sampling_rules()) {
     if (std::any_of(rows.begin(), rows.end(), rule.wanted)) rule.apply(step);
   }
-  return results;
 }
 
 std::vector<TokenLogprob> Sampler::score(Tensor logits, std::span<const Token> chosen,

@@ -10,6 +10,7 @@
 
 #include "backend/backend.h"
 #include "sample/params.h"
+#include "sample/results.h"
 
 namespace spate {
 
@@ -22,11 +23,6 @@ struct SampleRow {
   uint64_t key = 0;                   // of (seed, request, sample): sample_key()
 };
 
-struct Sampled {
-  Token token = 0;
-  std::optional<TokenLogprob> logprob;  // when params ask for it
-};
-
 // The random key of one sample of one request; with the position it fixes every draw.
 uint64_t sample_key(uint64_t seed, uint64_t request_key, int64_t sample);
 
@@ -35,10 +31,11 @@ class Sampler {
   Sampler(Backend& backend, int64_t max_rows, int64_t vocabulary);
   ~Sampler();
 
-  // logits [B, V] f32 on the device, changed in place. One result a row, in order.
-  std::vector<Sampled> sample(Tensor logits, std::span<const SampleRow> rows);
+  // logits [B, V] f32 on the device, changed in place. Adds one result a row, without waiting.
+  void launch(Tensor logits, std::span<const SampleRow> rows, SampleResults& results);
 
-  // Logprobs of given tokens (prompt logprobs): logits [B, V], chosen [B], `top` alternatives each.
+  // Waits for logprobs of given tokens (prompt logprobs): logits [B, V], chosen [B], `top`
+  // alternatives each.
   std::vector<TokenLogprob> score(Tensor logits, std::span<const Token> chosen, int64_t top);
 
   static size_t device_bytes(int64_t max_rows, int64_t vocabulary);  // for the memory plan

@@ -75,6 +75,16 @@ std::vector<Variation> variations() {
       v.options.kv_cache_tokens = 150;
     }));
   }
+  out.push_back(with("one step ahead", [](Variation& v) { v.options.ahead = true; }));
+  out.push_back(with("one step ahead, chunks of 5, a cache of 110", [](Variation& v) {
+    v.options.ahead = true;
+    v.options.max_num_batched_tokens = 5;
+    v.options.kv_cache_tokens = 110;
+  }));
+  out.push_back(with("pingpong, one step ahead", [](Variation& v) {
+    v.options.ahead = true;
+    v.options.batching = Batching::pingpong;
+  }));
   out.push_back(with("pingpong", [](Variation& v) { v.options.batching = Batching::pingpong; }));
   out.push_back(with("timely", [](Variation& v) { v.options.batching = Batching::timely; }));
   for (int64_t slots : {110, 150, 230}) {

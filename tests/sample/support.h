@@ -25,6 +25,7 @@ class TestSampler {
   TestSampler(int64_t max_rows, int64_t vocabulary, int threads = 1)
       : backend_(open_cpu_backend({.threads = threads})),
         sampler_(*backend_, max_rows, vocabulary),
+        results_(*backend_, max_rows),
         memory_(backend_->allocate(static_cast<size_t>(max_rows * vocabulary) * sizeof(float))),
         logits_(memory_.view({max_rows, vocabulary}, DType::f32)) {}
 
@@ -38,7 +39,12 @@ class TestSampler {
                        .end_tokens = row.end_tokens,
                        .key = row.key});
     }
-    return sampler_.sample(logits_.slice(0, static_cast<int64_t>(rows.size())), views);
+    results_.clear();
+    sampler_.launch(logits_.slice(0, static_cast<int64_t>(rows.size())), views, results_);
+    backend_->wait(backend_->mark());
+    std::vector<Sampled> sampled;
+    for (const SampleRow& view : views) sampled.push_back(results_.take(view));
+    return sampled;
   }
   Sampled sample(const TestRow& row) { return sample(std::vector<TestRow>{row}).front(); }
 
@@ -62,6 +68,7 @@ class TestSampler {
 
   std::unique_ptr<Backend> backend_;
   Sampler sampler_;
+  SampleResults results_;
   Buffer memory_;
   Tensor logits_;
 };

@@ -1,4 +1,5 @@
 // Ops that move or combine rows.
+#include <algorithm>
 #include <cstring>
 
 #include "backend/cpu/ops.h"
@@ -7,10 +8,18 @@
 namespace spate::cpu {
 
 void run(Context& context, const op::GatherRows& op) {
+  check(size_of(op.x.dtype) == sizeof(float), "rows of type ", name_of(op.x.dtype));
   const size_t bytes = static_cast<size_t>(op.x.row_size()) * sizeof(float);
   for_rows(context, op.rows.rows(), op.x.row_size(), [&](int64_t b, int /*thread*/) {
     std::memcpy(op.out.row<float>(b), op.x.row<float>(op.rows.as<int32_t>()[b]), bytes);
   });
+}
+
+void run(Context& /*context*/, const op::TakeDrawn& op) {
+  auto* tokens = op.tokens.as<int32_t>();
+  for (int64_t t = 0; t < op.tokens.rows(); ++t) {
+    if (tokens[t] < 0) tokens[t] = std::max(op.drawn.as<int32_t>()[-1 - tokens[t]], 0);
+  }
 }
 
 void run(Context& context, const op::Add& op) {

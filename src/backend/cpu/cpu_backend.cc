@@ -66,6 +66,7 @@ size_t CpuBackend::placed_bytes(const Format& format, int64_t out, int64_t in) c
 
 void CpuBackend::execute(const op::Embed& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::GatherRows& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::TakeDrawn& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Add& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Scale& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::RmsNorm& op) { cpu::run(context_, op); }

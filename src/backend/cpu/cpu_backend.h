@@ -17,14 +17,19 @@ class CpuBackend final : public Backend {
   MemoryInfo memory() const override;
 
   Buffer allocate(size_t bytes) override;
+  Buffer allocate_host(size_t bytes) override { return allocate(bytes); }
   void upload(const Tensor& to, const void* from) override;
   void download(void* to, const Tensor& from) override;
+  void download_later(void* to, const Tensor& from) override { download(to, from); }
+  uint64_t mark() override { return 0; }
+  void wait(uint64_t /*mark*/) override {}
   Weight place(const HostWeight& weight) override;
   size_t placed_bytes(const Format& format, int64_t out, int64_t in) const override;
 
  private:
   void execute(const op::Embed& op) override;
   void execute(const op::GatherRows& op) override;
+  void execute(const op::TakeDrawn& op) override;
   void execute(const op::Add& op) override;
   void execute(const op::Scale& op) override;
   void execute(const op::RmsNorm& op) override;

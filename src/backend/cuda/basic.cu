@@ -34,6 +34,14 @@ struct Gather {
   }
 };
 
+struct Drawn {
+  int32_t* tokens;
+  const int32_t* drawn;
+  __device__ void operator()(int64_t t, int64_t /*column*/) const {
+    if (tokens[t] < 0) tokens[t] = max(drawn[-1 - tokens[t]], 0);
+  }
+};
+
 template <class T>
 struct Sum {
   Rows<const T> a, b;
@@ -55,10 +63,21 @@ struct Multiple {
 }  // namespace
 
 void run(Context& context, const op::GatherRows& op) {
-  with_activation_type(op.x.dtype, [&]<class T>(TypeTag<T>) {
-    run_elements(context, op.out,
-                 Gather<T>{rows_of<const T>(op.x), op.rows.as<int32_t>(), rows_of<T>(op.out)});
-  });
+  const auto gather = [&]<class Word>(TypeTag<Word>) {
+    run_elements(
+        context, op.out,
+        Gather<Word>{rows_of<const Word>(op.x), op.rows.as<int32_t>(), rows_of<Word>(op.out)});
+  };
+  if (size_of(op.x.dtype) == 4) {
+    gather(TypeTag<uint32_t>{});
+  } else {
+    check(size_of(op.x.dtype) == 2, "rows of type ", name_of(op.x.dtype));
+    gather(TypeTag<uint16_t>{});
+  }
+}
+
+void run(Context& context, const op::TakeDrawn& op) {
+  run_elements(context, op.tokens, Drawn{op.tokens.as<int32_t>(), op.drawn.as<int32_t>()});
 }
 
 void run(Context& context, const op::Add& op) {

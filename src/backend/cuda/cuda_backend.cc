@@ -48,21 +48,27 @@ MemoryInfo CudaBackend::memory() const {
 }
 
 Buffer CudaBackend::allocate(size_t bytes) { return cuda::allocate(bytes, context_.device()); }
+Buffer CudaBackend::allocate_host(size_t bytes) { return allocate_pinned(bytes); }
 
 void CudaBackend::upload(const Tensor& to, const void* from) {
   check(to.contiguous(), "upload to a tensor with gaps between rows: ", to.shape);
-  if (to.shape.elements() == 0) return;
-  cuda::cuda_check(
-      cudaMemcpyAsync(to.data, from, bytes_of(to), cudaMemcpyHostToDevice, context_.stream()));
+  staging_.upload(to.data, from, bytes_of(to), context_.stream());
 }
 
-void CudaBackend::download(void* to, const Tensor& from) {
+void CudaBackend::download_later(void* to, const Tensor& from) {
   check(from.contiguous(), "download of a tensor with gaps between rows: ", from.shape);
   if (from.shape.elements() == 0) return;
   cuda::cuda_check(
       cudaMemcpyAsync(to, from.data, bytes_of(from), cudaMemcpyDeviceToHost, context_.stream()));
+}
+
+void CudaBackend::download(void* to, const Tensor& from) {
+  download_later(to, from);
   finish();
 }
+
+uint64_t CudaBackend::mark() { return marks_.set(context_.stream()); }
+void CudaBackend::wait(uint64_t mark) { marks_.wait(mark); }
 
 void CudaBackend::finish() { cuda::cuda_check(cudaStreamSynchronize(context_.stream())); }
 
@@ -79,6 +85,7 @@ size_t CudaBackend::placed_bytes(const Format& format, int64_t out, int64_t in) 
 
 void CudaBackend::execute(const op::Embed& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::GatherRows& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::TakeDrawn& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Add& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Scale& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::RmsNorm& op) { cuda::run(context_, op); }

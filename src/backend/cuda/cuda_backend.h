@@ -3,7 +3,9 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/context.h"
+#include "backend/cuda/marks.h"
 #include "backend/cuda/memory.h"
+#include "backend/cuda/staging.h"
 
 namespace spate {
 
@@ -17,8 +19,12 @@ class CudaBackend final : public Backend {
   MemoryInfo memory() const override;
 
   Buffer allocate(size_t bytes) override;
+  Buffer allocate_host(size_t bytes) override;
   void upload(const Tensor& to, const void* from) override;
   void download(void* to, const Tensor& from) override;
+  void download_later(void* to, const Tensor& from) override;
+  uint64_t mark() override;
+  void wait(uint64_t mark) override;
   Weight place(const HostWeight& weight) override;
   size_t placed_bytes(const Format& format, int64_t out, int64_t in) const override;
   void reserve_weights(size_t bytes) override { weights_.reserve(bytes); }
@@ -27,6 +33,7 @@ class CudaBackend final : public Backend {
  private:
   void execute(const op::Embed& op) override;
   void execute(const op::GatherRows& op) override;
+  void execute(const op::TakeDrawn& op) override;
   void execute(const op::Add& op) override;
   void execute(const op::Scale& op) override;
   void execute(const op::RmsNorm& op) override;
@@ -47,6 +54,8 @@ class CudaBackend final : public Backend {
   void execute(const op::QkvNormRopeWrite& op) override;
 
   cuda::Context context_;
+  cuda::Staging staging_;
+  cuda::Marks marks_;
   cuda::WeightMemory weights_;
 };
 

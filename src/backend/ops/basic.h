@@ -23,7 +23,22 @@ struct Embed {
   int64_t flops() const { return 0; }
 };
 
-// out[b] = x[rows[b]].
+// Tokens that are still being drawn when a step is planned: those below 0 become drawn[-1 - token],
+// or 0 where nothing could be drawn.
+struct TakeDrawn {
+  static constexpr std::string_view kName = "take_drawn";
+  Tensor tokens;  // [T] i32, in place
+  Tensor drawn;   // [B] i32
+  void contract() const {
+    Dim T{"T"}, B{"B"};
+    match("tokens", tokens, DType::i32, {T});
+    match("drawn", drawn, DType::i32, {B});
+  }
+  int64_t bytes() const { return 3 * tokens.rows() * 4; }
+  int64_t flops() const { return 0; }
+};
+
+// out[b] = x[rows[b]], of any type.
 struct GatherRows {
   static constexpr std::string_view kName = "gather_rows";
   Tensor x;     // [T, C]
