@@ -12,9 +12,12 @@ Context::Context(ContextOptions options) : options_(std::move(options)) {
   cuda_check(cudaGetDeviceProperties(&properties_, options_.device));
   cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   cuda_check(cudaMalloc(&workspace_, kWorkspaceBytes));
+  cuda_check(cudaMalloc(&counters_, kCounters * sizeof *counters_));
+  cuda_check(cudaMemsetAsync(counters_, 0, kCounters * sizeof *counters_, stream_));
 }
 
 Context::~Context() {
+  cudaFree(counters_);
   cudaFree(workspace_);
   cudaStreamDestroy(stream_);
 }

@@ -7,6 +7,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <cstdint>
 
 #include "backend/kernel_choice.h"
 #include "tensor/dtype.h"
@@ -24,6 +25,7 @@ class Context {
  public:
   // Scratch that one op may use; problems that need more are cut into parts.
   static constexpr size_t kWorkspaceBytes = size_t{128} << 20;
+  static constexpr int kCounters = 4096;
 
   explicit Context(ContextOptions options);
   ~Context();
@@ -40,12 +42,15 @@ class Context {
   // At least `bytes` <= kWorkspaceBytes bytes, aligned to 256, with undefined content: the running
   // op's, until it has been run.
   void* workspace(size_t bytes) const;
+  // kCounters zeros on the device, for blocks that count each other; an op leaves zeros behind.
+  uint32_t* counters() const { return counters_; }
 
  private:
   ContextOptions options_;
   cudaDeviceProp properties_{};
   cudaStream_t stream_ = nullptr;
   void* workspace_ = nullptr;
+  uint32_t* counters_ = nullptr;
 };
 
 }  // namespace spate::cuda

@@ -4,6 +4,6 @@
 
 namespace spate {
 
-std::vector<KernelFamily> cuda_kernel_families() { return {}; }
+std::vector<KernelFamily> cuda_kernel_families() { return {cuda::attention_family()}; }
 
 }  // namespace spate

@@ -2,7 +2,10 @@
 // the folder of its ops; kernels.cc names all families.
 #pragma once
 
-#include <string_view>
-#include <vector>
+#include "backend/kernel_choice.h"
 
-namespace spate::cuda {}  // namespace spate::cuda
+namespace spate::cuda {
+
+KernelFamily attention_family();  // attention/attention.cc
+
+}  // namespace spate::cuda

@@ -10,8 +10,16 @@ namespace spate::cuda {
 
 struct Grid {
   dim3 blocks, threads;
-  size_t shared_bytes = 0;  // dynamic; a kernel that takes more than 48 KiB is told so once before
+  size_t shared_bytes = 0;  // dynamic; for more than 48 KiB see allow_shared_bytes
 };
+
+// Must come before a launch with more than 48 KiB of dynamic shared memory.
+template <class Kernel>
+void allow_shared_bytes(Kernel* kernel, size_t bytes) {
+  if (bytes <= size_t{48} << 10) return;
+  cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  static_cast<int>(bytes)));
+}
 
 // Does nothing when the grid is empty.
 template <class... Parameters, class... Arguments>

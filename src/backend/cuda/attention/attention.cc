@@ -1,0 +1,72 @@
+// Which kernel computes an attention op. Keys that a token sees are on the device alone, so the
+// choice depends on shapes and types only.
+#include <span>
+
+#include "backend/cuda/attention/problem.h"
+#include "backend/cuda/ops.h"
+
+namespace spate::cuda {
+namespace {
+
+struct AttentionKernel {
+  std::string_view name;
+  bool (*accepts)(const AttentionProblem& problem);
+  void (*run)(const Context& context, const AttentionProblem& problem);
+  bool bits_of_token;  // a token's bits depend on its own keys alone
+};
+
+bool accepts_all(const AttentionProblem&) { return true; }
+
+constexpr AttentionKernel kKernels[] = {
+    {"general", accepts_all, attend_general, true},
+};
+
+AttentionProblem problem_of(const op::Attention& op) {
+  const KvView& kv = op.kv;
+  const auto kv_heads = static_cast<int>(kv.keys.shape[1]);
+  const auto heads = static_cast<int>(op.q.shape[1]);
+  return {.q = op.q.data,
+          .out = op.out.data,
+          .q_stride = op.q.row_stride,
+          .out_stride = op.out.row_stride,
+          .keys = kv.keys.data,
+          .values = kv.values.data,
+          .key_stride = kv.keys.row_stride,
+          .value_stride = kv.values.row_stride,
+          .row_begin = kv.row_begin.as<int32_t>(),
+          .length = kv.length.as<int32_t>(),
+          .segment_begin = kv.segment_begin.as<int32_t>(),
+          .segments = kv.segments.as<int32_t>(),
+          .tokens = static_cast<int>(op.q.rows()),
+          .rows = static_cast<int>(kv.length.rows()),
+          .heads = heads,
+          .kv_heads = kv_heads,
+          .width = static_cast<int>(op.q.shape[2]),
+          .group = heads / kv_heads,
+          .scale = op.scale,
+          .window = op.window,
+          .soft_cap = op.soft_cap,
+          .sinks = op.sinks.as<float>(),
+          .activation = op.q.dtype,
+          .cache = kv.keys.dtype};
+}
+
+}  // namespace
+
+KernelFamily attention_family() {
+  KernelFamily family{.op = op::Attention::kName};
+  for (const AttentionKernel& kernel : kKernels) family.kernels.push_back(kernel.name);
+  return family;
+}
+
+void run(Context& context, const op::Attention& op) {
+  if (op.q.rows() == 0) return;
+  const AttentionProblem problem = problem_of(op);
+  std::span<const AttentionKernel> kernels = kKernels;
+  if (context.deterministic()) {
+    while (!kernels.front().bits_of_token) kernels = kernels.subspan(1);
+  }
+  choose_kernel(kernels, op.kName, context.forced(), problem).run(context, problem);
+}
+
+}  // namespace spate::cuda

@@ -1,0 +1,94 @@
+// What the attention kernels read from the device tables: a row's tokens and keys, which slot holds
+// a position, and which row a share of the work falls on.
+#pragma once
+
+#include "backend/cuda/attention/problem.h"
+
+namespace spate::cuda {
+
+// A row's part in the step. Its tokens are the last of its positions.
+struct RowShape {
+  int first_token, tokens;  // of the step
+  int length;               // keys
+
+  __device__ int position(int token) const { return length - tokens + token; }  // of its n-th token
+};
+
+__device__ inline RowShape row_shape(const AttentionProblem& problem, int row) {
+  const int begin = problem.row_begin[row];
+  return {begin, problem.row_begin[row + 1] - begin, problem.length[row]};
+}
+
+// The first position that a token at `position` sees.
+__device__ inline int first_seen(const AttentionProblem& problem, int position) {
+  return problem.window > 0 ? max(0, position - problem.window + 1) : 0;
+}
+
+// Finds the slots of positions that are asked for in ascending order.
+class SlotCursor {
+ public:
+  SlotCursor() = default;
+  __device__ SlotCursor(const AttentionProblem& problem, int row)
+      : next_(problem.segments + 2 * int64_t{problem.segment_begin[row]}) {}
+
+  // `position` is below the row's length.
+  __device__ int slot(int position) {
+    while (position >= end_) {
+      shift_ = next_[0] - end_;
+      end_ += next_[1];
+      next_ += 2;
+    }
+    return position + shift_;
+  }
+
+ private:
+  const int32_t* next_ = nullptr;  // the segment behind the current one
+  int end_ = 0;                    // position at which the current one ends
+  int shift_ = 0;                  // from a position in it to its slot
+};
+
+// Where `index` falls when row after row takes count(row) places: the row, or -1 behind the last,
+// and the places before it. `total` counts them all.
+struct FoundRow {
+  int row, before, total;
+};
+
+// For a whole block of kThreads; every thread gets the answer.
+template <int kThreads, class Count>
+__device__ FoundRow find_row(int rows, int index, const Count& count) {
+  constexpr int kWarps = kThreads / 32;
+  __shared__ int warp_sums[kWarps];
+  __shared__ int found_row, found_before;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  __syncthreads();  // an earlier answer has been read
+  if (thread == 0) {
+    found_row = -1;
+    found_before = 0;
+  }
+  int total = 0;
+  for (int base = 0; base < rows; base += kThreads) {
+    const int row = base + thread;
+    const int mine = row < rows ? count(row) : 0;
+    int sum = mine;
+    for (int distance = 1; distance < 32; distance *= 2) {
+      const int other = __shfl_up_sync(~0U, sum, distance);
+      if (lane >= distance) sum += other;
+    }
+    __syncthreads();  // the sums of the rows before have been read
+    if (lane == 31) warp_sums[warp] = sum;
+    __syncthreads();
+    int through = total + sum;  // places of all rows up to this thread's
+    for (int other = 0; other < kWarps; ++other) {
+      if (other < warp) through += warp_sums[other];
+      total += warp_sums[other];
+    }
+    if (through - mine <= index && index < through) {
+      found_row = row;
+      found_before = through - mine;
+    }
+  }
+  __syncthreads();
+  return {found_row, found_before, total};
+}
+
+}  // namespace spate::cuda
