@@ -7,6 +7,7 @@
 #   make model      brings models/SmolLM2-135M-Instruct.Q4_1.gguf
 #   make test-data  brings the vocabularies and templates that the tests compare with
 #   make gpu        builds build/gpu/spate (needs the CUDA toolkit)
+#   make test-gpu   builds and runs the tests that use a GPU
 #   make format     formats the sources
 
 MODEL := models/SmolLM2-135M-Instruct.Q4_1.gguf
@@ -14,7 +15,7 @@ FUZZ_SECONDS ?= 8
 GENERATOR := $(shell command -v ninja >/dev/null 2>&1 && echo "-G Ninja")
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup model test-data demo test test-cpu test-dev test-faults fuzz gpu check format clean
+.PHONY: all setup model test-data demo test test-cpu test-dev test-faults fuzz gpu test-gpu check format clean
 
 all: program-cpu
 
@@ -69,6 +70,9 @@ fuzz: build-fuzz
 	tools/run_fuzzers.sh build/fuzz $(FUZZ_SECONDS)
 
 gpu: build-gpu
+
+test-gpu: build-gpu
+	tools/run_gpu_tests.sh build/gpu/tests
 
 check:
 	python3 tools/check_rooms.py

@@ -13,6 +13,7 @@ ModelFiles tiny() { return open_model_files(SPATE_SOURCE_DIR "/tests/golden/mode
 
 EngineOptions small() {
   EngineOptions options;
+  options.backend.device = "cpu";
   options.kv_cache_tokens = 128;
   options.backend.threads = 1;
   return options;

@@ -1,10 +1,11 @@
-// The same prompts must give the same tokens, bit for bit on the CPU, however they are run: alone,
-// batched, chunked at any size, with and without prefix sharing, under forced eviction, with any
-// number of threads and under every order and batching. Greedy and sampled rows alike.
+// The same prompts must give the same tokens, bit for bit, however they are run: alone, batched,
+// chunked at any size, with and without prefix sharing, under forced eviction, with any number of
+// threads and under every order and batching. Greedy and sampled rows alike.
 #include <gtest/gtest.h>
 
 #include "base/random.h"
 #include "engine/model_files.h"
+#include "tests/support/devices.h"
 #include "tests/support/generate.h"
 
 namespace spate {
@@ -44,10 +45,18 @@ struct Variation {
   bool must_evict = false, must_share = false;
 };
 
-std::vector<Variation> variations() {
+// How a device must run for its tokens not to depend on the batch.
+EngineOptions plain_options(const TestDevice& device) {
   EngineOptions plain;
-  plain.kv_cache_tokens = 2000;
+  plain.backend = device.options();
+  plain.backend.deterministic = true;
   plain.backend.threads = 1;
+  plain.kv_cache_tokens = 2000;
+  return plain;
+}
+
+std::vector<Variation> variations(const TestDevice& device) {
+  const EngineOptions plain = plain_options(device);
   const auto with = [&](std::string name, auto change) {
     Variation out{std::move(name), plain};
     change(out);
@@ -56,8 +65,10 @@ std::vector<Variation> variations() {
   std::vector<Variation> out;
   out.push_back(with("batched", [](Variation& v) { v.must_share = true; }));
   out.push_back(with("without sharing", [](Variation& v) { v.options.share_prefixes = false; }));
-  out.push_back(with("two threads", [](Variation& v) { v.options.backend.threads = 2; }));
-  out.push_back(with("three threads", [](Variation& v) { v.options.backend.threads = 3; }));
+  if (!device.gpu) {
+    out.push_back(with("two threads", [](Variation& v) { v.options.backend.threads = 2; }));
+    out.push_back(with("three threads", [](Variation& v) { v.options.backend.threads = 3; }));
+  }
   for (int64_t tokens : {1, 3, 7, 16, 33, 100}) {
     out.push_back(with(cat("chunks of ", tokens),
                        [&](Variation& v) { v.options.max_num_batched_tokens = tokens; }));
@@ -101,14 +112,15 @@ std::vector<Variation> variations() {
   return out;
 }
 
-class Invariance : public testing::TestWithParam<std::string> {};
+class Invariance : public testing::TestWithParam<std::tuple<std::string, TestDevice>> {};
 
 TEST_P(Invariance, SameTokensHoweverTheyRun) {
-  const ModelFiles files = open_model_files(SPATE_SOURCE_DIR "/tests/golden/models/" + GetParam());
-  EngineOptions alone;
-  alone.kv_cache_tokens = 2000;
-  alone.backend.threads = 1;
+  const auto& [model, device] = GetParam();
+  if (const std::string reason = reason_to_skip(device); !reason.empty()) GTEST_SKIP() << reason;
+  const ModelFiles files = open_model_files(SPATE_SOURCE_DIR "/tests/golden/models/" + model);
+  EngineOptions alone = plain_options(device);
   alone.share_prefixes = false;
+  alone.ahead = false;
   std::map<std::pair<uint64_t, int>, Generated> expected;
   for (const Request& request : requests(files.checkpoint->config().vocabulary)) {
     for (auto& [key, value] : generate(files, alone, {request})) expected[key] = std::move(value);
@@ -116,7 +128,7 @@ TEST_P(Invariance, SameTokensHoweverTheyRun) {
   ASSERT_EQ(expected.size(), 15U);
 
   int evictions = 0;
-  for (const Variation& variation : variations()) {
+  for (const Variation& variation : variations(device)) {
     SCOPED_TRACE(variation.name);
     EngineStats stats;
     const auto found =
@@ -142,10 +154,12 @@ TEST_P(Invariance, SameTokensHoweverTheyRun) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Invariance,
-                         testing::Values("llama", "llama3-rope", "mistral-window", "qwen2",
-                                         "qwen3"),
+                         testing::Combine(testing::Values("llama", "llama3-rope", "mistral-window",
+                                                          "qwen2", "qwen3"),
+                                          test_devices()),
                          [](const auto& info) {
-                           std::string name = info.param;
+                           std::string name =
+                               std::get<0>(info.param) + "_" + std::get<1>(info.param).name;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
