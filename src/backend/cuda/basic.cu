@@ -1,53 +1,95 @@
-// Ops that move or combine rows: a block a row, or an element a thread.
+// Ops that move or combine rows: each thread works on packs of neighbouring elements.
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/ops.h"
+#include "backend/cuda/packs.cuh"
 #include "backend/cuda/types.cuh"
 
 namespace spate::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr int kPack = 8;  // elements
 
-// Calls f(row, column) for each element of [rows, width].
+// Calls f(row, column, count) for each pack of [rows, width].
 template <class F>
-__global__ void for_elements(int64_t rows, int64_t width, F f) {
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < rows * width;
+__global__ void for_packs(int64_t rows, int64_t width, F f) {
+  const int64_t packs = (width + kPack - 1) / kPack;
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < rows * packs;
        i += int64_t{gridDim.x} * blockDim.x) {
-    f(i / width, i % width);
+    const int64_t column = i % packs * kPack;
+    f(i / packs, column, width - column);
   }
 }
 
 template <class F>
-void run_elements(const Context& context, const Tensor& shape, const F& f) {
-  const int64_t count = shape.shape.elements();
+void run_packs(const Context& context, const Tensor& shape, const F& f) {
+  const int64_t count = shape.rows() * divide_up(shape.row_size(), kPack);
   launch(context, {.blocks = blocks_for(context, count, kThreads), .threads = kThreads},
-         for_elements<F>, shape.rows(), shape.row_size(), f);
+         for_packs<F>, shape.rows(), shape.row_size(), f);
 }
 
-template <class T>
+// Rows of any type, as words of its size.
+template <class Word>
 struct Gather {
-  Rows<const T> x;
+  Rows<const Word> x;
   const int32_t* rows;
-  Rows<T> out;
-  __device__ void operator()(int64_t row, int64_t column) const {
-    out[row][column] = x[rows[row]][column];
+  Rows<Word> out;
+  bool aligned;
+  __device__ void operator()(int64_t row, int64_t column, int64_t count) const {
+    copy_pack<kPack>(x[rows[row]] + column, out[row] + column, aligned, count);
   }
 };
 
 struct Drawn {
   int32_t* tokens;
   const int32_t* drawn;
-  __device__ void operator()(int64_t t, int64_t /*column*/) const {
+  __device__ void operator()(int64_t t, int64_t /*column*/, int64_t /*count*/) const {
     if (tokens[t] < 0) tokens[t] = max(drawn[-1 - tokens[t]], 0);
   }
 };
 
-template <class T>
-struct Sum {
+// out = combine(a, b), element by element.
+template <class T, class Combine>
+struct Combined {
   Rows<const T> a, b;
   Rows<T> out;
-  __device__ void operator()(int64_t row, int64_t column) const {
-    out[row][column] = from_float<T>(to_float(a[row][column]) + to_float(b[row][column]));
+  bool aligned;
+  Combine combine;
+  __device__ void operator()(int64_t row, int64_t column, int64_t count) const {
+    float left[kPack], right[kPack];
+    load_pack(a[row] + column, aligned, count, left);
+    load_pack(b[row] + column, aligned, count, right);
+#pragma unroll
+    for (int i = 0; i < kPack; ++i) left[i] = combine(left[i], right[i]);
+    store_pack(out[row] + column, aligned, count, left);
+  }
+};
+
+template <class Combine>
+void run_combined(const Context& context, const Tensor& a, const Tensor& b, const Tensor& out,
+                  Combine combine) {
+  with_activation_type(out.dtype, [&]<class T>(TypeTag<T>) {
+    run_packs(context, out,
+              Combined<T, Combine>{rows_of<const T>(a), rows_of<const T>(b), rows_of<T>(out),
+                                   packs_fit<kPack>(out.row_size(), a, b, out), combine});
+  });
+}
+
+struct Sum {
+  __device__ float operator()(float a, float b) const { return a + b; }
+};
+
+// x / (1 + e^-x)
+struct SiluTimes {
+  __device__ float operator()(float gate, float up) const { return gate / (1 + expf(-gate)) * up; }
+};
+
+// 0.5 * x * (1 + tanh(u)) = x / (1 + e^-2u) with u = sqrt(2 / pi) * (x + 0.044715 * x^3): no
+// difference of close numbers.
+struct GeluTanhTimes {
+  __device__ float operator()(float gate, float up) const {
+    const float inner = fmaf(gate * gate, 0.044715F, 1) * gate;
+    return gate / (1 + expf(inner * (-2 * 0.7978845608F))) * up;
   }
 };
 
@@ -55,8 +97,13 @@ template <class T>
 struct Multiple {
   Rows<T> x;
   float factor;
-  __device__ void operator()(int64_t row, int64_t column) const {
-    x[row][column] = from_float<T>(to_float(x[row][column]) * factor);
+  bool aligned;
+  __device__ void operator()(int64_t row, int64_t column, int64_t count) const {
+    float values[kPack];
+    load_pack(x[row] + column, aligned, count, values);
+#pragma unroll
+    for (int i = 0; i < kPack; ++i) values[i] *= factor;
+    store_pack(x[row] + column, aligned, count, values);
   }
 };
 
@@ -64,9 +111,9 @@ struct Multiple {
 
 void run(Context& context, const op::GatherRows& op) {
   const auto gather = [&]<class Word>(TypeTag<Word>) {
-    run_elements(
-        context, op.out,
-        Gather<Word>{rows_of<const Word>(op.x), op.rows.as<int32_t>(), rows_of<Word>(op.out)});
+    run_packs(context, op.out,
+              Gather<Word>{rows_of<const Word>(op.x), op.rows.as<int32_t>(), rows_of<Word>(op.out),
+                           packs_fit<kPack>(op.out.row_size(), op.x, op.out)});
   };
   if (size_of(op.x.dtype) == 4) {
     gather(TypeTag<uint32_t>{});
@@ -77,20 +124,24 @@ void run(Context& context, const op::GatherRows& op) {
 }
 
 void run(Context& context, const op::TakeDrawn& op) {
-  run_elements(context, op.tokens, Drawn{op.tokens.as<int32_t>(), op.drawn.as<int32_t>()});
+  run_packs(context, op.tokens, Drawn{op.tokens.as<int32_t>(), op.drawn.as<int32_t>()});
 }
 
-void run(Context& context, const op::Add& op) {
-  with_activation_type(op.a.dtype, [&]<class T>(TypeTag<T>) {
-    run_elements(context, op.out,
-                 Sum<T>{rows_of<const T>(op.a), rows_of<const T>(op.b), rows_of<T>(op.out)});
-  });
-}
+void run(Context& context, const op::Add& op) { run_combined(context, op.a, op.b, op.out, Sum{}); }
 
 void run(Context& context, const op::Scale& op) {
   with_activation_type(op.x.dtype, [&]<class T>(TypeTag<T>) {
-    run_elements(context, op.x, Multiple<T>{rows_of<T>(op.x), op.factor});
+    run_packs(context, op.x,
+              Multiple<T>{rows_of<T>(op.x), op.factor, packs_fit<kPack>(op.x.row_size(), op.x)});
   });
+}
+
+void run(Context& context, const op::Gated& op) {
+  if (op.activation == op::Activation::silu) {
+    run_combined(context, op.gate, op.up, op.out, SiluTimes{});
+  } else {
+    run_combined(context, op.gate, op.up, op.out, GeluTanhTimes{});
+  }
 }
 
 }  // namespace spate::cuda

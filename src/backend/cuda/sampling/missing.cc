@@ -5,11 +5,7 @@ namespace {
 [[noreturn]] void missing(const char* op) { throw Error(op, ExitCode::usage); }
 }  // namespace
 
-void run(Context&, const op::Penalize&) { missing("Penalize"); }
-void run(Context&, const op::LogitEdit&) { missing("LogitEdit"); }
-void run(Context&, const op::KeepOnly&) { missing("KeepOnly"); }
 void run(Context&, const op::MaskTop&) { missing("MaskTop"); }
-void run(Context&, const op::Draw&) { missing("Draw"); }
 void run(Context&, const op::Logprobs&) { missing("Logprobs"); }
 
 }  // namespace spate::cuda

@@ -1,0 +1,143 @@
+// Normalisation, alone and after an addition. A block works on a row, or a warp on each of a few
+// narrow ones. A thread keeps its first packs of the row in registers and reads the others again.
+// Threads and the order of sums follow from the width alone.
+#include <algorithm>
+
+#include "backend/cuda/launch.cuh"
+#include "backend/cuda/ops.h"
+#include "backend/cuda/packs.cuh"
+#include "backend/cuda/types.cuh"
+
+namespace spate::cuda {
+namespace {
+
+constexpr int kPack = 8;  // elements
+constexpr int kKept = 2;  // packs
+constexpr int kMostThreads = 1024;
+
+// Rows of `width` elements: `heads` to a row of the tensors.
+template <class T>
+struct Norm {
+  Rows<const T> x;
+  Rows<T> residual;  // with kAdd: x is added to it first
+  Rows<T> out;
+  const float* weight;
+  int64_t rows, heads, width;
+  float eps;
+  bool aligned;
+};
+
+// The sum over a row's threads; all get the same bits.
+__device__ float row_sum(float value) {
+  value = warp_sum(value);
+  if (blockDim.x == kWarp) return value;
+  __shared__ float of_warp[kMostThreads / kWarp];
+  const int lane = threadIdx.x % kWarp;
+  if (lane == 0) of_warp[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  return warp_sum(lane < blockDim.x / kWarp ? of_warp[lane] : 0);
+}
+
+template <bool kAdd, class T>
+__global__ void rms_norm(Norm<T> norm) {
+  const int64_t row = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
+  if (row >= norm.rows) return;
+  const int64_t t = row / norm.heads, first = row % norm.heads * norm.width;
+  const T* x = norm.x[t] + first;
+  T* residual = kAdd ? norm.residual[t] + first : nullptr;
+  const int64_t step = int64_t{blockDim.x} * kPack;
+
+  // What is normed, from column `i` on; with kAdd, the sum as its type rounds it.
+  const auto read = [&](int64_t i, float(&values)[kPack]) {
+    load_pack(x + i, norm.aligned, norm.width - i, values);
+    if constexpr (kAdd) {
+      float old[kPack];
+      load_pack(residual + i, norm.aligned, norm.width - i, old);
+#pragma unroll
+      for (int j = 0; j < kPack; ++j) values[j] = to_float(from_float<T>(old[j] + values[j]));
+      store_pack(residual + i, norm.aligned, norm.width - i, values);
+    }
+  };
+  float kept[kKept][kPack], sum = 0;
+  int64_t i = threadIdx.x * kPack;
+#pragma unroll
+  for (int k = 0; k < kKept; ++k, i += step) {
+    if (i >= norm.width) continue;
+    read(i, kept[k]);
+#pragma unroll
+    for (int j = 0; j < kPack; ++j) sum = fmaf(kept[k][j], kept[k][j], sum);
+  }
+  for (; i < norm.width; i += step) {
+    float values[kPack];
+    read(i, values);
+#pragma unroll
+    for (int j = 0; j < kPack; ++j) sum = fmaf(values[j], values[j], sum);
+  }
+  const float factor = 1 / sqrtf(row_sum(sum) / static_cast<float>(norm.width) + norm.eps);
+
+  const auto write = [&](int64_t at, float(&values)[kPack]) {
+    float weights[kPack];
+    load_pack(norm.weight + at, norm.aligned, norm.width - at, weights);
+#pragma unroll
+    for (int j = 0; j < kPack; ++j) values[j] = values[j] * factor * weights[j];
+    store_pack(norm.out[t] + first + at, norm.aligned, norm.width - at, values);
+  };
+  i = threadIdx.x * kPack;
+#pragma unroll
+  for (int k = 0; k < kKept; ++k, i += step) {
+    if (i < norm.width) write(i, kept[k]);
+  }
+  for (; i < norm.width; i += step) {
+    float values[kPack];
+    load_pack((kAdd ? residual : x) + i, norm.aligned, norm.width - i, values);
+    write(i, values);
+  }
+}
+
+template <bool kAdd, class T>
+void run_norm(const Context& context, const Norm<T>& norm) {
+  const int64_t wanted = divide_up(norm.width, kKept * kPack);
+  const auto threads = static_cast<unsigned>(
+      std::clamp<int64_t>(divide_up(wanted, kWarp) * kWarp, kWarp, kMostThreads));
+  const unsigned together = threads == kWarp ? 4 : 1;  // rows of a block
+  launch(context,
+         {.blocks = static_cast<unsigned>(divide_up(norm.rows, together)),
+          .threads = dim3(threads, together)},
+         rms_norm<kAdd, T>, norm);
+}
+
+}  // namespace
+
+void run(Context& context, const op::RmsNorm& op) {
+  const int64_t width = op.weight.rows(), heads = width == 0 ? 0 : op.x.row_size() / width;
+  with_activation_type(op.x.dtype, [&]<class T>(TypeTag<T>) {
+    run_norm<false>(context, Norm<T>{.x = rows_of<const T>(op.x),
+                                     .residual = {},
+                                     .out = rows_of<T>(op.out),
+                                     .weight = op.weight.as<float>(),
+                                     .rows = op.x.rows() * heads,
+                                     .heads = heads,
+                                     .width = width,
+                                     .eps = op.eps,
+                                     .aligned = packs_fit<kPack>(width, op.x, op.out) &&
+                                                starts_at_pack<kPack>(op.weight)});
+  });
+}
+
+void run(Context& context, const op::AddRmsNorm& op) {
+  const int64_t width = op.weight.rows();
+  with_activation_type(op.x.dtype, [&]<class T>(TypeTag<T>) {
+    run_norm<true>(context, Norm<T>{.x = rows_of<const T>(op.x),
+                                    .residual = rows_of<T>(op.residual),
+                                    .out = rows_of<T>(op.out),
+                                    .weight = op.weight.as<float>(),
+                                    .rows = op.x.rows(),
+                                    .heads = 1,
+                                    .width = width,
+                                    .eps = op.eps,
+                                    .aligned = packs_fit<kPack>(width, op.x, op.residual, op.out) &&
+                                               starts_at_pack<kPack>(op.weight)});
+  });
+}
+
+}  // namespace spate::cuda
