@@ -52,19 +52,21 @@ class Factor {
     }
   }
 
-  // start + the sum; the four activations of group g are at x + g * step.
-  Words dot(Words start, const int8_t* x, int step) const {
+  // The sum, and start + the sum; the four activations of group g are at x + g * step.
+  Words dot(const int8_t* x, int step) const {
     if constexpr (kHalved) {
-      return start + add_pairs(sum_pairs<kGroups>(codes_, x, step), 1) +
+      return add_pairs(sum_pairs<kGroups>(codes_, x, step), 1) +
              add_pairs(sum_pairs<kGroups>(codes_ + kGroups, x, step), 16);
     } else {
+      Words sum = add_pairs(sum_pairs<kRun>(codes_, x, step), 1);
 #pragma GCC unroll 8
-      for (int g = 0; g < kGroups; g += kRun) {
-        start = start + add_pairs(sum_pairs<kRun>(codes_ + g, x + g * step, step), 1);
+      for (int g = kRun; g < kGroups; g += kRun) {
+        sum = sum + add_pairs(sum_pairs<kRun>(codes_ + g, x + g * step, step), 1);
       }
-      return start;
+      return sum;
     }
   }
+  Words dot(Words start, const int8_t* x, int step) const { return start + dot(x, step); }
 
  private:
   static constexpr int kFit = 32767 / (2 * 127 * kLargest);  // pair sums that fit in 16 bits
@@ -85,6 +87,7 @@ class Factor {
     for (int g = 0; g < kGroups; ++g) codes_[g] = codes[g];
   }
 
+  Words dot(const int8_t* x, int step) const { return dot(broadcast_word(0), x, step); }
   Words dot(Words start, const int8_t* x, int step) const {
 #pragma GCC unroll 8
     for (int g = 0; g < kGroups; ++g) start = add_dot(start, codes_[g], repeat_four(x + g * step));

@@ -6,7 +6,7 @@
 //   kLargest   of all codes
 //   unpack     the codes of a part, four inputs in a vector
 //   step       of a part
-//   shift      of a part, in formats that have one
+//   shift      of a part; 0 in formats with a middle
 #pragma once
 
 #include "backend/cpu/kernels/bytes.h"
@@ -70,7 +70,7 @@ struct Codes {
   }
 
   static Vec shift(const uint8_t* block, int lane, int part) {
-    static_assert(kLayout.minimum >= 0);
+    if constexpr (kLayout.minimum < 0) return broadcast(0);
     const Vec minimum = f16_field(block, kLayout.minimum, lane);
     if constexpr (kLayout.steps < 0) return minimum;
     const Vec below = broadcast(0) - minimum;

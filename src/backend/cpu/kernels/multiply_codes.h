@@ -5,7 +5,8 @@
 //        + shift of the weights * sum(rounded x) * step of the row
 //
 // A format has a middle or a shift. The middle is taken off in integers: the first sum starts at
-// -middle * sum(rounded x), which the row brings. A part is unpacked once for all rows of the panel.
+// -middle * sum(rounded x), which the row brings. A part is unpacked once for all rows of the
+// panel.
 #pragma once
 
 #include "backend/cpu/kernels/codes.h"
@@ -46,13 +47,17 @@ struct CodeProduct {
     Codes::unpack(block, lane, part, codes);
     const Factor<Codes::kLargest, kGroups> factor(codes);
     const Vec step = Codes::step(block, lane, part);
+    const Vec shift = Codes::shift(block, lane, part);
 #pragma GCC unroll 32
     for (int r = 0; r < kRows; ++r) {
-      const Words start = broadcast_word(Codes::kMiddle != 0 ? x.start[r] : 0);
-      const Vec products = to_float(factor.dot(start, x.codes[0][r], 4 * kRows));
+      Words sum;
       if constexpr (Codes::kMiddle == 0) {
-        sums[r] = fma(Codes::shift(block, lane, part), broadcast(x.sum[r]), sums[r]);
+        sum = factor.dot(x.codes[0][r], 4 * kRows);
+      } else {
+        sum = factor.dot(broadcast_word(x.start[r]), x.codes[0][r], 4 * kRows);
       }
+      const Vec products = to_float(sum);
+      if constexpr (Codes::kMiddle == 0) sums[r] = fma(shift, broadcast(x.sum[r]), sums[r]);
       sums[r] = fma(products, step * broadcast(x.step[r]), sums[r]);
     }
   }

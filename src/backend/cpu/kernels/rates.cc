@@ -55,7 +55,7 @@ double dot_loop(const uint8_t* codes, const int8_t* x, int64_t rounds, float* su
     const Factor<kRateLargestCode, kRateGroups> factor(group);
 #pragma GCC unroll 8
     for (int r = 0; r < kRateRows; ++r) {
-      sum[r] = sum[r] + factor.dot(broadcast_word(0), x + r * kRateGroups * 4, 4);
+      sum[r] = sum[r] + factor.dot(x + r * kRateGroups * 4, 4);
     }
     next_round();
   }
