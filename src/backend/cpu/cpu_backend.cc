@@ -54,7 +54,7 @@ Weight CpuBackend::place(const HostWeight& weight) {
   Weight placed{.format = weight.format,
                 .out = weight.out,
                 .in = weight.in,
-                .layout = cpu::layout_of(*weight.format)};
+                .layout = layout_of(*weight.format)};
   placed.storage = weights_.take(placed_bytes(*weight.format, weight.out, weight.in));
   cpu::place(context_, weight, placed.storage.data());
   return placed;

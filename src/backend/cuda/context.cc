@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "backend/cuda/error.h"
+#include "backend/cuda/linear/cublas.h"
 #include "base/check.h"
 
 namespace spate::cuda {
@@ -26,6 +27,12 @@ void* Context::workspace(size_t bytes) const {
   check(bytes <= kWorkspaceBytes, "an op asks for ", bytes, " bytes of scratch, there are ",
         kWorkspaceBytes);
   return workspace_;
+}
+
+Cublas* Context::cublas() {
+  if (!cublas_opened_) cublas_ = Cublas::open();
+  cublas_opened_ = true;
+  return cublas_.get();
 }
 
 }  // namespace spate::cuda

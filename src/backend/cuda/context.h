@@ -8,11 +8,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "backend/kernel_choice.h"
 #include "tensor/dtype.h"
 
 namespace spate::cuda {
+
+class Cublas;
 
 struct ContextOptions {
   int device = 0;
@@ -44,6 +47,8 @@ class Context {
   void* workspace(size_t bytes) const;
   // kCounters zeros on the device, for blocks that count each other; an op leaves zeros behind.
   uint32_t* counters() const { return counters_; }
+  // Dense products by the library; opened when first asked for, null where it is not found.
+  Cublas* cublas();
 
  private:
   ContextOptions options_;
@@ -51,6 +56,8 @@ class Context {
   cudaStream_t stream_ = nullptr;
   void* workspace_ = nullptr;
   uint32_t* counters_ = nullptr;
+  bool cublas_opened_ = false;
+  std::unique_ptr<Cublas> cublas_;
 };
 
 }  // namespace spate::cuda

@@ -5,7 +5,6 @@
 #include "backend/cuda/devices.h"
 #include "backend/cuda/error.h"
 #include "backend/cuda/kernels.h"
-#include "backend/cuda/linear/place.h"
 #include "backend/cuda/ops.h"
 #include "base/check.h"
 
@@ -35,7 +34,9 @@ size_t bytes_of(const Tensor& tensor) {
 }  // namespace
 
 CudaBackend::CudaBackend(const BackendOptions& options, int index)
-    : context_(context_options(options, index)), weights_(context_.device()) {}
+    : context_(context_options(options, index)),
+      weights_(context_.device()),
+      placer_(context_, options.threads) {}
 
 std::string CudaBackend::describe() const {
   return cat("GPU ", context_.device(), ", ", context_.properties().name);
@@ -76,7 +77,7 @@ Weight CudaBackend::place(const HostWeight& weight) {
   check(weight.in % weight.format->block == 0, "a row of ", weight.in,
         " elements is no whole number of ", weight.format->name, " blocks of ",
         weight.format->block);
-  return cuda::place(context_, weights_, weight);
+  return placer_.place(weights_, weight);
 }
 
 size_t CudaBackend::placed_bytes(const Format& format, int64_t out, int64_t in) const {

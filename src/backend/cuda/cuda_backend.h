@@ -4,6 +4,7 @@
 #include "backend/backend.h"
 #include "backend/cuda/context.h"
 #include "backend/cuda/marks.h"
+#include "backend/cuda/linear/place.h"
 #include "backend/cuda/memory.h"
 #include "backend/cuda/staging.h"
 
@@ -57,6 +58,7 @@ class CudaBackend final : public Backend {
   cuda::Staging staging_;
   cuda::Marks marks_;
   cuda::WeightMemory weights_;
+  cuda::Placer placer_;
 };
 
 }  // namespace spate

@@ -4,6 +4,8 @@
 
 namespace spate {
 
-std::vector<KernelFamily> cuda_kernel_families() { return {cuda::attention_family()}; }
+std::vector<KernelFamily> cuda_kernel_families() {
+  return {cuda::linear_family(), cuda::attention_family()};
+}
 
 }  // namespace spate

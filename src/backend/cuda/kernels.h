@@ -6,6 +6,7 @@
 
 namespace spate::cuda {
 
+KernelFamily linear_family();     // linear/linear.cc
 KernelFamily attention_family();  // attention/attention.cc
 
 }  // namespace spate::cuda

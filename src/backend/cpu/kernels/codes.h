@@ -1,4 +1,4 @@
-// The packed formats as integers, read from tiles as linear/layout.h describes each: a weight is
+// The packed formats as integers, read from tiles as tiles/layout.h describes each: a weight is
 // step * (code - middle), or step * code + shift, with an unsigned code. Of kLanes outputs:
 //
 //   kPart      inputs that share step and shift
@@ -10,7 +10,7 @@
 #pragma once
 
 #include "backend/cpu/kernels/bytes.h"
-#include "backend/cpu/linear/layout.h"
+#include "backend/tiles/layout.h"
 
 namespace spate::cpu::SPATE_ISA {
 

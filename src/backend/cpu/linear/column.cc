@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "backend/cpu/linear/place.h"
+#include "backend/tiles/pack.h"
 #include "tensor/half.h"
 
 namespace spate::cpu {

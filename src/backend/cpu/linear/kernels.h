@@ -13,7 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "backend/cpu/linear/layout.h"
+#include "backend/tiles/layout.h"
 
 namespace spate::cpu {
 

@@ -1,5 +1,5 @@
 // Linear, LinearGated, LinearQkv and Embed: cuts products into tasks for the threads. The kernels'
-// own work is in linear/kernels.h; how weights lie is in linear/layout.h.
+// own work is in linear/kernels.h; how weights lie is in tiles/layout.h.
 //
 // A task is one panel of rows times a run of tiles. Panels change fastest from task to task, so
 // that threads work on the same tiles at the same time and find them in a shared cache.
@@ -41,7 +41,7 @@ struct Product {
   Tensor bias;  // or empty
   Tensor out;
 
-  int64_t tiles() const { return (weight->out + kTile - 1) / kTile; }
+  int64_t tiles() const { return tiles_of(weight->out); }
 };
 
 const FormatKernels& kernels_of(const Context& context, const Weight& weight) {

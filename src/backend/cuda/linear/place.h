@@ -1,13 +1,65 @@
 // Weights on their way to the device, and how they lie there.
+//
+// Packed formats lie in tiles (tiles/layout.h) with their own bits. Plain floats lie as rows of the
+// backend's activation type, each row padded with zeros to a multiple of 32 elements, so that
+// kernels read whole pieces of it.
 #pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
 
 #include "backend/cuda/context.h"
 #include "backend/cuda/memory.h"
+#include "backend/tiles/layout.h"
+#include "base/threads.h"
 #include "quant/format.h"
 
 namespace spate::cuda {
 
+constexpr int64_t kRowMultiple = 32;  // elements
+
+inline bool is_packed(const Format& format) { return format.block > 1; }
+inline TileFormat tile_format(const Weight& weight) {
+  return static_cast<TileFormat>(weight.layout);  // f32 and bf16: plain rows
+}
+// Elements from one row of plain floats to the next.
+constexpr int64_t padded_row(int64_t in) {
+  return (in + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
+}
+
 size_t placed_bytes(const Context& context, const Format& format, int64_t out, int64_t in);
-Weight place(const Context& context, WeightMemory& memory, const HostWeight& weight);
+
+// Brings weights to their layout with all threads, part by part, while the part before travels.
+//
+// Owner: CudaBackend.
+class Placer {
+ public:
+  Placer(const Context& context, int threads) : context_(context), threads_(threads) {}
+  ~Placer();
+  Placer(const Placer&) = delete;
+  Placer& operator=(const Placer&) = delete;
+
+  // The copy is in the context's queue when this returns; `weight` is not needed any more.
+  Weight place(WeightMemory& memory, const HostWeight& weight);
+
+ private:
+  // Page-locked memory of one part, and the end of its last copy.
+  struct Stage {
+    Buffer memory;
+    cudaEvent_t done = nullptr;
+  };
+  // Makes unit `index` at `to`, which has zeroed bytes.
+  using MakeUnit = std::function<void(int64_t index, uint8_t* to)>;
+
+  void open();
+  void copy(uint8_t* to, int64_t units, size_t unit_bytes, const MakeUnit& make);
+
+  const Context& context_;
+  int threads_;
+  std::unique_ptr<ThreadPool> pool_;  // these three are there from the first weight on
+  std::array<Stage, 2> stages_;
+  int next_ = 0;
+};
 
 }  // namespace spate::cuda

@@ -1,8 +1,8 @@
-// How weights lie in memory. The outputs (rows of the checkpoint's matrix) are cut into tiles of
-// 16; a tile is a run of tile blocks, each holding `block` inputs of all 16 outputs, so that the
-// lanes of a vector are outputs and one load brings the same input's weight of all of them. The
-// last tile is padded with zeros. Nothing is decoded: a tile block holds the 16 blocks' own bits,
-// regrouped.
+// How packed weights lie in memory, on every device. The outputs (rows of the checkpoint's matrix)
+// are cut into tiles of 16; a tile is a run of tile blocks, each holding `block` inputs of all 16
+// outputs, so that the lanes of a vector are outputs and one load brings the same input's weight of
+// all of them. The last tile is padded with zeros. Nothing is decoded: a tile block holds the 16
+// blocks' own bits, regrouped.
 //
 // In a tile block every field is an array with the 16 outputs as an axis:
 //
@@ -17,12 +17,12 @@
 // gives the codes of 16 outputs and four inputs, as integer dot products take them. A q8_0 code is
 // stored plus 128: all codes are unsigned.
 //
-// This file has constants only: cpu/kernels/ includes it.
+// This file has constants only: kernels of every device include it.
 #pragma once
 
 #include <cstdint>
 
-namespace spate::cpu {
+namespace spate {
 
 constexpr int kTile = 16;  // outputs
 
@@ -147,4 +147,8 @@ enum class TileFormat : int {
 };
 constexpr int kTileFormats = 14;
 
-}  // namespace spate::cpu
+constexpr TileLayout kTileLayouts[kTileFormats] = {
+    kF32Tile,  kF16Tile,   kF16Tile, kQ4_0Tile, kQ4_1Tile, kQ5_0Tile, kQ5_1Tile,
+    kQ8_0Tile, kIq4NlTile, kQ2KTile, kQ3KTile,  kQ4KTile,  kQ5KTile,  kQ6KTile};
+
+}  // namespace spate

@@ -1,0 +1,123 @@
+#include "backend/cuda/linear/place.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "backend/cuda/devices.h"
+#include "backend/cuda/error.h"
+#include "backend/tiles/pack.h"
+#include "base/check.h"
+#include "tensor/half.h"
+
+namespace spate::cuda {
+namespace {
+
+constexpr size_t kStageBytes = size_t{16} << 20;
+constexpr size_t kTaskBytes = size_t{128} << 10;  // of one thread at a time
+
+// A unit is what is made at once: a tile, or a row of plain floats.
+struct Units {
+  int64_t count;
+  size_t bytes;
+};
+
+Units units_of(const Context& context, const Format& format, int64_t out, int64_t in) {
+  if (is_packed(format)) return {tiles_of(out), tile_bytes(layout_of(format), in)};
+  return {out, static_cast<size_t>(padded_row(in)) * size_of(context.activation())};
+}
+
+// A row of any plain floats as a row of `type`.
+void make_row(const HostWeight& weight, int64_t index, DType type, uint8_t* to) {
+  const Format& format = *weight.format;
+  const auto in = static_cast<size_t>(weight.in);
+  const std::byte* row = weight.bytes + index * format.row_bytes(weight.in);
+  if ((type == DType::bf16 && &format == &kBf16) || (type == DType::f32 && &format == &kF32)) {
+    std::memcpy(to, row, in * size_of(type));
+    return;
+  }
+  std::array<float, 256> values;
+  for (size_t begin = 0; begin < in; begin += values.size()) {
+    const size_t count = std::min(values.size(), in - begin);
+    format.decode(row + begin * static_cast<size_t>(format.block_bytes), {values.data(), count});
+    if (type == DType::f32) {
+      std::memcpy(to + begin * sizeof(float), values.data(), count * sizeof(float));
+      continue;
+    }
+    std::array<uint16_t, 256> rounded;
+    std::transform(values.begin(), values.begin() + count, rounded.begin(), f32_to_bf16);
+    std::memcpy(to + begin * sizeof(uint16_t), rounded.data(), count * sizeof(uint16_t));
+  }
+}
+
+}  // namespace
+
+size_t placed_bytes(const Context& context, const Format& format, int64_t out, int64_t in) {
+  const Units units = units_of(context, format, out, in);
+  return static_cast<size_t>(units.count) * units.bytes;
+}
+
+Placer::~Placer() {
+  for (Stage& stage : stages_) {
+    if (stage.done == nullptr) continue;
+    cudaEventSynchronize(stage.done);
+    cudaEventDestroy(stage.done);
+  }
+}
+
+void Placer::open() {
+  if (pool_) return;
+  pool_ = std::make_unique<ThreadPool>(threads_ > 0 ? threads_ : available_cpus());
+  for (Stage& stage : stages_) {
+    stage.memory = allocate_pinned(kStageBytes);
+    cuda_check(cudaEventCreateWithFlags(&stage.done, cudaEventDisableTiming));
+  }
+}
+
+void Placer::copy(uint8_t* to, int64_t units, size_t unit_bytes, const MakeUnit& make) {
+  if (unit_bytes == 0) return;
+  const auto at_once = static_cast<int64_t>(kStageBytes / unit_bytes);
+  check(at_once > 0, "a row of weights takes ", unit_bytes, " bytes, at most ", kStageBytes,
+        " are expected");
+  const int64_t of_task = std::max<int64_t>(static_cast<int64_t>(kTaskBytes / unit_bytes), 1);
+  for (int64_t begin = 0; begin < units; begin += at_once) {
+    const int64_t count = std::min(at_once, units - begin);
+    Stage& stage = stages_[static_cast<size_t>(next_)];
+    next_ = 1 - next_;
+    cuda_check(cudaEventSynchronize(stage.done));
+    auto* memory = static_cast<uint8_t*>(stage.memory.data());
+    pool_->parallel((count + of_task - 1) / of_task, [&](int64_t task, int /*thread*/) {
+      for (int64_t unit = task * of_task; unit < std::min((task + 1) * of_task, count); ++unit) {
+        uint8_t* made = memory + static_cast<size_t>(unit) * unit_bytes;
+        std::memset(made, 0, unit_bytes);
+        make(begin + unit, made);
+      }
+    });
+    cuda_check(cudaMemcpyAsync(to + static_cast<size_t>(begin) * unit_bytes, memory,
+                               static_cast<size_t>(count) * unit_bytes, cudaMemcpyHostToDevice,
+                               context_.stream()));
+    cuda_check(cudaEventRecord(stage.done, context_.stream()));
+  }
+}
+
+Weight Placer::place(WeightMemory& memory, const HostWeight& weight) {
+  open();
+  const Format& format = *weight.format;
+  const Units units = units_of(context_, format, weight.out, weight.in);
+  const DType type = context_.activation();
+  Weight placed{.format = &format, .out = weight.out, .in = weight.in};
+  placed.storage = memory.take(static_cast<size_t>(units.count) * units.bytes);
+  auto* to = static_cast<uint8_t*>(placed.storage.data());
+  if (is_packed(format)) {
+    placed.layout = layout_of(format);
+    copy(to, units.count, units.bytes,
+         [&](int64_t index, uint8_t* tile) { pack_tile(weight, index, tile); });
+  } else {
+    placed.layout = static_cast<int>(type == DType::f32 ? TileFormat::f32 : TileFormat::bf16);
+    copy(to, units.count, units.bytes,
+         [&](int64_t index, uint8_t* row) { make_row(weight, index, type, row); });
+  }
+  return placed;
+}
+
+}  // namespace spate::cuda
