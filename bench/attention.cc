@@ -22,17 +22,23 @@ struct Case {
 Buffer integers(Backend& backend, const std::vector<int32_t>& values) {
   Buffer buffer = backend.allocate(values.size() * sizeof(int32_t));
   backend.upload(buffer.view({static_cast<int64_t>(values.size())}, DType::i32), values.data());
+  backend.finish();
   return buffer;
 }
 
 Buffer numbers(Backend& backend, int64_t count, DType type) {
-  Buffer buffer = backend.allocate(static_cast<size_t>(count) * size_of(type));
+  std::vector<float> floats;
+  std::vector<uint16_t> halves;
   for (int64_t i = 0; i < count; ++i) {
     const float value = static_cast<float>(static_cast<uint32_t>(i) * 2654435761U >> 20) / 2048 - 1;
-    if (type == DType::f32) static_cast<float*>(buffer.data())[i] = value;
-    if (type == DType::f16) static_cast<uint16_t*>(buffer.data())[i] = f32_to_f16(value);
-    if (type == DType::bf16) static_cast<uint16_t*>(buffer.data())[i] = f32_to_bf16(value);
+    if (type == DType::f32) floats.push_back(value);
+    if (type == DType::f16) halves.push_back(f32_to_f16(value));
+    if (type == DType::bf16) halves.push_back(f32_to_bf16(value));
   }
+  Buffer buffer = backend.allocate(static_cast<size_t>(count) * size_of(type));
+  const void* from = type == DType::f32 ? static_cast<void*>(floats.data()) : halves.data();
+  backend.upload(buffer.view({count}, type), from);
+  backend.finish();
   return buffer;
 }
 
@@ -91,9 +97,10 @@ void run_case(Bench& bench, const Case& c, DType type) {
             .segments = tables[3].view({c.rows, 2}, DType::i32)};
   };
 
-  const Buffer q = numbers(backend, tokens * heads * width, DType::f32);
-  const Buffer out = numbers(backend, tokens * heads * width, DType::f32);
-  const Tensor q_view = q.view({tokens, heads, width}, DType::f32);
+  const DType hidden = backend.activation_type();
+  const Buffer q = numbers(backend, tokens * heads * width, hidden);
+  const Buffer out = numbers(backend, tokens * heads * width, hidden);
+  const Tensor q_view = q.view({tokens, heads, width}, hidden);
   const double seen = static_cast<double>(tokens) *
                       (static_cast<double>(c.keys) - static_cast<double>(c.tokens - 1) / 2);
   bench.run(line_of("attention", c),
@@ -102,7 +109,7 @@ void run_case(Bench& bench, const Case& c, DType type) {
              .memory_bytes = static_cast<double>(layer_bytes)},
             [&](size_t call) {
               backend.run(op::Attention{.q = q_view,
-                                        .out = out.view({tokens, heads, width}, DType::f32),
+                                        .out = out.view({tokens, heads, width}, hidden),
                                         .kv = view(call),
                                         .scale = 1 / std::sqrt(static_cast<float>(width))});
             });
@@ -111,26 +118,28 @@ void run_case(Bench& bench, const Case& c, DType type) {
   for (int64_t i = 0; i < width / 2; ++i) {
     angles.push_back(std::pow(1e5F, -2 * static_cast<float>(i) / static_cast<float>(width)));
   }
-  const Buffer key = numbers(backend, tokens * kv_heads * width, DType::f32);
-  const Tensor key_view = key.view({tokens, kv_heads, width}, DType::f32);
-  op::QkvNormRopeWrite write{
-      .q = q_view,
-      .key = key_view,
-      .value = key_view,
-      .positions = tables[5].view({tokens}, DType::i32),
-      .rope = {.frequencies = view_of(angles.data(), DType::f32, {width / 2})},
-      .kv = view(0)};
+  const Buffer frequencies = backend.allocate(angles.size() * sizeof(float));
+  const Tensor frequencies_view = frequencies.view({width / 2}, DType::f32);
+  backend.upload(frequencies_view, angles.data());
+  const Buffer key = numbers(backend, tokens * kv_heads * width, hidden);
+  const Tensor key_view = key.view({tokens, kv_heads, width}, hidden);
+  op::QkvNormRopeWrite write{.q = q_view,
+                             .key = key_view,
+                             .value = key_view,
+                             .positions = tables[5].view({tokens}, DType::i32),
+                             .rope = {.frequencies = frequencies_view},
+                             .kv = view(0)};
   bench.run(line_of(write.kName, c), work_of(write), [&](size_t call) {
     write.kv = view(call);
     backend.run(write);
   });
 
   const int64_t model = heads * width, inner = model * 8 / 3;
-  const Buffer a = numbers(backend, tokens * inner, DType::f32);
-  const Buffer b = numbers(backend, tokens * inner, DType::f32);
+  const Buffer a = numbers(backend, tokens * inner, hidden);
+  const Buffer b = numbers(backend, tokens * inner, hidden);
   const Buffer weight = numbers(backend, model, DType::f32);
   const auto rows_of = [&](const Buffer& buffer, int64_t size) {
-    return buffer.view({tokens, size}, DType::f32);
+    return buffer.view({tokens, size}, hidden);
   };
   const op::AddRmsNorm norm{.residual = rows_of(a, model),
                             .x = rows_of(b, model),

@@ -1,11 +1,14 @@
 // Attention against plain loops: head counts and widths, segments, cache types, windows, soft caps,
 // sinks, chunks and decodes in one step. And its bits: a token's result is the same alone, batched,
-// in chunks of any size, in other segments, with other threads and by other kernels.
+// in chunks of any size, in other segments, with other threads and by other kernels; on a GPU, with
+// the kernels that promise it.
 #include "tests/reference/attention.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <map>
 #include <optional>
 
@@ -41,14 +44,16 @@ std::ostream& operator<<(std::ostream& out, const AttentionCase& c) { return out
 // Keys, values and queries of sequences, by sequence and position: what does not depend on how they
 // are laid out and cut.
 struct Past {
-  Past(const AttentionCase& c, uint64_t seed) : random(seed) {
+  Past(const AttentionCase& c, uint64_t seed, DType activation = DType::f32)
+      : activation(activation), random(seed) {
     for (const RowCase& row : c.rows) {
       keys.push_back(random.normal_tensor({row.length, c.kv_heads, c.width}, c.cache));
       values.push_back(random.normal_tensor({row.length, c.kv_heads, c.width}, c.cache));
-      queries.push_back(random.normal_tensor({row.length, c.heads, c.width}));
+      queries.push_back(random.normal_tensor({row.length, c.heads, c.width}, activation));
     }
     if (c.sinks) sinks.emplace(random.normal_tensor({c.heads}));
   }
+  DType activation;
   Random random;
   std::vector<Owned> keys, values, queries;
   std::optional<Owned> sinks;
@@ -91,8 +96,8 @@ class StepOf {
     keep(segments_, segments, {segment_begin.back(), 2});
     keys_.emplace(Shape{slots, c.kv_heads, c.width}, c.cache, c.row_gap);
     values_.emplace(Shape{slots, c.kv_heads, c.width}, c.cache, c.row_gap);
-    q_.emplace(Shape{row_begin.back(), c.heads, c.width}, DType::f32, c.row_gap);
-    out_.emplace(Shape{row_begin.back(), c.heads, c.width}, DType::f32, c.row_gap);
+    q_.emplace(Shape{row_begin.back(), c.heads, c.width}, past.activation, c.row_gap);
+    out_.emplace(Shape{row_begin.back(), c.heads, c.width}, past.activation, c.row_gap);
     for (size_t b = 0; b < parts.size(); ++b) fill(b, past);
   }
 
@@ -163,9 +168,19 @@ std::vector<StepOf::Part> parts_of(const AttentionCase& c) {
   return parts;
 }
 
-// The step's expected output, all tokens one after the other.
-std::vector<double> expected_of(const AttentionCase& c, const Past& past) {
-  std::vector<double> out;
+// The step's expected output, all tokens one after the other; and how far off it may be.
+struct Expected {
+  std::vector<double> values, tolerance;
+};
+
+Expected expected_of(const AttentionCase& c, const Past& past) {
+  Expected out;
+  // Scores of size 1 to 4 in f32 sums over D; weights are off by that, values are of size 1 to 4.
+  const double of_scores = 40 * test::kF32Epsilon * std::sqrt(c.width);
+  // With 16-bit hidden states weights may be rounded to the cache's type, and the output is.
+  const bool rounds = past.activation != DType::f32;
+  const double of_weights = rounds ? 3 * test::epsilon_of(c.cache) : 0;
+  const double of_output = rounds ? test::epsilon_of(past.activation) : 0;
   for (size_t b = 0; b < c.rows.size(); ++b) {
     const auto column = [&](const Owned& from, int64_t position, int head) {
       std::vector<double> row;
@@ -187,9 +202,13 @@ std::vector<double> expected_of(const AttentionCase& c, const Past& past) {
         reference::AttentionOptions options{
             .scale = StepOf::scale(c), .window = c.window, .soft_cap = c.soft_cap};
         if (c.sinks) options.sink = past.sinks->at(h, 0);
-        const std::vector<double> row =
+        const reference::Attended row =
             reference::attention(column(past.queries[b], p, h), keys[g], values[g], p, options);
-        out.insert(out.end(), row.begin(), row.end());
+        out.values.insert(out.values.end(), row.values.begin(), row.values.end());
+        for (size_t d = 0; d < row.values.size(); ++d) {
+          out.tolerance.push_back(of_scores + of_weights * row.spread[d] +
+                                  of_output * std::abs(row.values[d]));
+        }
       }
     }
   }
@@ -219,65 +238,130 @@ std::vector<AttentionCase> cases() {
   for (int share = 1; share <= 8; ++share) {
     add({cat("share_", share), share, 1, 32, {{135, 13, {50}}, {131, 1, {64}}}});
   }
+  // One token each; what rows of many tokens leave to others; heads in more than one tile.
+  const std::vector<RowCase> single{
+      {130, 1, {7, 1, 50}}, {1, 1, {1}}, {64, 1, {}}, {65, 1, {64, 1}}};
+  const std::vector<RowCase> many{{150, 90, {31, 1, 100}}, {70, 70, {}}};
+  for (const int width : {64, 80, 96, 128, 256}) {
+    const DType cache = width % 3 == 2 ? DType::f16 : DType::bf16;
+    add({cat("single_", width), 6, 2, width, single, cache});
+    add({cat("many_", width), 2, 1, width, many, cache});
+    add({cat("single_all_", width), 8, 2, width, single, cache, 40, 20, true, 8});
+    add({cat("many_all_", width), 4, 4, width, many, cache, 40, 20, true, 8});
+  }
+  add({"group_17", 17, 1, 64, {{100, 1, {9}}, {70, 2, {}}, {80, 33, {}}}, DType::f16});
+  add({"group_40", 40, 1, 64, {{100, 1, {}}, {70, 1, {}}}, DType::bf16, 30});
+  add({"one_key", 4, 2, 64, {{1, 1, {}}}, DType::f16, 0, 0, true});
+  add({"segments_of_one", 4, 2, 64, {{90, 1, {1}}, {90, 20, {1}}}, DType::bf16});
   return out;
 }
 
 class AttentionTest : public testing::TestWithParam<AttentionCase> {};
 
-TEST_P(AttentionTest, MatchesThePlainLoops) {
-  const AttentionCase& c = GetParam();
-  const Past past(c, 17);
-  StepOf step(c, past, parts_of(c));
-  const std::vector<double> expected = expected_of(c, past);
-  // Scores of size 1 to 4 in f32 sums over D; weights are off by that, values are of size 1 to 4.
-  const double tolerance = 40 * test::kF32Epsilon * std::sqrt(c.width);
-  test::for_each_setup("attention", [&](Backend& backend, const std::string& name) {
+// A case's inputs for a type of hidden states, with what they give.
+struct Prepared {
+  Prepared(const AttentionCase& c, uint64_t seed, DType activation)
+      : past(c, seed, activation), step(c, past, parts_of(c)), expected(expected_of(c, past)) {}
+  void expect(Backend& backend, const std::string& name) {
     step.out(backend, past);
-    test::expect_close(step.found(), expected, tolerance, name);
+    test::expect_close(step.found(), expected.values, expected.tolerance, name);
+  }
+  Past past;
+  StepOf step;
+  Expected expected;
+};
+
+// Keeps what it has prepared, for the setups to come.
+class PreparedByType {
+ public:
+  PreparedByType(AttentionCase c, uint64_t seed) : case_(std::move(c)), seed_(seed) {}
+  const AttentionCase& of() const { return case_; }
+  void expect(Backend& backend, const std::string& name) {
+    const DType type = backend.activation_type();
+    prepared_.try_emplace(type, case_, seed_, type).first->second.expect(backend, name);
+  }
+
+ private:
+  AttentionCase case_;
+  uint64_t seed_;
+  std::map<DType, Prepared> prepared_;
+};
+
+TEST_P(AttentionTest, MatchesThePlainLoops) {
+  PreparedByType prepared(GetParam(), 17);
+  test::for_each_setup("attention", [&](Backend& backend, const std::string& name) {
+    prepared.expect(backend, name);
   });
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionTest, testing::ValuesIn(cases()),
                          [](const auto& info) { return info.param.name; });
 
+// The setups whose bits must not depend on the batch: the CPU; on a GPU the kernels that promise
+// it, and the ones that are chosen when it is asked for.
+void for_each_steady_setup(const test::SetupBody& body) {
+  test::for_each_cpu_setup("attention", body);
+  if (list_cuda_devices(false).devices.empty() || !test::wants_device("cuda")) return;
+  for (const DType type : {DType::f32, DType::bf16}) {
+    for (const char* kernels : {"", "attention=prefill", "attention=general"}) {
+      const bool forced = *kernels != 0;
+      const auto backend =
+          open_cuda_backend({.activation = type, .deterministic = !forced, .kernels = kernels}, 0);
+      backend->set_profiling(true);
+      test::run_setup(*backend, cat("GPU ", name_of(type), " ", kernels, ", "), forced, body);
+    }
+  }
+}
+
 // Runs all sequences' last tokens in some way and compares with each token run alone by the setup
-// that comes first for its instruction set.
+// that comes first for its instruction set (on a GPU: for its kernel).
 class AttentionBits : public testing::TestWithParam<AttentionCase> {};
+
+const std::byte* bytes_of(const Tensor& tensor, int64_t row) {
+  return tensor.as<std::byte>() +
+         row * tensor.row_stride * static_cast<int64_t>(size_of(tensor.dtype));
+}
 
 TEST_P(AttentionBits, DependOnTheTokenAlone) {
   const AttentionCase& c = GetParam();
-  const Past past(c, 23);
-  std::map<std::string, std::vector<std::vector<float>>> alone;  // by instruction set
+  std::map<DType, Past> pasts;                                       // by type of hidden states
+  std::map<std::string, std::vector<std::vector<std::byte>>> alone;  // by instruction set
+  const auto past_of = [&](Backend& backend) -> const Past& {
+    const DType type = backend.activation_type();
+    return pasts.try_emplace(type, c, 23, type).first->second;
+  };
   const auto expect_alone = [&](Backend& backend, const std::string& name,
                                 const std::vector<StepOf::Part>& parts) {
+    const Past& past = past_of(backend);
     StepOf step(c, past, parts);
     const Tensor out = step.out(backend, past);
-    const std::vector<std::vector<float>>& expected = alone.at(name.substr(0, name.find(',')));
+    const std::vector<std::vector<std::byte>>& expected = alone.at(name.substr(0, name.find(',')));
     int64_t t = 0;
     for (const StepOf::Part& part : parts) {
       for (int p = part.begin; p < part.end; ++p, ++t) {
         const int from = c.rows[part.sequence].length - c.rows[part.sequence].tokens;
         size_t index = static_cast<size_t>(p - from);
         for (size_t b = 0; b < part.sequence; ++b) index += static_cast<size_t>(c.rows[b].tokens);
-        ASSERT_EQ(std::memcmp(out.row<float>(t), expected[index].data(),
-                              expected[index].size() * sizeof(float)),
-                  0)
+        ASSERT_EQ(std::memcmp(bytes_of(out, t), expected[index].data(), expected[index].size()), 0)
             << name << ": sequence " << part.sequence << ", position " << p;
       }
     }
   };
 
-  test::for_each_setup("attention", [&](Backend& backend, const std::string& name) {
+  for_each_steady_setup([&](Backend& backend, const std::string& name) {
     const std::string isa = name.substr(0, name.find(','));
     if (!alone.contains(isa)) {
-      std::vector<std::vector<float>>& results = alone[isa];
+      const Past& past = past_of(backend);
+      std::vector<std::vector<std::byte>> results;
       for (const StepOf::Part& row : parts_of(c)) {
         for (int p = row.begin; p < row.end; ++p) {
           StepOf step(c, past, {{row.sequence, p, p + 1, {}}});
           const Tensor out = step.out(backend, past);
-          results.emplace_back(out.as<float>(), out.as<float>() + c.heads * c.width);
+          const std::byte* bytes = bytes_of(out, 0);
+          results.emplace_back(bytes, bytes + c.heads * c.width * size_of(out.dtype));
         }
       }
+      alone[isa] = std::move(results);
     }
     expect_alone(backend, name, parts_of(c));
     for (const int chunk : {2, 5, 33}) {
@@ -307,6 +391,17 @@ INSTANTIATE_TEST_SUITE_P(
         AttentionCase{"plain", 6, 2, 64, {{300, 40, {77}}, {129, 3, {}}, {700, 1, {}}}},
         AttentionCase{
             "window_sinks", 3, 1, 32, {{280, 60, {5}}, {600, 2, {}}}, DType::bf16, 150, 4, true},
+        AttentionCase{"width_128",
+                      8,
+                      2,
+                      128,
+                      {{200, 40, {77}}, {129, 3, {}}, {170, 1, {}}},
+                      DType::bf16,
+                      0,
+                      0,
+                      true},
+        AttentionCase{"window_96", 3, 1, 96, {{180, 40, {}}, {150, 20, {}}}, DType::f16, 70, 9},
+        AttentionCase{"width_256", 3, 1, 256, {{160, 20, {}}, {90, 1, {}}}, DType::f16},
         AttentionCase{"width_20", 4, 2, 20, {{280, 60, {}}, {400, 1, {}}}, DType::f32, 0, 0, true}),
     [](const auto& info) { return info.param.name; });
 
@@ -323,13 +418,14 @@ TEST(Attention, UnseenKeysTouchNothing) {
   }
   test::for_each_setup("attention", [&](Backend& backend, const std::string& name) {
     StepOf whole(c, past, parts_of(c)), holed(c, broken, parts_of(c));
-    const Tensor expected = whole.out(backend, past), found = holed.out(backend, broken);
+    whole.out(backend, past);
+    holed.out(backend, broken);
     for (int t = 0; t < 60; ++t) {
       const int position = 140 + t;
       const bool sees = position >= 180;  // 30 left the window at position 130
       for (int i = 0; i < c.heads * c.width; ++i) {
-        const float value = found.row<float>(t)[i];
-        ASSERT_TRUE(sees ? std::isnan(value) : value == expected.row<float>(t)[i])
+        const double value = holed.found().at(t, i);
+        ASSERT_TRUE(sees ? std::isnan(value) : value == whole.found().at(t, i))
             << name << ", position " << position << ": " << value;
       }
     }
@@ -348,7 +444,7 @@ TEST(Attention, ExtremeScores) {
   for (int p = 280; p < 300; ++p) {
     for (int i = 0; i < c.heads * c.width; ++i) past.queries[0].set(p, i, p % 2 == 0 ? 1e10 : 30);
   }
-  const std::vector<double> expected = expected_of(c, past);
+  const std::vector<double> expected = expected_of(c, past).values;
   StepOf step(c, past, parts_of(c));
   test::for_each_setup("attention", [&](Backend& backend, const std::string& name) {
     step.out(backend, past);
@@ -360,6 +456,95 @@ TEST(Attention, ExtremeScores) {
             << name << " at " << t << ", " << i;
       }
     }
+  });
+}
+
+// A step of a few rows of any kind.
+AttentionCase random_case(Random& random, int number) {
+  const auto one_of = [&](std::initializer_list<int> list) {
+    return list.begin()[random.whole(0, static_cast<int64_t>(list.size()) - 1)];
+  };
+  AttentionCase c{cat("random ", number)};
+  c.kv_heads = one_of({1, 1, 2, 3});
+  c.heads = c.kv_heads * one_of({1, 2, 3, 4, 7, 8, 20});
+  c.width = one_of({64, 64, 80, 96, 128, 256, 24});
+  c.cache = std::array{DType::bf16, DType::f16, DType::bf16, DType::f16,
+                       DType::f32}[static_cast<size_t>(random.whole(0, 4))];
+  c.window = one_of({0, 0, 0, 1, 40, 64, 100});
+  c.soft_cap = static_cast<float>(one_of({0, 0, 0, 3}));
+  c.sinks = one_of({0, 0, 1}) == 1;
+  c.row_gap = one_of({0, 0, 8, 64, 3});
+  const int64_t rows = random.whole(1, 6);
+  const bool single = random.whole(0, 2) == 0;  // one token each
+  for (int64_t row = 0; row < rows; ++row) {
+    RowCase next{.length = static_cast<int>(random.whole(1, one_of({3, 70, 200})))};
+    next.tokens =
+        single ? 1 : static_cast<int>(random.whole(1, std::min(next.length, one_of({1, 4, 60}))));
+    for (int64_t segment = random.whole(0, 4); segment > 0; --segment) {
+      next.segments.push_back(one_of({1, 2, 63, 64, 65, static_cast<int>(random.whole(1, 100))}));
+    }
+    c.rows.push_back(next);
+  }
+  return c;
+}
+
+// Ragged steps, all by every setup.
+TEST(Attention, RandomSteps) {
+  const int count = list_cuda_devices(false).devices.empty() ? 25 : 300;
+  Random random(99);
+  std::vector<PreparedByType> prepared;
+  for (int i = 0; i < count; ++i) prepared.emplace_back(random_case(random, i), 1000 + i);
+  test::for_each_setup("attention", [&](Backend& backend, const std::string& name) {
+    for (PreparedByType& each : prepared) {
+      const AttentionCase& c = each.of();
+      std::string rows;
+      for (const RowCase& row : c.rows) rows += cat(" ", row.tokens, "@", row.length);
+      SCOPED_TRACE(cat(c.name, ": heads ", c.heads, "/", c.kv_heads, ", width ", c.width,
+                       ", cache ", name_of(c.cache), ", window ", c.window, ", cap ", c.soft_cap,
+                       ", sinks ", c.sinks, ", gap ", c.row_gap, ", rows", rows));
+      // A kernel that is forced leaves out what it does not accept.
+      test::run_setup(backend, name, name.find('=') != std::string::npos,
+                      [&](Backend& same, const std::string& what) { each.expect(same, what); });
+      if (testing::Test::HasFatalFailure()) return;
+    }
+  });
+}
+
+// So many rows that their heads share blocks, so long ones that they are cut into many pieces.
+TEST(Attention, LongAndManyRowsOnAGpu) {
+  if (list_cuda_devices(false).devices.empty() || !test::wants_device("cuda")) {
+    GTEST_SKIP() << "no GPU";
+  }
+  std::vector<AttentionCase> cases;
+  cases.push_back({"long", 4, 1, 64, {{131072, 1, {1, 100000}}}, DType::bf16});
+  AttentionCase many{"many", 4, 2, 64, {}, DType::f16};
+  for (int row = 0; row < 300; ++row) many.rows.push_back({1 + row * 7919 % 150, 1, {30, 1}});
+  cases.push_back(many);
+  many.name = "many_mixed";
+  many.rows[100].tokens = many.rows[100].length = 150;
+  many.rows[299].tokens = many.rows[299].length;
+  cases.push_back(many);
+  AttentionCase ragged{"ragged",    4, 2, 128, {{9000, 1, {5000, 1}}, {3, 1, {}}},
+                       DType::bf16, 0, 0, true};
+  for (int row = 0; row < 30; ++row) ragged.rows.push_back({1 + row * 53, 1, {}});
+  cases.push_back(ragged);
+  for (const AttentionCase& c : cases) {
+    SCOPED_TRACE(c.name);
+    PreparedByType prepared(c, 3);
+    test::for_each_gpu_setup("attention", [&](Backend& backend, const std::string& name) {
+      prepared.expect(backend, name);
+    });
+  }
+}
+
+// No tokens, as a step without rows has them.
+TEST(Attention, NoRows) {
+  AttentionCase c{"none", 4, 2, 64, {}, DType::f16};
+  test::for_each_setup("attention", [&](Backend& backend, const std::string& name) {
+    Past past(c, 1, backend.activation_type());
+    StepOf step(c, past, {});
+    step.out(backend, past);
+    step.found().expect_guarded(name);
   });
 }
 

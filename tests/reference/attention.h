@@ -16,11 +16,17 @@ struct AttentionOptions {
   double sink = -std::numeric_limits<double>::infinity();
 };
 
+struct Attended {
+  std::vector<double> values;
+  // Of each column: the root of the sum of (weight * value)^2. Weights that are off by independent
+  // relative errors of size e change the column by about e times this.
+  std::vector<double> spread;
+};
+
 // keys[p] and values[p] are those of position p; the query is at `position`.
-inline std::vector<double> attention(std::span<const double> query,
-                                     std::span<const std::vector<double>> keys,
-                                     std::span<const std::vector<double>> values, int position,
-                                     const AttentionOptions& options) {
+inline Attended attention(std::span<const double> query, std::span<const std::vector<double>> keys,
+                          std::span<const std::vector<double>> values, int position,
+                          const AttentionOptions& options) {
   const int first = options.window > 0 ? std::max(0, position - options.window + 1) : 0;
   std::vector<double> scores;
   for (int p = first; p <= position; ++p) {
@@ -33,13 +39,18 @@ inline std::vector<double> attention(std::span<const double> query,
   double largest = options.sink;
   for (const double score : scores) largest = std::max(largest, score);
   double sum = std::exp(options.sink - largest);
-  std::vector<double> out(query.size(), 0.0);
+  Attended out{std::vector<double>(query.size(), 0.0), std::vector<double>(query.size(), 0.0)};
   for (int p = first; p <= position; ++p) {
     const double weight = std::exp(scores[static_cast<size_t>(p - first)] - largest);
     sum += weight;
-    for (size_t d = 0; d < out.size(); ++d) out[d] += weight * values[static_cast<size_t>(p)][d];
+    for (size_t d = 0; d < query.size(); ++d) {
+      const double weighed = weight * values[static_cast<size_t>(p)][d];
+      out.values[d] += weighed;
+      out.spread[d] += weighed * weighed;
+    }
   }
-  for (double& value : out) value /= sum;
+  for (double& value : out.values) value /= sum;
+  for (double& value : out.spread) value = std::sqrt(value) / sum;
   return out;
 }
 

@@ -1,5 +1,7 @@
 // Which kernel computes an attention op. Keys that a token sees are on the device alone, so the
 // choice depends on shapes and types only.
+#include <algorithm>
+#include <array>
 #include <span>
 
 #include "backend/cuda/attention/problem.h"
@@ -15,9 +17,48 @@ struct AttentionKernel {
   bool bits_of_token;  // a token's bits depend on its own keys alone
 };
 
+// Whole vectors of 16 bytes of two-byte elements.
+bool in_vectors(const void* data, int64_t stride) {
+  return reinterpret_cast<uintptr_t>(data) % 16 == 0 && stride % 8 == 0;
+}
+
+bool fits_tensor_cores(const AttentionProblem& problem) {
+  constexpr std::array kWidths{64, 80, 96, 128, 256};
+  return problem.activation == DType::bf16 && problem.cache != DType::f32 &&
+         std::ranges::find(kWidths, problem.width) != kWidths.end() &&
+         in_vectors(problem.q, problem.q_stride) && in_vectors(problem.out, problem.out_stride) &&
+         in_vectors(problem.keys, problem.key_stride) &&
+         in_vectors(problem.values, problem.value_stride);
+}
+
+// No row of a step is empty: as many tokens as rows are one token each.
+bool accepts_single_tokens(const AttentionProblem& problem) {
+  return problem.tokens == problem.rows && fits_tensor_cores(problem);
+}
+
 bool accepts_all(const AttentionProblem&) { return true; }
 
+void run_few(const Context& context, const AttentionProblem& problem) {
+  (problem.cache == DType::bf16 ? attend_few_bf16 : attend_few_f16)(context, problem);
+}
+
+void run_tiles(const Context& context, const AttentionProblem& problem, TiledRows rows) {
+  (problem.cache == DType::bf16 ? attend_tiles_bf16 : attend_tiles_f16)(context, problem, rows);
+}
+
+void run_mixed(const Context& context, const AttentionProblem& problem) {
+  run_tiles(context, problem, TiledRows::of_many_queries);
+  run_few(context, problem);
+}
+
+void run_all_tiles(const Context& context, const AttentionProblem& problem) {
+  run_tiles(context, problem, TiledRows::all);
+}
+
 constexpr AttentionKernel kKernels[] = {
+    {"decode", accepts_single_tokens, run_few, false},
+    {"mixed", fits_tensor_cores, run_mixed, false},
+    {"prefill", fits_tensor_cores, run_all_tiles, true},
     {"general", accepts_all, attend_general, true},
 };
 

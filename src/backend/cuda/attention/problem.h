@@ -1,4 +1,5 @@
-// One attention op as its kernels see it, and the kernels that there are.
+// One attention op as its kernels see it, and the kernels that there are. Definitions: general.cu,
+// decode.cuh, prefill.cuh.
 #pragma once
 
 #include "backend/cuda/context.h"
@@ -23,6 +24,19 @@ struct AttentionProblem {
   DType activation, cache;
 };
 
+// Which rows the tiles of many queries take: every one, or those that `decode` leaves.
+enum class TiledRows { all, of_many_queries };
+
+// Queries (tokens times query heads) of a key/value head that `decode` takes at once. It takes the
+// rows that have at most so many, or one token.
+constexpr int kFewQueries = 16;
+
 void attend_general(const Context& context, const AttentionProblem& problem);
+
+// Tensor cores, for a cache of that type and hidden states in bf16.
+void attend_few_bf16(const Context& context, const AttentionProblem& problem);
+void attend_few_f16(const Context& context, const AttentionProblem& problem);
+void attend_tiles_bf16(const Context& context, const AttentionProblem& problem, TiledRows rows);
+void attend_tiles_f16(const Context& context, const AttentionProblem& problem, TiledRows rows);
 
 }  // namespace spate::cuda

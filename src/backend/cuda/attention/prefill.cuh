@@ -1,0 +1,269 @@
+// Attention of many queries on tensor cores, after FlashAttention-2: a block takes 128 (or 64)
+// queries of one row and key/value head, the heads of the group and token after token, and passes
+// over the tiles of 64 keys that they see, two of which are in shared memory. Each warp has its own
+// queries and takes a strip of keys at a time, so that scores stay in registers.
+//
+// Tiles and strips begin at multiples of their size counted from position 0, and a query's result
+// takes nothing from others, so that a token's bits depend on its own keys alone.
+#pragma once
+
+#include "backend/cuda/attention/tile.cuh"
+#include "backend/cuda/launch.cuh"
+
+namespace spate::cuda {
+
+template <int D>
+struct PrefillLayout {
+  static constexpr int kRowTiles = D <= 128 ? 2 : 1;  // m16 tiles of a warp
+  static constexpr int kQueries = 16 * kRowTiles * kTileWarps;
+  static constexpr int kStrip = kTileKeys / kRowTiles;  // keys
+  static constexpr int kPitch = D + 8;                  // of a query, as of a key
+  static constexpr int kBytes = 2 * kPitch * (kQueries + 2 * 2 * kTileKeys);
+  static constexpr int kBlocks = D <= 128 ? 2 : 1;  // of a multiprocessor, at least
+};
+
+// A block's share: queries [first_query, first_query + queries) of a row.
+struct QueryTile {
+  RowShape shape;
+  int row, first_query, queries;
+};
+
+// Tiles of a row, when it is one of `rows`.
+__device__ inline int query_tiles(const AttentionProblem& problem, TiledRows rows,
+                                  const RowShape& shape, int tile_queries) {
+  const int queries = shape.tokens * problem.group;
+  if (rows == TiledRows::of_many_queries && (shape.tokens <= 1 || queries <= kFewQueries)) return 0;
+  return (queries + tile_queries - 1) / tile_queries;
+}
+
+// The index-th tile of all rows; a row's last one, which sees most keys, comes first.
+__device__ inline QueryTile find_tile(const AttentionProblem& problem, TiledRows rows, int index,
+                                      int tile_queries) {
+  const FoundRow found = find_row<kTileThreads>(problem.rows, index, [&](int row) {
+    return query_tiles(problem, rows, row_shape(problem, row), tile_queries);
+  });
+  if (found.row < 0) return {.row = -1};
+  const RowShape shape = row_shape(problem, found.row);
+  const int tiles = query_tiles(problem, rows, shape, tile_queries);
+  const int first = (tiles - 1 - (index - found.before)) * tile_queries;
+  return {shape, found.row, first, min(tile_queries, shape.tokens * problem.group - first)};
+}
+
+// Brings a tile's queries to shared memory; zeros behind the last.
+template <class T, int D>
+__device__ void load_query_tile(T* to, const AttentionProblem& problem, const QueryTile& tile,
+                                int kv_head) {
+  using Layout = PrefillLayout<D>;
+  constexpr int kVectors = D / 8;
+  for (int i = static_cast<int>(threadIdx.x); i < Layout::kQueries * kVectors; i += kTileThreads) {
+    const int query = i / kVectors, column = i % kVectors * 8;
+    uint4 vector{};
+    if (query < tile.queries) {
+      const int of_row = tile.first_query + query;
+      const int64_t token = tile.shape.first_token + of_row / problem.group;
+      const int64_t head = kv_head * problem.group + of_row % problem.group;
+      vector = *reinterpret_cast<const uint4*>(static_cast<const bf16*>(problem.q) +
+                                               token * problem.q_stride + head * D + column);
+      vector = {convert_pair<T>(vector.x), convert_pair<T>(vector.y), convert_pair<T>(vector.z),
+                convert_pair<T>(vector.w)};
+    }
+    *reinterpret_cast<uint4*>(to + query * Layout::kPitch + column) = vector;
+  }
+}
+
+// Products of a warp's queries with a strip of keys.
+template <class T, int D, int kRowTiles, int kTiles>
+__device__ void multiply_keys(float (&scores)[kRowTiles][kTiles][4], const T* queries,
+                              const WarpKeys<T, D>* strip) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const T* of_lane = queries + lane % 16 * PrefillLayout<D>::kPitch + lane / 16 * 8;
+#pragma unroll
+  for (int step = 0; step < D / 16; ++step) {
+    uint32_t a[kRowTiles][4];
+#pragma unroll
+    for (int tile = 0; tile < kRowTiles; ++tile) {
+      load_matrices(a[tile], of_lane + tile * 16 * PrefillLayout<D>::kPitch + 16 * step);
+    }
+#pragma unroll
+    for (int part = 0; part < kTiles / 2; ++part) {
+      uint32_t b[4];
+      load_key_matrices(b, strip[part], 16 * step);
+#pragma unroll
+      for (int tile = 0; tile < kRowTiles; ++tile) {
+        mma<T>(scores[tile][2 * part], a[tile], b[0], b[1]);
+        mma<T>(scores[tile][2 * part + 1], a[tile], b[2], b[3]);
+      }
+    }
+  }
+}
+
+// Adds the values of a strip, weighed.
+template <class T, int D, int kRowTiles, int kTiles>
+__device__ void add_values(QueryRows<D> (&rows)[kRowTiles],
+                           const float (&weights)[kRowTiles][kTiles][4],
+                           const WarpKeys<T, D>* strip) {
+#pragma unroll
+  for (int part = 0; part < kTiles / 2; ++part) {
+    uint32_t a[kRowTiles][4];
+#pragma unroll
+    for (int tile = 0; tile < kRowTiles; ++tile) {
+      pack_weights<T>(a[tile], weights[tile][2 * part], weights[tile][2 * part + 1]);
+    }
+#pragma unroll
+    for (int step = 0; step < D / 16; ++step) {
+      uint32_t b[4];
+      load_value_matrices(b, strip[part], 16 * step);
+#pragma unroll
+      for (int tile = 0; tile < kRowTiles; ++tile) {
+        mma<T>(rows[tile].values[2 * step], a[tile], b[0], b[1]);
+        mma<T>(rows[tile].values[2 * step + 1], a[tile], b[2], b[3]);
+      }
+    }
+  }
+}
+
+// Writes the results of an m16 tile, whose first query is the `first`-th of the block's.
+template <int D>
+__device__ void write_rows(const AttentionProblem& problem, const QueryTile& tile, int kv_head,
+                           int first, const QueryRows<D>& rows) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    float sum = row_sum(rows.sum[half]);
+    const int query = first + lane / 4 + 8 * half;
+    if (query >= tile.queries) continue;
+    const int of_row = tile.first_query + query;
+    const int64_t token = tile.shape.first_token + of_row / problem.group;
+    const int head = kv_head * problem.group + of_row % problem.group;
+    float factor = 1;
+    if (problem.sinks != nullptr) {
+      const float sink = problem.sinks[head] * kLog2E;
+      const float common = fmaxf(rows.reference[half], sink);
+      factor = exp2_fast(rows.reference[half] - common);
+      sum = sum * factor + exp2_fast(sink - common);
+    }
+    factor /= sum;
+    bf16* out = static_cast<bf16*>(problem.out) + token * problem.out_stride + int64_t{head} * D +
+                2 * (lane % 4);
+#pragma unroll
+    for (int step = 0; step < D / 8; ++step) {
+      *reinterpret_cast<uint32_t*>(out + 8 * step) = pack<bf16>(
+          rows.values[step][2 * half] * factor, rows.values[step][2 * half + 1] * factor);
+    }
+  }
+}
+
+// Grid: query tiles times G, key/value heads first; blocks behind the last tile have nothing to do.
+template <class T, int D>
+__global__ void __launch_bounds__(kTileThreads, PrefillLayout<D>::kBlocks)
+    prefill(const __grid_constant__ AttentionProblem problem, TiledRows rows_taken) {
+  using Layout = PrefillLayout<D>;
+  using Keys = WarpKeys<T, D>;
+  constexpr int kRowTiles = Layout::kRowTiles, kStrip = Layout::kStrip;
+  extern __shared__ __align__(16) unsigned char shared[];
+  Keys* ring = reinterpret_cast<Keys*>(shared);              // [2, kTileWarps]
+  T* queries = reinterpret_cast<T*>(ring + 2 * kTileWarps);  // [kQueries, kPitch]
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int kv_head = static_cast<int>(blockIdx.x) % problem.kv_heads;
+
+  const QueryTile tile = find_tile(
+      problem, rows_taken, static_cast<int>(blockIdx.x) / problem.kv_heads, Layout::kQueries);
+  if (tile.row < 0) return;
+  const Seen first_seen_by = seen_by(problem, tile.shape, tile.first_query);
+  const Seen last_seen_by = seen_by(problem, tile.shape, tile.first_query + tile.queries - 1);
+  const KvHead<T> head(problem, kv_head);
+  SlotCursor cursor(problem, tile.row);
+  const auto load = [&](int key_tile) {
+    const int key = key_tile * kTileKeys + warp * Keys::kKeys + lane % Keys::kKeys;
+    const bool seen = first_seen_by.first <= key && key <= last_seen_by.last;
+    load_keys(ring[key_tile % 2 * kTileWarps + warp], head, seen ? cursor.slot(key) : -1);
+    end_copy_group();
+  };
+  const int first_tile = first_seen_by.first / kTileKeys;
+  const int end_tile = last_seen_by.last / kTileKeys + 1;
+  load(first_tile);
+  load_query_tile<T, D>(queries, problem, tile, kv_head);
+
+  const int first_query = warp * 16 * kRowTiles;  // of the warp
+  const bool active = first_query < tile.queries;
+  // Keys that every query of the warp sees, and that any sees.
+  Seen seen[kRowTiles][2], all, any;
+  if (active) {
+    const int last_query = min(first_query + 16 * kRowTiles, tile.queries) - 1;
+    const Seen by_first = seen_by(problem, tile.shape, tile.first_query + first_query);
+    const Seen by_last = seen_by(problem, tile.shape, tile.first_query + last_query);
+    all = {by_last.first, by_first.last};
+    any = {by_first.first, by_last.last};
+  }
+  for (int i = 0; i < 2 * kRowTiles; ++i) {
+    seen[i / 2][i % 2] =
+        seen_by(problem, tile.shape, tile.first_query + first_query + 8 * i + lane / 4);
+  }
+  const Scoring scoring(problem);
+  QueryRows<D> rows[kRowTiles];
+  for (int key_tile = first_tile; key_tile < end_tile; ++key_tile) {
+    wait_for_copies<0>();
+    __syncthreads();  // all copies of this tile have come, and the one before has been read
+    if (key_tile + 1 < end_tile) load(key_tile + 1);
+    if (!active) continue;
+#pragma unroll 1
+    for (int begin = 0; begin < kTileKeys; begin += kStrip) {
+      const int first_key = key_tile * kTileKeys + begin, last_key = first_key + kStrip - 1;
+      if (last_key < any.first || first_key > any.last) continue;
+      const Keys* strip = ring + key_tile % 2 * kTileWarps + begin / Keys::kKeys;
+      float scores[kRowTiles][kStrip / 8][4] = {};
+      multiply_keys<T, D>(scores, queries + first_query * Layout::kPitch, strip);
+      const bool hides = first_key < all.first || last_key > all.last;
+#pragma unroll
+      for (int i = 0; i < kRowTiles; ++i) {
+        scoring.apply(scores[i]);
+        if (hides) hide_unseen(scores[i], seen[i], first_key);
+        weigh(scores[i], rows[i]);
+      }
+      add_values<T, D>(rows, scores, strip);
+    }
+  }
+  if (!active) return;
+#pragma unroll
+  for (int i = 0; i < kRowTiles; ++i) {
+    write_rows(problem, tile, kv_head, first_query + 16 * i, rows[i]);
+  }
+}
+
+// The most tiles that rows of the step can have; no row is empty.
+inline int64_t most_tiles(const AttentionProblem& problem, TiledRows rows, int tile_queries) {
+  int64_t most_rows = problem.rows;
+  if (rows == TiledRows::of_many_queries) {
+    const int64_t few_tokens = std::max(1, kFewQueries / problem.group);  // of the other rows
+    most_rows = std::min(most_rows, (problem.tokens - problem.rows) / few_tokens);
+  }
+  // Each of these rows has a last tile; all others are full.
+  return most_rows == 0 ? 0 : most_rows + int64_t{problem.tokens} * problem.group / tile_queries;
+}
+
+template <class T, int D>
+void launch_prefill(const Context& context, const AttentionProblem& problem, TiledRows rows) {
+  using Layout = PrefillLayout<D>;
+  static_assert(sizeof(WarpKeys<T, D>) * 2 * kTileWarps + 2 * Layout::kQueries * Layout::kPitch ==
+                Layout::kBytes);
+  const int64_t blocks = most_tiles(problem, rows, Layout::kQueries) * problem.kv_heads;
+  allow_shared_bytes(prefill<T, D>, Layout::kBytes);
+  launch(context,
+         {.blocks = static_cast<unsigned>(blocks),
+          .threads = kTileThreads,
+          .shared_bytes = Layout::kBytes},
+         prefill<T, D>, problem, rows);
+}
+
+template <class T>
+void attend_tiles(const Context& context, const AttentionProblem& problem, TiledRows rows) {
+  switch (problem.width) {
+    case 64: return launch_prefill<T, 64>(context, problem, rows);
+    case 80: return launch_prefill<T, 80>(context, problem, rows);
+    case 96: return launch_prefill<T, 96>(context, problem, rows);
+    case 128: return launch_prefill<T, 128>(context, problem, rows);
+    default: return launch_prefill<T, 256>(context, problem, rows);
+  }
+}
+
+}  // namespace spate::cuda

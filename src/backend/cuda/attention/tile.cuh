@@ -1,0 +1,205 @@
+// What both tensor core kernels do with 16 queries and a few keys: keys on their way to shared
+// memory, scores, the running softmax, and sums of values. Scores count in powers of two here.
+//
+// The weight of a key that a query does not see is zero, but zero times a value: values that are
+// infinite or NaN spread to the queries of the tile that do not see them. Slots that no query of
+// the tile sees are never read.
+#pragma once
+
+#include <cmath>
+
+#include "backend/cuda/attention/mma.cuh"
+#include "backend/cuda/attention/rows.cuh"
+
+namespace spate::cuda {
+
+constexpr int kTileKeys = 64;
+constexpr int kTileWarps = 4;
+constexpr int kTileThreads = 32 * kTileWarps;
+constexpr float kLog2E = 1.44269504F, kLn2 = 0.693147181F;
+
+// The 16 keys of a tile that one warp loads, with their values. Rows are an odd number of 16-byte
+// vectors apart, so that eight of them meet all banks.
+template <class T, int D>
+struct WarpKeys {
+  static constexpr int kKeys = kTileKeys / kTileWarps;
+  static constexpr int kPitch = D + 8;
+  alignas(16) T keys[kKeys * kPitch];
+  alignas(16) T values[kKeys * kPitch];
+};
+
+// One key/value head.
+template <class T>
+struct KvHead {
+  const T *keys, *values;
+  int64_t key_stride, value_stride;
+
+  __device__ KvHead(const AttentionProblem& problem, int head)
+      : keys(static_cast<const T*>(problem.keys) + int64_t{head} * problem.width),
+        values(static_cast<const T*>(problem.values) + int64_t{head} * problem.width),
+        key_stride(problem.key_stride),
+        value_stride(problem.value_stride) {}
+};
+
+// Starts to copy the keys of a warp: lane n (and n + 16) knows the slot of the n-th, or -1 for one
+// that is to be zeros.
+template <class T, int D>
+__device__ void load_keys(WarpKeys<T, D>& to, const KvHead<T>& from, int slot) {
+  constexpr int kVectors = D / 8;  // of a row
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int i = 0; i < WarpKeys<T, D>::kKeys * kVectors / 32; ++i) {
+    const int key = (32 * i + lane) / kVectors, column = (32 * i + lane) % kVectors * 8;
+    const int of_key = __shfl_sync(~0U, slot, key);
+    const int64_t row = max(of_key, 0);
+    const int place = key * WarpKeys<T, D>::kPitch + column;
+    copy_16_async(to.keys + place, from.keys + row * from.key_stride + column, of_key >= 0);
+    copy_16_async(to.values + place, from.values + row * from.value_stride + column, of_key >= 0);
+  }
+}
+
+// From products to scores: the scale and the soft cap.
+class Scoring {
+ public:
+  __device__ explicit Scoring(const AttentionProblem& problem)
+      : cap_(problem.soft_cap * kLog2E),
+        factor_(problem.soft_cap > 0 ? 2 * kLog2E * problem.scale / problem.soft_cap
+                                     : kLog2E * problem.scale) {}
+
+  template <int kTiles>
+  __device__ void apply(float (&scores)[kTiles][4]) const {
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) scores[tile][i] *= factor_;
+    }
+    if (cap_ == 0) return;
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {  // tanh(x) = 1 - 2 / (exp(2 x) + 1)
+        scores[tile][i] = cap_ - cap_ * __fdividef(2, exp2_fast(scores[tile][i]) + 1);
+      }
+    }
+  }
+
+ private:
+  float cap_, factor_;
+};
+
+// Positions [first, last] that a query sees; none for one that does not exist.
+struct Seen {
+  int first = 0, last = -1;
+};
+
+// Queries of a row: the heads of a group are together, token after token.
+__device__ inline Seen seen_by(const AttentionProblem& problem, const RowShape& shape, int query) {
+  if (query >= shape.tokens * problem.group) return {};
+  const int position = shape.position(query / problem.group);
+  return {first_seen(problem, position), position};
+}
+
+// The softmax of an m16 tile of queries, as far as its keys have come. A thread has parts of the
+// rows lane / 4 and lane / 4 + 8.
+template <int D>
+struct QueryRows {
+  float reference[2] = {-INFINITY, -INFINITY};  // weights are 2^(score - reference)
+  float sum[2] = {};                            // of the weights of this thread's columns
+  float values[D / 8][4] = {};
+};
+
+// Hides the keys from `first_key` on that a row does not see.
+template <int kTiles>
+__device__ void hide_unseen(float (&scores)[kTiles][4], const Seen (&seen)[2], int first_key) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int key = first_key + 8 * tile + 2 * (lane % 4) + i % 2;
+      const Seen& row = seen[i / 2];
+      if (key < row.first || key > row.last) scores[tile][i] = -INFINITY;
+    }
+  }
+}
+
+// Turns scores into weights. A row's reference moves only when a score passes it by more than
+// 2^kSlack, which is rare after the first keys; f16 holds weights up to 2^15. Each row decides for
+// itself, so its bits do not depend on the others.
+template <int kTiles, int D>
+__device__ void weigh(float (&scores)[kTiles][4], QueryRows<D>& rows) {
+  constexpr float kSlack = 8;
+  float largest[2] = {-INFINITY, -INFINITY};
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) largest[i / 2] = fmaxf(largest[i / 2], scores[tile][i]);
+  }
+  bool moves[2];
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    largest[half] = fmaxf(largest[half], __shfl_xor_sync(~0U, largest[half], 1));
+    largest[half] = fmaxf(largest[half], __shfl_xor_sync(~0U, largest[half], 2));
+    moves[half] = largest[half] > rows.reference[half] + kSlack;
+  }
+  if (__any_sync(~0U, moves[0] || moves[1])) {
+    float factor[2] = {1, 1};
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      if (!moves[half]) continue;
+      factor[half] = exp2_fast(rows.reference[half] - largest[half]);
+      rows.reference[half] = largest[half];
+      rows.sum[half] *= factor[half];
+    }
+#pragma unroll
+    for (int tile = 0; tile < D / 8; ++tile) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) rows.values[tile][i] *= factor[i / 2];
+    }
+  }
+  // A row that has seen no keys yet has only hidden ones here: 2^(-infinity - 0) is zero.
+  const float reference[2] = {rows.reference[0] == -INFINITY ? 0 : rows.reference[0],
+                              rows.reference[1] == -INFINITY ? 0 : rows.reference[1]};
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      scores[tile][i] = exp2_fast(scores[tile][i] - reference[i / 2]);
+      rows.sum[i / 2] += scores[tile][i];
+    }
+  }
+}
+
+// The pairs (b0, b1) of 16 keys and 16 of their columns: [0], [1] for keys 0 to 7, [2], [3] for the
+// others.
+template <class T, int D>
+__device__ void load_key_matrices(uint32_t (&to)[4], const WarpKeys<T, D>& from, int column) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int key = lane / 16 * 8 + lane % 8;
+  load_matrices(to, from.keys + key * WarpKeys<T, D>::kPitch + column + lane / 8 % 2 * 8);
+}
+
+// The pairs of 16 keys and 16 columns of their values: [0], [1] for columns 0 to 7.
+template <class T, int D>
+__device__ void load_value_matrices(uint32_t (&to)[4], const WarpKeys<T, D>& from, int column) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int key = lane / 8 % 2 * 8 + lane % 8;
+  load_matrices_transposed(to, from.values + key * WarpKeys<T, D>::kPitch + column + lane / 16 * 8);
+}
+
+// The weights of 16 keys as the left side of a product.
+template <class T>
+__device__ void pack_weights(uint32_t (&to)[4], const float (&first)[4], const float (&second)[4]) {
+  to[0] = pack<T>(first[0], first[1]);
+  to[1] = pack<T>(first[2], first[3]);
+  to[2] = pack<T>(second[0], second[1]);
+  to[3] = pack<T>(second[2], second[3]);
+}
+
+// The sum of what the four threads of a row have.
+__device__ inline float row_sum(float x) {
+  x += __shfl_xor_sync(~0U, x, 1);
+  return x + __shfl_xor_sync(~0U, x, 2);
+}
+
+}  // namespace spate::cuda
