@@ -58,6 +58,8 @@ class Backend {
   // Marks the end of all that was given so far. The last few marks can be waited for.
   virtual uint64_t mark() = 0;
   virtual void wait(uint64_t mark) = 0;
+  // What passed on the device between two marks that are passed; 0 where ops run when given.
+  virtual double seconds_between(uint64_t from, uint64_t to) = 0;
   // Copies a weight to the device, in the layout its kernels like. Not to be used after the
   // backend.
   virtual Weight place(const HostWeight& weight) = 0;

@@ -216,6 +216,7 @@ struct Engine::Impl {
     numbers.prompt_tokens += step.prompt_tokens;
     numbers.output_tokens += step.output_tokens;
     numbers.busy_seconds += seconds;
+    numbers.device_idle_seconds = runner.idle_seconds();
     numbers.steps_by_rows[static_cast<size_t>(step.rows)] += 1;
     numbers.kv_peak = std::max(numbers.kv_peak, kv_used);
     kv_seconds += static_cast<double>(kv_used) * seconds;

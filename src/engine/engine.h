@@ -31,8 +31,9 @@ struct StepSlice {
 // What has been done so far, cheap to ask for.
 struct EngineCounts {
   SchedulerStats scheduler;
-  double busy_seconds = 0;  // in steps
-  double idle_seconds = 0;  // waiting for requests while none was there
+  double busy_seconds = 0;         // in steps
+  double idle_seconds = 0;         // waiting for requests while none was there
+  double device_idle_seconds = 0;  // of busy_seconds, the device without work; 0 on a CPU
   int64_t steps = 0;
   int64_t prompt_tokens = 0;  // computed
   int64_t output_tokens = 0;  // drawn

@@ -160,6 +160,7 @@ BatchView Runner::pack(const Batch& batch) {
 }
 
 void Runner::begin(const Batch& batch) {
+  begun_ = {.begin = backend_.mark(), .follows = !taken_};
   view_ = pack(batch);
   const bool pending =
       std::ranges::any_of(batch.rows, [](const Row& row) { return row.pending_draw >= 0; });
@@ -168,9 +169,12 @@ void Runner::begin(const Batch& batch) {
   const Tensor hidden = hidden_.view({batch.tokens(), width_}, backend_.activation_type());
   model_.embed(step, hidden);
   for (int64_t layer = 0; layer < layers_; ++layer) model_.layer(step, layer, hidden);
+  begun_.begun = backend_.mark();
 }
 
 void Runner::end(const Batch& batch) {
+  ended_ = begun_;
+  ended_.end = backend_.mark();
   std::vector<Wanted> draws, scores;
   int64_t first = 0;  // token of the step
   for (size_t r = 0; r < batch.rows.size(); ++r) {
@@ -202,11 +206,13 @@ void Runner::end(const Batch& batch) {
   });
   prompt_logprobs_.assign(batch.rows.size(), {});
   in_chunks(scores, [&](std::span<const Wanted> chunk) { score(step, batch, chunk); });
-  ended_ = backend_.mark();
+  ended_.ended = backend_.mark();
+  taken_ = false;
 }
 
 std::vector<RowResult> Runner::results(const Batch& batch) {
-  backend_.wait(ended_);
+  backend_.wait(ended_.ended);
+  note_idle();
   std::vector<RowResult> results(batch.rows.size());
   for (size_t r = 0; r < results.size(); ++r) {
     const Row& row = batch.rows[r];
@@ -214,6 +220,13 @@ std::vector<RowResult> Runner::results(const Batch& batch) {
     results[r].prompt_logprobs = std::move(prompt_logprobs_[r]);
   }
   return results;
+}
+
+void Runner::note_idle() {
+  idle_seconds_ += backend_.seconds_between(ended_.begun, ended_.end);
+  if (ended_.follows) idle_seconds_ += backend_.seconds_between(last_ended_, ended_.begin);
+  last_ended_ = ended_.ended;
+  taken_ = true;
 }
 
 SampleRow Runner::sample_row(const Sequence& sequence) const {

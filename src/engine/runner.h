@@ -31,6 +31,9 @@ class Runner {
   void end(const Batch& batch);    // the one that began last
   // Waits for the step that ended last. One result a row.
   std::vector<RowResult> results(const Batch& batch);
+  // Time in which the device had nothing to do between and inside of steps, while steps followed
+  // each other.
+  double idle_seconds() const { return idle_seconds_; }
 
   // Rows of logits that exist at once; more rows than that go through the head in turns.
   static int64_t logit_rows(const Backend& backend, int64_t max_rows);
@@ -47,7 +50,14 @@ class Runner {
     int64_t position;  // of that token in its sequence
   };
 
+  // Marks of a step: of its two parts.
+  struct Times {
+    uint64_t begin = 0, begun = 0, end = 0, ended = 0;
+    bool follows = false;  // the step before had not been taken when this one began
+  };
+
   BatchView pack(const Batch& batch);
+  void note_idle();
   SampleRow sample_row(const Sequence& sequence) const;
   Tensor make_logits(Step& step, std::span<const Wanted> chunk);
   void score(Step& step, const Batch& batch, std::span<const Wanted> chunk);
@@ -71,9 +81,11 @@ class Runner {
   Buffer logits_;     // [logit_rows, V] f32
   Sampler sampler_;
   SampleResults drawn_;
-  // Of the step that ended last.
-  std::vector<std::vector<TokenLogprob>> prompt_logprobs_;  // by row of the batch
-  uint64_t ended_ = 0;                                      // its mark
+  std::vector<std::vector<TokenLogprob>> prompt_logprobs_;  // of the step that ended last, by row
+  Times begun_, ended_;      // of the step that began last, and of the one that ended last
+  uint64_t last_ended_ = 0;  // mark of the step that was taken last
+  bool taken_ = true;        // the step that ended last
+  double idle_seconds_ = 0;
 };
 
 }  // namespace spate

@@ -110,6 +110,7 @@ EngineStats stats_between(const EngineStats& before, const EngineStats& after, s
   scheduler.cached_tokens -= before.scheduler.cached_tokens;
   stats.busy_seconds -= before.busy_seconds;
   stats.idle_seconds -= before.idle_seconds;
+  stats.device_idle_seconds -= before.device_idle_seconds;
   stats.steps -= before.steps;
   stats.prompt_tokens -= before.prompt_tokens;
   stats.output_tokens -= before.output_tokens;

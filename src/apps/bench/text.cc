@@ -104,6 +104,11 @@ std::string bench_case_text(const BenchResult& result) {
           "   tokens mean " + fixed(mean_tokens(stats), 1) + "   kv peak " +
           percent_text(static_cast<double>(stats.kv_peak), slots, 1) + " preempted " +
           with_commas(stats.scheduler.evictions) + "\n";
+  if (stats.device_idle_seconds > 0) {
+    text += "  " + left("device idle", 20) +
+            right(percent_text(stats.device_idle_seconds, stats.busy_seconds, 2), 10) +
+            "   between steps and inside of them\n";
+  }
   return stats.profile.empty() ? text : text + profile_text(stats);
 }
 
@@ -154,6 +159,7 @@ Json bench_case_json(const BenchResult& result) {
                            {"p50_rows", rows_percentile(stats, 0.5)},
                            {"p99_rows", rows_percentile(stats, 0.99)},
                            {"mean_tokens_per_step", exact(mean_tokens(stats))}}},
+      {"device_idle_seconds", exact(stats.device_idle_seconds)},
       {"kv", JsonObject{{"slots", stats.scheduler.kv_slots},
                         {"peak_slots", stats.kv_peak},
                         {"mean_slots", exact(stats.kv_mean)},

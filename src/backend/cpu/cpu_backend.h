@@ -23,6 +23,7 @@ class CpuBackend final : public Backend {
   void download_later(void* to, const Tensor& from) override { download(to, from); }
   uint64_t mark() override { return 0; }
   void wait(uint64_t /*mark*/) override {}
+  double seconds_between(uint64_t /*from*/, uint64_t /*to*/) override { return 0; }
   Weight place(const HostWeight& weight) override;
   size_t placed_bytes(const Format& format, int64_t out, int64_t in) const override;
 

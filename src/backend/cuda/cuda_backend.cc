@@ -70,6 +70,9 @@ void CudaBackend::download(void* to, const Tensor& from) {
 
 uint64_t CudaBackend::mark() { return marks_.set(context_.stream()); }
 void CudaBackend::wait(uint64_t mark) { marks_.wait(mark); }
+double CudaBackend::seconds_between(uint64_t from, uint64_t to) {
+  return marks_.seconds_between(from, to);
+}
 
 void CudaBackend::finish() { cuda::cuda_check(cudaStreamSynchronize(context_.stream())); }
 

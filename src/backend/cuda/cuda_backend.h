@@ -3,8 +3,8 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/context.h"
-#include "backend/cuda/marks.h"
 #include "backend/cuda/linear/place.h"
+#include "backend/cuda/marks.h"
 #include "backend/cuda/memory.h"
 #include "backend/cuda/staging.h"
 
@@ -26,6 +26,7 @@ class CudaBackend final : public Backend {
   void download_later(void* to, const Tensor& from) override;
   uint64_t mark() override;
   void wait(uint64_t mark) override;
+  double seconds_between(uint64_t from, uint64_t to) override;
   Weight place(const HostWeight& weight) override;
   size_t placed_bytes(const Format& format, int64_t out, int64_t in) const override;
   void reserve_weights(size_t bytes) override { weights_.reserve(bytes); }

@@ -14,9 +14,7 @@ namespace spate::cuda {
 class Marks {
  public:
   Marks() {
-    for (cudaEvent_t& event : events_) {
-      cuda_check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
-    }
+    for (cudaEvent_t& event : events_) cuda_check(cudaEventCreate(&event));
   }
   ~Marks() {
     for (const cudaEvent_t event : events_) cudaEventDestroy(event);
@@ -28,13 +26,20 @@ class Marks {
     cuda_check(cudaEventRecord(events_[count_ % events_.size()], stream));
     return count_++;
   }
-  void wait(uint64_t mark) {
-    check(mark < count_ && count_ - mark <= events_.size(), "a mark that is too old");
-    cuda_check(cudaEventSynchronize(events_[mark % events_.size()]));
+  void wait(uint64_t mark) const { cuda_check(cudaEventSynchronize(event(mark))); }
+  double seconds_between(uint64_t from, uint64_t to) const {
+    float milliseconds = 0;
+    cuda_check(cudaEventElapsedTime(&milliseconds, event(from), event(to)));
+    return 1e-3 * milliseconds;
   }
 
  private:
-  std::array<cudaEvent_t, 8> events_{};
+  cudaEvent_t event(uint64_t mark) const {
+    check(mark < count_ && count_ - mark <= events_.size(), "a mark that is too old");
+    return events_[mark % events_.size()];
+  }
+
+  std::array<cudaEvent_t, 32> events_{};
   uint64_t count_ = 0;
 };
 
