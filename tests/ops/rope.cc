@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
 #include <optional>
 
 #include "tests/ops/support.h"
@@ -20,6 +19,7 @@ struct RopeCase {
   int64_t tokens, heads, width, rotated;
   RopePairs pairs = RopePairs::halves;
   float magnitude = 1;
+  int64_t gap = 3;  // between rows; with 8, vectors are aligned
 };
 
 const std::vector<RopeCase> kCases = {
@@ -31,6 +31,8 @@ const std::vector<RopeCase> kCases = {
     {3, 2, 96, 96},
     {70, 8, 128, 128},
     {70, 8, 128, 128, RopePairs::neighbours},
+    {33, 32, 128, 128, RopePairs::halves, 1, 8},
+    {6, 5, 80, 32, RopePairs::neighbours, 1.25F, 8},
 };
 
 Owned frequencies_of(const RopeCase& c) {
@@ -66,23 +68,40 @@ std::vector<double> turned(const RopeCase& c, const std::vector<double>& x, int6
   return out;
 }
 
-// Sine and cosine are good to 1e-7, whatever the position; x is of size 1 to 5.
+// What an element of this type may be off by, of a value of this size.
+double rounding(DType type, double value) {
+  return test::epsilon_of(type) * std::abs(value) + (type == DType::f16 ? 0x1p-25 : 0);
+}
+
+// Sine and cosine are good to 1e-7, whatever the position; x is of size 1 to 5. Then comes the
+// rounding to the type of the result.
 constexpr double kTolerance = 2e-6;
+std::vector<double> tolerance_of(const std::vector<double>& expected, double computed, DType type) {
+  std::vector<double> out;
+  for (const double value : expected) {
+    out.push_back(computed + (type == DType::f32 ? 0 : rounding(type, value)));
+  }
+  return out;
+}
 
 TEST(RopeApply, MatchesThePlainRotation) {
   Random random(1);
   for (const RopeCase& c : kCases) {
-    const Owned x = random.normal_tensor({c.tokens, c.heads, c.width}, DType::f32, 8);
-    const Owned frequencies = frequencies_of(c), positions = positions_of(c.tokens, random);
-    const std::vector<double> expected = turned(c, x.values(), c.heads, positions, frequencies);
-    test::for_each_setup("rope", [&](Backend& backend, const std::string& name) {
-      Owned out = x;
-      backend.run(op::RopeApply{
-          .x = out.tensor,
-          .positions = positions.tensor,
-          .rope = {.frequencies = frequencies.tensor, .magnitude = c.magnitude, .pairs = c.pairs}});
-      test::expect_close(out, expected, kTolerance, name);
-    });
+    for (const DType type : test::activation_types()) {
+      const Owned x = random.normal_tensor({c.tokens, c.heads, c.width}, type, c.gap);
+      const Owned frequencies = frequencies_of(c), positions = positions_of(c.tokens, random);
+      const std::vector<double> expected = turned(c, x.values(), c.heads, positions, frequencies);
+      const std::vector<double> tolerance = tolerance_of(expected, kTolerance, type);
+      test::for_each_setup("rope", type, [&](Backend& backend, const std::string& name) {
+        Owned out = x;
+        backend.run(op::RopeApply{
+            .x = out.tensor,
+            .positions = positions.tensor,
+            .rope = {
+                .frequencies = frequencies.tensor, .magnitude = c.magnitude, .pairs = c.pairs}});
+        test::expect_close(out, expected, tolerance, name);
+      });
+    }
   }
 }
 
@@ -96,8 +115,6 @@ TEST(RopeApply, AnglesAreExactFarOut) {
   std::vector<int64_t> wanted;
   for (int64_t p = 0; p < 2000; ++p) wanted.push_back(p < 1000 ? p : p * 1047);
   const Owned positions = test::integers({2000}, wanted);
-  Owned x({2000, 1, 2 * pairs});
-  x.fill([&](int64_t, int64_t i) { return i < pairs ? 1 : 0; });
   std::vector<double> expected;
   for (const int64_t p : wanted) {
     for (int64_t i = 0; i < 2 * pairs; ++i) {
@@ -106,13 +123,18 @@ TEST(RopeApply, AnglesAreExactFarOut) {
       expected.push_back(i < pairs ? std::cos(angle) : std::sin(angle));
     }
   }
-  test::for_each_setup("rope", [&](Backend& backend, const std::string& name) {
-    Owned out = x;
-    backend.run(op::RopeApply{.x = out.tensor,
-                              .positions = positions.tensor,
-                              .rope = {.frequencies = frequencies.tensor}});
-    test::expect_close(out, expected, 1.5e-7, name);
-  });
+  for (const DType type : test::activation_types()) {
+    Owned x({2000, 1, 2 * pairs}, type);
+    x.fill([&](int64_t, int64_t i) { return i < pairs ? 1 : 0; });
+    const std::vector<double> tolerance = tolerance_of(expected, 1.5e-7, type);
+    test::for_each_setup("rope", type, [&](Backend& backend, const std::string& name) {
+      Owned out = x;
+      backend.run(op::RopeApply{.x = out.tensor,
+                                .positions = positions.tensor,
+                                .rope = {.frequencies = frequencies.tensor}});
+      test::expect_close(out, expected, tolerance, name);
+    });
+  }
 }
 
 // A cache of `slots` slots and a table that sends T tokens to some of them.
@@ -151,33 +173,44 @@ struct Cache {
   std::optional<Owned> slot;
 };
 
-// What an element of the cache's type may be off by, of a value of this size.
-double rounding(DType type, double value) {
-  const double half_unit = type == DType::f16 ? 0x1p-11 : type == DType::bf16 ? 0x1p-8 : 0x1p-24;
-  return half_unit * std::abs(value) + (type == DType::f16 ? 0x1p-25 : 0);
+constexpr DType kCacheTypes[] = {DType::f32, DType::f16, DType::bf16};
+
+struct WriteCase {
+  int64_t tokens, kv_heads, width, gap = 3;
+};
+
+void check_write(const WriteCase& c, DType type, DType cache_type, Random& random) {
+  const Shape shape{c.tokens, c.kv_heads, c.width};
+  Owned key = random.normal_tensor(shape, type, c.gap);
+  Owned value = random.normal_tensor(shape, type, 2 * c.gap);
+  key.set(0, 0, 1e-7);  // subnormal in f16
+  value.set(0, 0, cache_type == DType::f16 ? 65504 : 1e30);
+  test::for_each_setup("kv_write", type, [&](Backend& backend, const std::string& name) {
+    const Cache cache(c.tokens, c.kv_heads, c.width, cache_type);
+    backend.run(op::KvWrite{.key = key.tensor, .value = value.tensor, .kv = cache.view()});
+    // To the nearest: the same bits as the conversion of one element.
+    Owned expected_key(shape, cache_type), expected_value(shape, cache_type);
+    expected_key.fill([&](int64_t t, int64_t i) { return key.at(t, i); });
+    expected_value.fill([&](int64_t t, int64_t i) { return value.at(t, i); });
+    test::expect_same_bits(cache.written(cache.keys, name), expected_key, name + ", keys");
+    test::expect_same_bits(cache.written(cache.values, name), expected_value, name + ", values");
+  });
 }
 
 TEST(KvWrite, ConvertsToTheCachesTypeInTheRightSlots) {
   Random random(2);
-  for (const DType type : {DType::f32, DType::f16, DType::bf16}) {
-    for (const auto& [tokens, kv_heads, width] :
-         {std::array<int64_t, 3>{1, 1, 64}, {11, 3, 64}, {13, 2, 20}, {200, 2, 80}, {5, 1, 1}}) {
-      Owned key = random.normal_tensor({tokens, kv_heads, width}, DType::f32, 3);
-      Owned value = random.normal_tensor({tokens, kv_heads, width}, DType::f32, 5);
-      key.set(0, 0, 1e-7);  // subnormal in f16
-      value.set(0, 0, type == DType::f16 ? 65504 : 1e30);
-      test::for_each_setup("kv_write", [&](Backend& backend, const std::string& name) {
-        const Cache cache(tokens, kv_heads, width, type);
-        backend.run(op::KvWrite{.key = key.tensor, .value = value.tensor, .kv = cache.view()});
-        // To the nearest: the same bits as the conversion of one element.
-        Owned expected_key({tokens, kv_heads, width}, type);
-        Owned expected_value({tokens, kv_heads, width}, type);
-        expected_key.fill([&](int64_t t, int64_t i) { return key.at(t, i); });
-        expected_value.fill([&](int64_t t, int64_t i) { return value.at(t, i); });
-        test::expect_same_bits(cache.written(cache.keys, name), expected_key, name + ", keys");
-        test::expect_same_bits(cache.written(cache.values, name), expected_value,
-                               name + ", values");
-      });
+  for (const DType cache_type : kCacheTypes) {
+    for (const DType type : test::activation_types()) {
+      for (const WriteCase& c : {WriteCase{1, 1, 64},
+                                 {11, 3, 64},
+                                 {13, 2, 20},
+                                 {200, 2, 80},
+                                 {5, 1, 1},
+                                 {11, 3, 64, 8},
+                                 {200, 2, 80, 8},
+                                 {2, 1, 2000}}) {
+        check_write(c, type, cache_type, random);
+      }
     }
   }
 }
@@ -185,88 +218,119 @@ TEST(KvWrite, ConvertsToTheCachesTypeInTheRightSlots) {
 TEST(KvWrite, SpecialValues) {
   const std::vector<double> special{NAN, INFINITY, -INFINITY, 0, -0.0, 1e6, -1e6, 65519.9, 65520};
   const auto count = static_cast<int64_t>(special.size());
-  Owned key({1, 1, count});
-  key.fill([&](int64_t, int64_t i) { return special[static_cast<size_t>(i)]; });
-  for (const DType type : {DType::f32, DType::f16, DType::bf16}) {
-    test::for_each_setup("kv_write", [&](Backend& backend, const std::string& name) {
-      const Cache cache(1, 1, count, type);
-      backend.run(op::KvWrite{.key = key.tensor, .value = key.tensor, .kv = cache.view()});
-      for (int64_t i = 0; i < count; ++i) {
-        Owned expected({1}, type);
-        expected.set(0, 0, key.at(0, i));
-        const double found = cache.keys.at(1, i);
-        EXPECT_TRUE(found == expected.at(0, 0) || (i == 0 && std::isnan(found)))
-            << name << ": " << special[static_cast<size_t>(i)] << " became " << found;
-      }
-    });
+  for (const DType type : test::activation_types()) {
+    Owned key({1, 1, count}, type);
+    key.fill([&](int64_t, int64_t i) { return special[static_cast<size_t>(i)]; });
+    for (const DType cache_type : kCacheTypes) {
+      test::for_each_setup("kv_write", type, [&](Backend& backend, const std::string& name) {
+        const Cache cache(1, 1, count, cache_type);
+        backend.run(op::KvWrite{.key = key.tensor, .value = key.tensor, .kv = cache.view()});
+        for (int64_t i = 0; i < count; ++i) {
+          const double expected = test::rounded(key.at(0, i), cache_type);
+          const double found = cache.keys.at(1, i);
+          EXPECT_TRUE(found == expected || (i == 0 && std::isnan(found)))
+              << name << ": " << special[static_cast<size_t>(i)] << " became " << found;
+        }
+      });
+    }
   }
+}
+
+// The values with each head normed, unless there is no weight.
+std::vector<double> normed(const Owned& x, const Owned* weight) {
+  const std::vector<double> values = x.values();
+  if (weight == nullptr) return values;
+  const std::span<const float> weights(weight->tensor.as<float>(),
+                                       static_cast<size_t>(weight->rows()));
+  std::vector<double> out;
+  for (size_t i = 0; i < values.size(); i += weights.size()) {
+    const std::vector<double> head =
+        reference::rms_norm(std::span(values).subspan(i, weights.size()), weights, 1e-6F);
+    out.insert(out.end(), head.begin(), head.end());
+  }
+  return out;
+}
+
+// What the fused op and the plain ones are given.
+struct QkvInputs {
+  QkvInputs(const RopeCase& c, DType type, Random& random)
+      : kv_heads(c.heads % 2 == 0 ? c.heads / 2 : 1),
+        q(random.normal_tensor({c.tokens, c.heads, c.width}, type, 2 * c.gap)),
+        key(random.normal_tensor({c.tokens, kv_heads, c.width}, type, c.gap)),
+        value(random.normal_tensor({c.tokens, kv_heads, c.width}, type, c.gap)),
+        q_norm(random.normal_tensor({c.width})),
+        k_norm(random.normal_tensor({c.width})),
+        frequencies(frequencies_of(c)),
+        positions(positions_of(c.tokens, random)),
+        rope{.frequencies = frequencies.tensor, .magnitude = c.magnitude, .pairs = c.pairs} {}
+
+  int64_t kv_heads;
+  Owned q, key, value, q_norm, k_norm, frequencies, positions;
+  Rope rope;
+};
+
+// The plain ops on the same inputs give the same bits.
+void expect_like_plain_ops(Backend& backend, const QkvInputs& in, bool norm, const Owned& q,
+                           const Owned& key, const Cache& fused, const std::string& name) {
+  Owned plain_q = in.q, plain_key = in.key;
+  const Cache plain(q.rows(), in.kv_heads, q.tensor.shape[2], fused.keys.tensor.dtype);
+  if (norm) {
+    backend.run(
+        op::RmsNorm{.x = plain_q.tensor, .weight = in.q_norm.tensor, .out = plain_q.tensor});
+    backend.run(
+        op::RmsNorm{.x = plain_key.tensor, .weight = in.k_norm.tensor, .out = plain_key.tensor});
+  }
+  for (const Tensor& x : {plain_q.tensor, plain_key.tensor}) {
+    backend.run(op::RopeApply{.x = x, .positions = in.positions.tensor, .rope = in.rope});
+  }
+  backend.run(op::KvWrite{.key = plain_key.tensor, .value = in.value.tensor, .kv = plain.view()});
+  test::expect_same_bits(q, plain_q, name + ", q against plain");
+  test::expect_same_bits(key, plain_key, name + ", key against plain");
+  test::expect_same_bits(fused.keys, plain.keys, name + ", cached keys against plain");
+  test::expect_same_bits(fused.values, plain.values, name + ", cached values against plain");
+}
+
+void check_fused(const RopeCase& c, bool norm, DType type, DType cache_type, Random& random) {
+  const QkvInputs in(c, type, random);
+  const auto expected_q =
+      turned(c, normed(in.q, norm ? &in.q_norm : nullptr), c.heads, in.positions, in.frequencies);
+  const auto expected_key = turned(c, normed(in.key, norm ? &in.k_norm : nullptr), in.kv_heads,
+                                   in.positions, in.frequencies);
+  std::vector<double> expected_value = in.value.values();
+  for (double& value : expected_value) value = test::rounded(value, cache_type);
+  test::for_each_setup("qkv_norm_rope_write", type, [&](Backend& backend, const std::string& name) {
+    Owned q = in.q, key = in.key;
+    const Cache cache(c.tokens, in.kv_heads, c.width, cache_type);
+    backend.run(op::QkvNormRopeWrite{.q = q.tensor,
+                                     .key = key.tensor,
+                                     .value = in.value.tensor,
+                                     .q_norm = norm ? in.q_norm.tensor : Tensor{},
+                                     .k_norm = norm ? in.k_norm.tensor : Tensor{},
+                                     .positions = in.positions.tensor,
+                                     .rope = in.rope,
+                                     .kv = cache.view()});
+    // Rounded once, whatever the type: nothing is rounded between norm and turn.
+    constexpr double kComputed = 2 * kTolerance;
+    test::expect_close(q, expected_q, tolerance_of(expected_q, kComputed, type), name + ", q");
+    test::expect_close(key, expected_key, tolerance_of(expected_key, kComputed, type),
+                       name + ", key");
+    test::expect_close(cache.written(cache.keys, name), expected_key,
+                       tolerance_of(expected_key, kComputed, cache_type), name + ", cached keys");
+    test::expect_close(cache.written(cache.values, name), expected_value, 0,
+                       name + ", cached values");
+    if (backend.device().kind == Device::Kind::cpu) {
+      expect_like_plain_ops(backend, in, norm, q, key, cache, name);
+    }
+  });
 }
 
 TEST(QkvNormRopeWrite, IsNormThenRopeThenWrite) {
   Random random(3);
   for (const RopeCase& c : kCases) {
-    for (const bool norm : {false, true}) {
-      const int64_t kv_heads = c.heads % 2 == 0 ? c.heads / 2 : 1;
-      const Owned q = random.normal_tensor({c.tokens, c.heads, c.width}, DType::f32, 8);
-      const Owned key = random.normal_tensor({c.tokens, kv_heads, c.width}, DType::f32, 3);
-      const Owned value = random.normal_tensor({c.tokens, kv_heads, c.width}, DType::f32, 3);
-      const Owned q_norm = random.normal_tensor({c.width}),
-                  k_norm = random.normal_tensor({c.width});
-      const Owned frequencies = frequencies_of(c), positions = positions_of(c.tokens, random);
-      const Rope rope{
-          .frequencies = frequencies.tensor, .magnitude = c.magnitude, .pairs = c.pairs};
-      const auto normed = [&](const Owned& x, const Owned& weight) {
-        if (!norm) return x.values();
-        const std::vector<double> values = x.values();
-        const std::span<const float> weights(weight.tensor.as<float>(),
-                                             static_cast<size_t>(c.width));
-        std::vector<double> out;
-        for (size_t i = 0; i < values.size(); i += weights.size()) {
-          const std::vector<double> head =
-              reference::rms_norm(std::span(values).subspan(i, weights.size()), weights, 1e-6F);
-          out.insert(out.end(), head.begin(), head.end());
-        }
-        return out;
-      };
-      const auto expected_q = turned(c, normed(q, q_norm), c.heads, positions, frequencies);
-      const auto expected_key = turned(c, normed(key, k_norm), kv_heads, positions, frequencies);
-      std::vector<double> tolerance;
-      for (const double v : expected_key)
-        tolerance.push_back(2 * kTolerance + rounding(DType::f16, v));
-
-      test::for_each_setup("qkv_norm_rope_write", [&](Backend& backend, const std::string& name) {
-        Owned fused_q = q, fused_key = key;
-        const Cache fused(c.tokens, kv_heads, c.width, DType::f16);
-        backend.run(op::QkvNormRopeWrite{.q = fused_q.tensor,
-                                         .key = fused_key.tensor,
-                                         .value = value.tensor,
-                                         .q_norm = norm ? q_norm.tensor : Tensor{},
-                                         .k_norm = norm ? k_norm.tensor : Tensor{},
-                                         .positions = positions.tensor,
-                                         .rope = rope,
-                                         .kv = fused.view()});
-        test::expect_close(fused_q, expected_q, 2 * kTolerance, name + ", q");
-        test::expect_close(fused.written(fused.keys, name), expected_key, tolerance,
-                           name + ", cached keys");
-
-        Owned plain_q = q, plain_key = key;
-        const Cache plain(c.tokens, kv_heads, c.width, DType::f16);
-        if (norm) {
-          backend.run(
-              op::RmsNorm{.x = plain_q.tensor, .weight = q_norm.tensor, .out = plain_q.tensor});
-          backend.run(
-              op::RmsNorm{.x = plain_key.tensor, .weight = k_norm.tensor, .out = plain_key.tensor});
-        }
-        for (const Tensor& x : {plain_q.tensor, plain_key.tensor}) {
-          backend.run(op::RopeApply{.x = x, .positions = positions.tensor, .rope = rope});
-        }
-        backend.run(
-            op::KvWrite{.key = plain_key.tensor, .value = value.tensor, .kv = plain.view()});
-        test::expect_same_bits(fused_q, plain_q, name + ", q against plain");
-        test::expect_same_bits(fused_key, plain_key, name + ", key against plain");
-        test::expect_same_bits(fused.keys, plain.keys, name + ", cached keys against plain");
-        test::expect_same_bits(fused.values, plain.values, name + ", cached values against plain");
-      });
+    for (const DType type : test::activation_types()) {
+      for (const DType cache_type : kCacheTypes) {
+        for (const bool norm : {false, true}) check_fused(c, norm, type, cache_type, random);
+      }
     }
   }
 }

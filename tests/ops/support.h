@@ -61,6 +61,11 @@ inline bool wants_device(std::string_view device) {
   return wanted == nullptr || device == wanted;
 }
 
+inline bool has_gpu() {
+  static const bool there = !list_cuda_devices(false).devices.empty();
+  return there && wants_device("cuda");
+}
+
 // The CPU with every instruction set this processor has, every kernel of the op's list (and free
 // choice), 1 and 3 threads; hidden states are f32.
 inline void for_each_cpu_setup(std::string_view op, const SetupBody& body) {
@@ -83,8 +88,7 @@ inline void for_each_cpu_setup(std::string_view op, const SetupBody& body) {
 // list. Ops are done when run() returns, because profiling waits for each; the tensors of a test
 // lie in memory that the GPU reaches.
 inline void for_each_gpu_setup(std::string_view op, const SetupBody& body) {
-  static const bool there = !list_cuda_devices(false).devices.empty();
-  if (!there || !wants_device("cuda")) return;
+  if (!has_gpu()) return;
   for (const DType type : {DType::f32, DType::bf16}) {
     for (const std::string& kernels : choices_of(cuda_kernel_families(), op)) {
       const auto backend = open_cuda_backend({.activation = type, .kernels = kernels}, 0);
@@ -99,6 +103,27 @@ inline void for_each_gpu_setup(std::string_view op, const SetupBody& body) {
 inline void for_each_setup(std::string_view op, const SetupBody& body) {
   for_each_cpu_setup(op, body);
   for_each_gpu_setup(op, body);
+}
+
+// Those setups whose hidden states have this type; activation_types() are the types there are.
+inline void for_each_setup(std::string_view op, DType type, const SetupBody& body) {
+  for_each_setup(op, [&](Backend& backend, const std::string& name) {
+    if (backend.activation_type() == type) body(backend, name);
+  });
+}
+
+inline std::vector<DType> activation_types() {
+  std::vector<DType> types{DType::f32};
+  if (has_gpu()) types.push_back(DType::bf16);
+  return types;
+}
+
+// The value as an element of the type holds it.
+inline double rounded(double value, DType type) {
+  const auto single = static_cast<float>(value);
+  if (type == DType::bf16) return bf16_to_f32(f32_to_bf16(single));
+  if (type == DType::f16) return f16_to_f32(f32_to_f16(single));
+  return single;
 }
 
 // A tensor with memory of its own. Around it and in the gaps between its rows (`row_gap` elements)

@@ -88,10 +88,10 @@ void by_request(TestRow& row, int64_t number) {
   row.key = sample_key(row.params.seed, static_cast<uint64_t>(number), 0);
 }
 
-std::vector<int64_t> count_draws(const TestRow& row, const Vary& vary) {
+std::vector<int64_t> count_draws(const TestDevice& device, const TestRow& row, const Vary& vary) {
   const auto vocabulary = static_cast<int64_t>(row.logits.size());
   const int64_t draws = vocabulary > 10000 ? kLargeDraws : kDraws;
-  TestSampler sampler(kBatch, vocabulary, 2);
+  TestSampler sampler(device, kBatch, vocabulary, 2);
   std::vector<int64_t> count(row.logits.size());
   std::vector<TestRow> rows(kBatch, row);
   for (int64_t draw = 0; draw < draws; draw += kBatch) {
@@ -103,10 +103,10 @@ std::vector<int64_t> count_draws(const TestRow& row, const Vary& vary) {
   return count;
 }
 
-void expect_distribution(const TestRow& row, const std::string& what,
+void expect_distribution(const TestDevice& device, const TestRow& row, const std::string& what,
                          const Vary& vary = by_request) {
   const std::vector<double> probability = probabilities_of(row);
-  const std::vector<int64_t> count = count_draws(row, vary);
+  const std::vector<int64_t> count = count_draws(device, row, vary);
   for (size_t token = 0; token < count.size(); ++token) {
     if (probability[token] == 0) {
       EXPECT_EQ(count[token], 0) << what << ": token " << token;
@@ -168,46 +168,51 @@ std::vector<Case> cases() {
   };
 }
 
+class Distribution : public OnDevices {};
+INSTANTIATE_TEST_SUITE_P(Devices, Distribution, sampling_devices(), device_name);
+class Draws : public OnDevices {};
+INSTANTIATE_TEST_SUITE_P(Devices, Draws, sampling_devices(), device_name);
+
 // So many draws tell a temperature of 1.1 from one of 1.
-TEST(Distribution, TheTestSeesSmallFaults) {
+TEST_P(Distribution, TheTestSeesSmallFaults) {
   TestRow row = small_row();
-  const std::vector<int64_t> count = count_draws(row, by_request);
+  const std::vector<int64_t> count = count_draws(GetParam(), row, by_request);
   row.params.temperature = 1.1;
   EXPECT_GT(excess_of(probabilities_of(row), count), 4);
 }
 
-TEST(Distribution, SmallVocabulary) {
+TEST_P(Distribution, SmallVocabulary) {
   for (const Case& one : cases()) {
     TestRow row = small_row();
     row.params = one.params;
-    expect_distribution(row, one.what);
+    expect_distribution(GetParam(), row, one.what);
   }
 }
 
-TEST(Distribution, VocabularyOfAModel) {
+TEST_P(Distribution, VocabularyOfAModel) {
   for (const Case& one : cases()) {
     const std::set<std::string_view> chosen{"plain", "top_k",     "top_p",
                                             "min_p", "all masks", "all rules"};
     if (chosen.count(one.what) == 0) continue;
     TestRow row = large_row();
     row.params = one.params;
-    expect_distribution(row, one.what);
+    expect_distribution(GetParam(), row, one.what);
   }
 }
 
 // The noise must be fine enough for many tokens of equal logits.
-TEST(Distribution, EqualLogits) {
-  expect_distribution({.logits = std::vector<float>(4096, 1.0F)}, "equal");
+TEST_P(Distribution, EqualLogits) {
+  expect_distribution(GetParam(), {.logits = std::vector<float>(4096, 1.0F)}, "equal");
 }
 
-TEST(Distribution, EachPartOfTheKeyMakesDraws) {
+TEST_P(Distribution, EachPartOfTheKeyMakesDraws) {
   const TestRow row = small_row();
-  expect_distribution(row, "seeds", [](TestRow& one, int64_t number) {
+  expect_distribution(GetParam(), row, "seeds", [](TestRow& one, int64_t number) {
     one.key = sample_key(static_cast<uint64_t>(number), 1, 0);
   });
-  expect_distribution(row, "samples",
+  expect_distribution(GetParam(), row, "samples",
                       [](TestRow& one, int64_t number) { one.key = sample_key(3, 1, number); });
-  expect_distribution(row, "positions", [](TestRow& one, int64_t number) {
+  expect_distribution(GetParam(), row, "positions", [](TestRow& one, int64_t number) {
     one.key = 12345;
     one.tokens.assign(static_cast<size_t>(number + 1), 0);
   });
@@ -215,8 +220,8 @@ TEST(Distribution, EachPartOfTheKeyMakesDraws) {
 
 // Pairs of draws are independent: all 16 pairs of 4 tokens are equally frequent, for neighbours in
 // the batch, successive samples and successive positions.
-TEST(Distribution, DrawsAreIndependent) {
-  TestSampler sampler(kBatch, 4);
+TEST_P(Distribution, DrawsAreIndependent) {
+  TestSampler sampler(GetParam(), kBatch, 4);
   const auto expect_pairs = [&](const char* what,
                                 const std::function<void(TestRow&, int64_t, int64_t)>& vary) {
     std::vector<int64_t> count(16);
@@ -245,8 +250,8 @@ TEST(Distribution, DrawsAreIndependent) {
 }
 
 // Temperature 0 is greedy whatever else is asked for; it must not be read as "not given".
-TEST(Draws, TemperatureZeroIsGreedy) {
-  TestSampler sampler(1, 12);
+TEST_P(Draws, TemperatureZeroIsGreedy) {
+  TestSampler sampler(GetParam(), 1, 12);
   for (uint64_t key = 0; key < 300; ++key) {
     TestRow row = small_row();
     row.params = {.temperature = 0, .top_k = 5, .top_p = 0.9, .min_p = 0.01};
@@ -256,8 +261,8 @@ TEST(Draws, TemperatureZeroIsGreedy) {
 }
 
 // A row with a temperature and no masks is drawn, not taken greedily.
-TEST(Draws, TemperatureAloneDraws) {
-  TestSampler sampler(kBatch, 12);
+TEST_P(Draws, TemperatureAloneDraws) {
+  TestSampler sampler(GetParam(), kBatch, 12);
   std::vector<TestRow> rows(kBatch, small_row());
   for (int64_t b = 0; b < kBatch; ++b) by_request(rows[static_cast<size_t>(b)], b);
   std::map<Token, int> count;
@@ -267,7 +272,7 @@ TEST(Draws, TemperatureAloneDraws) {
 
 // Rows of all kinds together give what they give alone, in any order and with any number of
 // threads.
-TEST(Draws, DoNotDependOnTheBatch) {
+TEST_P(Draws, DoNotDependOnTheBatch) {
   const std::vector<Case> list = cases();
   std::vector<TestRow> rows;
   for (int i = 0; i < 42; ++i) {
@@ -279,7 +284,7 @@ TEST(Draws, DoNotDependOnTheBatch) {
     row.key = sample_key(9, static_cast<uint64_t>(i), i % 2);
     rows.push_back(std::move(row));
   }
-  TestSampler one(64, 49152), three(64, 49152, 3);
+  TestSampler one(GetParam(), 64, 49152), three(GetParam(), 64, 49152, 3);
   const std::vector<Sampled> together = one.sample(rows);
   const std::vector<Sampled> threaded = three.sample(rows);
   const std::vector<Sampled> reversed =

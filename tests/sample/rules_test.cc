@@ -21,7 +21,10 @@ TestRow row_of(std::vector<float> logits) {
   return row;
 }
 
-TEST(Rules, StandInTheirOrder) {
+class Rules : public OnDevices {};
+INSTANTIATE_TEST_SUITE_P(Devices, Rules, sampling_devices(), device_name);
+
+TEST(RuleList, StandInTheirOrder) {
   std::vector<std::string_view> names;
   for (const Rule& rule : sampling_rules()) names.push_back(rule.name);
   EXPECT_EQ(names, (std::vector<std::string_view>{"own_logits", "logit_bias", "penalties",
@@ -29,7 +32,7 @@ TEST(Rules, StandInTheirOrder) {
                                                   "mask_top", "draw", "logprobs"}));
 }
 
-TEST(Rules, PlainGreedyRowsWantTheDrawAlone) {
+TEST(RuleList, PlainGreedyRowsWantTheDrawAlone) {
   const TestRow row = row_of({1, 2});
   const SampleRow view{.params = &row.params, .tokens = row.tokens, .prompt_length = 1};
   for (const Rule& rule : sampling_rules()) {
@@ -37,8 +40,8 @@ TEST(Rules, PlainGreedyRowsWantTheDrawAlone) {
   }
 }
 
-TEST(Rules, LogitBiasIsAdded) {
-  TestSampler sampler(2, 4);
+TEST_P(Rules, LogitBiasIsAdded) {
+  TestSampler sampler(GetParam(), 2, 4);
   TestRow row = row_of({1, 2, 3, 4});
   row.params.logit_bias = {{3, -100.0F}, {1, 1.5F}};
   const auto out = sampler.sample({row, row_of({1, 2, 3, 4})});
@@ -48,8 +51,8 @@ TEST(Rules, LogitBiasIsAdded) {
   EXPECT_EQ(out[1].token, 3);
 }
 
-TEST(Rules, RepetitionPenaltySeesPromptAndAnswer) {
-  TestSampler sampler(2, 5);
+TEST_P(Rules, RepetitionPenaltySeesPromptAndAnswer) {
+  TestSampler sampler(GetParam(), 2, 5);
   TestRow row = row_of({2, 2, -2, -2, 1});
   row.tokens = {0, 0, 2, 1};
   row.prompt_length = 3;
@@ -59,8 +62,8 @@ TEST(Rules, RepetitionPenaltySeesPromptAndAnswer) {
   EXPECT_EQ(sampler.left(1), (std::vector<float>{2, 2, -2, -2, 1}));
 }
 
-TEST(Rules, PresenceAndFrequencySeeTheAnswerAlone) {
-  TestSampler sampler(1, 5);
+TEST_P(Rules, PresenceAndFrequencySeeTheAnswerAlone) {
+  TestSampler sampler(GetParam(), 1, 5);
   TestRow row = row_of({0, 0, 0, 0, 0});
   row.tokens = {0, 3, 1, 2, 1, 3, 1};
   row.prompt_length = 2;
@@ -78,8 +81,8 @@ TEST(Rules, PresenceAndFrequencySeeTheAnswerAlone) {
   EXPECT_EQ(sampler.left(), (std::vector<float>{2, -1, 1, 1, 4}));
 }
 
-TEST(Rules, BiasComesBeforePenalties) {
-  TestSampler sampler(1, 2);
+TEST_P(Rules, BiasComesBeforePenalties) {
+  TestSampler sampler(GetParam(), 1, 2);
   TestRow row = row_of({-1, 0});
   row.params.logit_bias = {{0, 5.0F}};
   row.params.repetition_penalty = 2;
@@ -87,8 +90,8 @@ TEST(Rules, BiasComesBeforePenalties) {
   EXPECT_EQ(sampler.left(), (std::vector<float>{2, 0}));  // (-1 + 5) / 2
 }
 
-TEST(Rules, BadTokensBanTheEndOfARun) {
-  TestSampler sampler(1, 6);
+TEST_P(Rules, BadTokensBanTheEndOfARun) {
+  TestSampler sampler(GetParam(), 1, 6);
   TestRow row = row_of({1, 1, 1, 1, 1, 1});
   row.params.bad_tokens = {{5}, {1, 2}, {0, 1, 3}, {2, 4}};
   row.tokens = {0, 1};  // a run may begin in the prompt
@@ -102,8 +105,8 @@ TEST(Rules, BadTokensBanTheEndOfARun) {
   EXPECT_EQ(sampler.left(), (std::vector<float>{1, 1, 1, 1, -kInf, -kInf}));
 }
 
-TEST(Rules, AllowedTokensAreTheOnlyOnes) {
-  TestSampler sampler(2, 4);
+TEST_P(Rules, AllowedTokensAreTheOnlyOnes) {
+  TestSampler sampler(GetParam(), 2, 4);
   TestRow row = row_of({1, 2, 3, 4});
   row.params.allowed_tokens = {2, 0, 2};
   const auto out = sampler.sample({row, row_of({1, 2, 3, 4})});
@@ -113,8 +116,8 @@ TEST(Rules, AllowedTokensAreTheOnlyOnes) {
   EXPECT_EQ(out[1].token, 3);
 }
 
-TEST(Rules, NoEndBeforeMinTokens) {
-  TestSampler sampler(1, 4);
+TEST_P(Rules, NoEndBeforeMinTokens) {
+  TestSampler sampler(GetParam(), 1, 4);
   TestRow row = row_of({1, 2, 3, 4});
   row.end_tokens = {3};
   row.params.stop_tokens = {2, 3};
@@ -127,8 +130,8 @@ TEST(Rules, NoEndBeforeMinTokens) {
   EXPECT_EQ(sampler.sample(row).token, 3);
 }
 
-TEST(Rules, LogprobsAreOfTheModelsOwnLogits) {
-  TestSampler sampler(3, 4);
+TEST_P(Rules, LogprobsAreOfTheModelsOwnLogits) {
+  TestSampler sampler(GetParam(), 3, 4);
   const std::vector<float> logits{0, 1, 2, 3};
   double sum = 0;
   for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
@@ -156,15 +159,15 @@ TEST(Rules, LogprobsAreOfTheModelsOwnLogits) {
   EXPECT_TRUE(out[2].logprob->top.empty());
 }
 
-TEST(Rules, MoreAlternativesThanTokensAreAllTokens) {
-  TestSampler sampler(1, 3);
+TEST_P(Rules, MoreAlternativesThanTokensAreAllTokens) {
+  TestSampler sampler(GetParam(), 1, 3);
   TestRow row = row_of({0, 1, 2});
   row.params.logprobs = 20;
   EXPECT_EQ(sampler.sample(row).logprob->top.size(), 3U);
 }
 
-TEST(Rules, ScoreGivesLogprobsOfGivenTokens) {
-  TestSampler sampler(2, 3);
+TEST_P(Rules, ScoreGivesLogprobsOfGivenTokens) {
+  TestSampler sampler(GetParam(), 2, 3);
   const auto scores = sampler.score({{0, 0, 0}, {0, 0, 1}}, {1, 0}, 1);
   ASSERT_EQ(scores.size(), 2U);
   EXPECT_NEAR(scores[0].logprob, -std::log(3.0), 1e-6);
@@ -177,8 +180,8 @@ TEST(Rules, ScoreGivesLogprobsOfGivenTokens) {
 }
 
 // Rules that contradict each other ban every token: the row ends if it has an end.
-TEST(Rules, WithEveryTokenBannedTheRowEnds) {
-  TestSampler sampler(1, 4);
+TEST_P(Rules, WithEveryTokenBannedTheRowEnds) {
+  TestSampler sampler(GetParam(), 1, 4);
   for (const double temperature : {0.0, 1.0, 0.7}) {
     TestRow row = row_of({1, 2, 3, 4});
     row.params.temperature = temperature;
@@ -193,8 +196,8 @@ TEST(Rules, WithEveryTokenBannedTheRowEnds) {
   }
 }
 
-TEST(Rules, LogitsThatAreNoNumbersAreNeverDrawn) {
-  TestSampler sampler(1, 4);
+TEST_P(Rules, LogitsThatAreNoNumbersAreNeverDrawn) {
+  TestSampler sampler(GetParam(), 1, 4);
   const float nan = std::numeric_limits<float>::quiet_NaN();
   for (const double temperature : {0.0, 1.0, 0.7}) {
     for (uint64_t key = 0; key < 50; ++key) {
@@ -207,8 +210,8 @@ TEST(Rules, LogitsThatAreNoNumbersAreNeverDrawn) {
   }
 }
 
-TEST(Rules, TokensOutsideTheVocabularyArePassedOver) {
-  TestSampler sampler(1, 4);
+TEST_P(Rules, TokensOutsideTheVocabularyArePassedOver) {
+  TestSampler sampler(GetParam(), 1, 4);
   TestRow row = row_of({1, 2, 3, 4});
   row.params.logit_bias = {{4, 10.0F}, {-1, 10.0F}, {0, 10.0F}};
   row.params.repetition_penalty = 2;
@@ -219,9 +222,9 @@ TEST(Rules, TokensOutsideTheVocabularyArePassedOver) {
 }
 
 // More edits than one upload holds go up in turns; no row may be lost or doubled.
-TEST(Rules, ManyEditsGoUpInTurns) {
+TEST_P(Rules, ManyEditsGoUpInTurns) {
   const int64_t vocabulary = 3000;
-  TestSampler sampler(4, vocabulary);
+  TestSampler sampler(GetParam(), 4, vocabulary);
   std::vector<TestRow> rows;
   for (int r = 0; r < 4; ++r) {
     TestRow row = row_of(std::vector<float>(static_cast<size_t>(vocabulary), 4.0F));

@@ -1,4 +1,5 @@
-// A sampler over logits given as plain numbers, for the tests of rules and draws.
+// A sampler over logits given as plain numbers, for the tests of rules and draws, on the CPU and on
+// a GPU where one is.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "sample/sampler.h"
+#include "tests/support/devices.h"
 
 namespace spate {
 
@@ -20,10 +22,33 @@ struct TestRow {
   uint64_t key = 0;
 };
 
+// Tests that run on each device.
+class OnDevices : public testing::TestWithParam<TestDevice> {
+ protected:
+  void SetUp() override {
+    const std::string reason = reason_to_skip(GetParam());
+    if (!reason.empty()) GTEST_SKIP() << reason;
+  }
+};
+
+// Logits are f32 whatever hidden states are.
+inline auto sampling_devices() {
+  return testing::Values(TestDevice{"cpu"}, TestDevice{"gpu", true, DType::f32});
+}
+
+inline std::string device_name(const testing::TestParamInfo<TestDevice>& device) {
+  return device.param.name;
+}
+
+inline BackendOptions with_threads(BackendOptions options, int threads) {
+  options.threads = threads;
+  return options;
+}
+
 class TestSampler {
  public:
-  TestSampler(int64_t max_rows, int64_t vocabulary, int threads = 1)
-      : backend_(open_cpu_backend({.threads = threads})),
+  TestSampler(const TestDevice& device, int64_t max_rows, int64_t vocabulary, int threads = 1)
+      : backend_(open_backend(with_threads(device.options(), threads))),
         sampler_(*backend_, max_rows, vocabulary),
         results_(*backend_, max_rows),
         memory_(backend_->allocate(static_cast<size_t>(max_rows * vocabulary) * sizeof(float))),
@@ -56,8 +81,9 @@ class TestSampler {
 
   // The logits of a row as the rules of the last sample() left them.
   std::vector<float> left(int64_t row = 0) const {
-    const auto* from = logits_.row<float>(row);
-    return {from, from + logits_.row_size()};
+    std::vector<float> out(static_cast<size_t>(logits_.row_size()));
+    backend_->download(out.data(), logits_.slice(row, 1));
+    return out;
   }
 
  private:

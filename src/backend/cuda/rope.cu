@@ -72,10 +72,21 @@ __device__ float2 cosine_sine(int32_t position, float frequency) {
 }
 
 template <class T, class C>
-__global__ void work_on_heads(HeadWork<T, C> work) {
+__global__ void __launch_bounds__(kMostHeads* kWarp, 6) work_on_heads(HeadWork<T, C> work) {
   extern __shared__ float shared[];
   const int64_t t = blockIdx.x;
   const int lane = threadIdx.x, pairs = work.turn.pairs;
+  int h = static_cast<int>(blockIdx.y * blockDim.y + threadIdx.y);
+  int kind = 0;
+  while (kind < 3 && h >= work.kinds[kind].heads) h -= work.kinds[kind++].heads;
+  const bool idle = kind == 3;
+  const Heads<T, C> heads = work.kinds[idle ? 0 : kind];
+  const int64_t width = work.width;
+  T* x = heads.x[t] + (idle ? 0 : h) * width;
+  // The first pack is on its way while the angles are made.
+  float values[kPack];
+  if (lane * kPack < width) load_pack(x + lane * kPack, work.aligned, width - lane * kPack, values);
+
   float* cosine = shared;
   float* sine = cosine + pairs;
   if (pairs > 0) {
@@ -87,19 +98,11 @@ __global__ void work_on_heads(HeadWork<T, C> work) {
     }
     __syncthreads();
   }
-  int h = static_cast<int>(blockIdx.y * blockDim.y + threadIdx.y);
-  int kind = 0;
-  while (kind < 3 && h >= work.kinds[kind].heads) h -= work.kinds[kind++].heads;
-  if (kind == 3) return;
-  const Heads<T, C> heads = work.kinds[kind];
-  const int64_t width = work.width;
-  T* x = heads.x[t] + h * width;
+  if (idle) return;
   float* head = sine + pairs + threadIdx.y * width;
-
   float sum = 0;
   for (int64_t i = lane * kPack; i < width; i += kWarp * kPack) {
-    float values[kPack];
-    load_pack(x + i, work.aligned, width - i, values);
+    if (i >= kWarp * kPack) load_pack(x + i, work.aligned, width - i, values);
 #pragma unroll
     for (int j = 0; j < kPack; ++j) {
       if (i + j < width) head[i + j] = values[j];

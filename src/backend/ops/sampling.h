@@ -120,7 +120,7 @@ struct Draw {
 struct Logprobs {
   static constexpr std::string_view kName = "logprobs";
   Tensor logits;        // [B, V] f32, read only
-  Tensor chosen;        // [B] i32
+  Tensor chosen;        // [B] i32; -1, where Draw found none, counts as -infinity
   Tensor logprob;       // [B] f32: of the chosen token
   Tensor rank;          // [B] i32: 1 + number of tokens with a larger logit
   Tensor top_tokens;    // [B, K] i32, or empty

@@ -47,7 +47,8 @@ void run(Context& context, const op::Logprobs& op) {
     const float* logits = op.logits.row<float>(b);
     const RowScratch scratch(context, thread, size);
     const LogSum sum = log_sum(kernels, scratch, logits, size);
-    const float chosen = logits[op.chosen.as<int32_t>()[b]];
+    const int32_t token = op.chosen.as<int32_t>()[b];
+    const float chosen = token < 0 ? -kInfinity : logits[token];
     const float compared = std::isnan(chosen) ? -kInfinity : chosen;
     op.logprob.as<float>()[b] = sum.logprob(chosen);
     op.rank.as<int32_t>()[b] =

@@ -82,12 +82,16 @@ __device__ void each_quad(const Drawing& drawing, const float* row, int begin, i
   }
 }
 
-// Whether the noise of this word may lift the logit to `bar`. Says yes too often, but rarely:
-// `slack` covers all rounding.
-__device__ bool may_reach(float logit, float bar, uint32_t word) {
-  if (logit == -INFINITY) return false;
+// The most that 1 - u may be where the noise lifts the logit to `bar`; NaN where anything may.
+// Too much rather than too little: `slack` covers all rounding.
+__device__ float most_distance(float logit, float bar) {
   const float slack = fmaf(fabsf(logit), 0x1p-22F, 1e-3F);
-  return !(static_cast<float>(word) * 0x1p-32F > __expf(logit - bar + slack));
+  return __expf(logit - bar + slack);
+}
+
+// Whether 1 - u is surely larger than that. Its upper 23 bits will do, without a conversion.
+__device__ bool is_farther(uint32_t word, float distance) {
+  return __uint_as_float(word >> 9 | 0x3F800000U) - 1 > distance;
 }
 
 __global__ void __launch_bounds__(kThreads) draw_parts(Drawing drawing) {
@@ -114,16 +118,16 @@ __global__ void __launch_bounds__(kThreads) draw_parts(Drawing drawing) {
       const bool hopeful = largest > -INFINITY && largest + kMostNoise >= bar;
       if (!__any_sync(~0U, hopeful)) return;
       const Philox4 noise = philox(key, position, static_cast<uint64_t>(token / kQuad));
-      unsigned chances = 0;
+      // First all four at once: the least word with the largest logit.
+      const uint32_t least =
+          min(min(noise.word[0], noise.word[1]), min(noise.word[2], noise.word[3]));
+      const bool any = hopeful && !is_farther(least, most_distance(largest, bar));
+      if (!__any_sync(~0U, any)) return;
 #pragma unroll
       for (int j = 0; j < kQuad; ++j) {
-        chances |= static_cast<unsigned>(may_reach(values[j], bar, noise.word[j])) << j;
-      }
-      if (!__any_sync(~0U, chances != 0)) return;
-#pragma unroll
-      for (int j = 0; j < kQuad; ++j) {
-        if ((chances >> j & 1) == 0) continue;
-        offer(best, values[j] + gumbel_of_word(noise.word[j]), token + j);
+        const bool may_win = any && values[j] > -INFINITY &&
+                             !is_farther(noise.word[j], most_distance(values[j], bar));
+        if (may_win) offer(best, values[j] + gumbel_of_word(noise.word[j]), token + j);
       }
       bar = value_of(__reduce_max_sync(~0U, key_of(best.score)));
     });

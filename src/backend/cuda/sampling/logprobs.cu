@@ -42,7 +42,7 @@ __device__ void best_of(const Candidates& candidates, int top, uint32_t most, ui
   const auto each = [&](const auto& body) { candidates.each(body); };
   const auto wanted = static_cast<uint64_t>(top);
   const Choice last =
-      select(each, One{}, candidates.bound, most, wanted, candidates.memory.histogram);
+      select(each, One{}, candidates.bound, most, wanted, candidates.memory->histogram);
   const uint64_t equal = wanted - last.before;
   const int32_t end = equal < last.at ? nth_token(candidates, last.key, equal) : INT_MAX;
   __shared__ int count;
@@ -64,7 +64,8 @@ __global__ void __launch_bounds__(kRowThreads) score_rows(Scoring scoring) {
   RowMemory& memory = *reinterpret_cast<RowMemory*>(shared);
   const int64_t b = blockIdx.x;
   const Row row{scoring.logits[b], scoring.size, scoring.aligned, 1};
-  const float chosen = fmaxf(row.logits[scoring.chosen[b]], -INFINITY);
+  const int32_t token = scoring.chosen[b];
+  const float chosen = token < 0 ? -INFINITY : fmaxf(row.logits[token], -INFINITY);
   int larger = 0;
   const Summary summary = summarise(row, true, memory, [&](const float(&values)[kQuad]) {
 #pragma unroll

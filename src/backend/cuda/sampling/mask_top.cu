@@ -63,7 +63,7 @@ __device__ uint32_t bound_of(const Limits& limits, const Summary& summary, RowMe
 }
 
 __device__ Cut cut_of(const Limits& limits, const Summary& summary, const Candidates& candidates) {
-  Histogram& histogram = candidates.memory.histogram;
+  Histogram& histogram = candidates.memory->histogram;
   const uint32_t most = key_of(summary.largest);
   const auto each = [&](const auto& body) { candidates.each(body); };
   Cut cut{.least = candidates.bound};
@@ -91,8 +91,43 @@ __device__ Cut cut_of(const Limits& limits, const Summary& summary, const Candid
   return cut;
 }
 
-// The smallest f32 that is not below `value`.
-__device__ float round_up(double value) { return __double2float_ru(value); }
+// Divides a row and masks all that the cut does not keep. Says whether the thread has seen an
+// infinite quotient.
+__device__ bool overwrite(float* logits, const Row& row, const Cut& cut) {
+  const float floor = row.raw_floor(cut.least);
+  bool infinite = false;
+  row.each_quad([&](int token, const float(&raw)[kQuad]) {
+    float masked[kQuad];
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) {
+      masked[j] = -INFINITY;
+      if (raw[j] < floor) continue;
+      const float value = row.divided(raw[j]);
+      if (cut.keeps(key_of(value), token + j)) masked[j] = value;
+    }
+    infinite |= largest_of(masked) == INFINITY;
+    store_pack(logits + token, row.aligned, row.size - token, masked);
+  });
+  return infinite;
+}
+
+// The same where the survivors are known: nothing is read.
+__device__ void overwrite(float* logits, const Candidates& survivors, const Cut& cut) {
+  constexpr float kMasked[kQuad] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
+  const Row& row = survivors.row;
+  for (int token = threadIdx.x * kQuad; token < row.size; token += kRowThreads * kQuad) {
+    store_pack(logits + token, row.aligned, row.size - token, kMasked);
+  }
+  __syncthreads();
+  survivors.each([&](uint32_t key, int32_t token) {
+    if (cut.keeps(key, token)) logits[token] = value_of(key);
+  });
+}
+
+__device__ Cut with_min_p(Cut cut, double min_p, float largest) {
+  const float least = __double2float_ru(static_cast<double>(largest) + log(min_p));
+  return key_of(least) > cut.least ? Cut{.least = key_of(least)} : cut;
+}
 
 __global__ void __launch_bounds__(kRowThreads) mask_rows(Masking masking) {
   extern __shared__ uint4 shared[];
@@ -107,53 +142,34 @@ __global__ void __launch_bounds__(kRowThreads) mask_rows(Masking masking) {
                       .top_k = static_cast<uint64_t>(top_k),
                       .top_p = top_p,
                       .min_p = min_p};
-  const bool cuts_tail = limits.uses_top_k || limits.uses_top_p;
+  const Cut only_infinite{.least = key_of(INFINITY)};  // finite logits beside it: no probability
   if (row.temperature == 0) return;
-  if (row.temperature == 1 && !cuts_tail && !limits.uses_min_p) return;
-
-  Cut cut;
-  int listed = -1;  // candidates in memory, which hold all survivors
-  if (cuts_tail || limits.uses_min_p) {
-    const bool with_sum = limits.uses_top_p && !limits.uses_top_k;
-    const Summary summary = summarise(row, with_sum, memory, [](const float(&)[kQuad]) {});
-    __syncthreads();
-    if (isinf(summary.largest)) {  // finite logits have no probability beside +infinity
-      if (summary.largest > 0) cut.least = key_of(summary.largest);
-    } else {
-      if (cuts_tail) {
-        const uint32_t bound = bound_of(limits, summary, memory);
-        const Candidates candidates = bound > kLowestKey ? gather(row, bound, memory)
-                                                         : Candidates{row, memory, kLowestKey, -1};
-        cut = cut_of(limits, summary, candidates);
-        listed = candidates.count;
-      }
-      if (limits.uses_min_p) {
-        const uint32_t least =
-            key_of(round_up(static_cast<double>(summary.largest) + log(limits.min_p)));
-        if (least > cut.least) cut = {.least = least};
-      }
+  if (!limits.uses_top_k && !limits.uses_top_p && !limits.uses_min_p) {
+    if (row.temperature == 1) return;
+    if (__syncthreads_or(overwrite(logits, row, Cut{}))) {
+      overwrite(logits, Row{logits, row.size, row.aligned, 1}, only_infinite);
     }
-  }
-
-  if (listed < 0) {
-    row.each_quad([&](int token, const float(&values)[kQuad], int) {
-      float masked[kQuad];
-#pragma unroll
-      for (int j = 0; j < kQuad; ++j) {
-        masked[j] = cut.keeps(key_of(values[j]), token + j) ? values[j] : -INFINITY;
-      }
-      store_pack(logits + token, row.aligned, row.size - token, masked);
-    });
     return;
   }
-  constexpr float kMasked[kQuad] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
-  for (int token = threadIdx.x * kQuad; token < row.size; token += kRowThreads * kQuad) {
-    store_pack(logits + token, row.aligned, row.size - token, kMasked);
-  }
+  const bool with_sum = limits.uses_top_p && !limits.uses_top_k;
+  const Summary summary = summarise(row, with_sum, memory, [](const float(&)[kQuad]) {});
   __syncthreads();
-  for (int i = threadIdx.x; i < listed; i += kRowThreads) {
-    const uint32_t key = memory.keys[i];
-    if (cut.keeps(key, memory.tokens[i])) logits[memory.tokens[i]] = value_of(key);
+  if (isinf(summary.largest)) {
+    overwrite(logits, row, summary.largest > 0 ? only_infinite : Cut{});
+    return;
+  }
+  Candidates candidates{row, &memory, kLowestKey, -1};
+  Cut cut;
+  if (limits.uses_top_k || limits.uses_top_p) {
+    const uint32_t bound = bound_of(limits, summary, memory);
+    if (bound > kLowestKey) candidates = gather(row, bound, memory);
+    cut = cut_of(limits, summary, candidates);
+  }
+  if (limits.uses_min_p) cut = with_min_p(cut, limits.min_p, summary.largest);
+  if (candidates.count >= 0) {
+    overwrite(logits, candidates, cut);
+  } else {
+    overwrite(logits, row, cut);
   }
 }
 

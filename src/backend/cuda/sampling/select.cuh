@@ -8,10 +8,9 @@
 
 namespace spate::cuda {
 
-constexpr int kRowThreads = 512;  // a block, on one row
+constexpr int kRowThreads = 1024;  // a block, on one row
 constexpr int kBins = 2048;
-constexpr int kCandidates = 4096;                   // that fit shared memory
-constexpr int kGroups = kCandidates / kRowThreads;  // of a thread's tokens; see summarise()
+constexpr int kCandidates = 4096;  // that fit shared memory
 
 struct Histogram {
   uint32_t low[kBins], high[kBins];  // words of the sums
@@ -113,15 +112,24 @@ struct One {
   __device__ uint32_t operator()(uint32_t) const { return 1; }
 };
 
-// A row of logits as all threads of a block read it: divided by the temperature, NaN as -infinity.
+// A row of logits as all threads of a block read it. Keys are those of logits divided by the
+// temperature. Divisions are slow and most tokens need none: they are passed over by a raw logit.
 struct Row {
   const float* logits;
   int size;
   bool aligned;
   float temperature;
 
-  // Calls body(token, values, group) for the thread's quads, with several loads under way. Groups
-  // number the quads in turn, below kGroups / kQuad.
+  __device__ float divided(float raw) const { return temperature == 1 ? raw : raw / temperature; }
+
+  // A raw logit below all those whose quotients have keys of at least `least`.
+  __device__ float raw_floor(uint32_t least) const {
+    if (least <= kLowestKey) return -INFINITY;
+    const float product = value_of(least) * temperature;
+    return product - (fabsf(product) * 1e-6F + 1e-37F);
+  }
+
+  // Calls body(token, raw logits) for the thread's quads, with several loads under way.
   template <class Body>
   __device__ void each_quad(const Body& body) const {
     constexpr int kLoads = 4, kStep = kRowThreads * kQuad;
@@ -135,22 +143,21 @@ struct Row {
 #pragma unroll
       for (int i = 0; i < kLoads; ++i) {
         if (first + i * kStep >= size) break;
-        if (temperature != 1) {
-#pragma unroll
-          for (float& value : values[i]) value /= temperature;
-        }
-        body(first + i * kStep, values[i], i % (kGroups / kQuad));
+        body(first + i * kStep, values[i]);
       }
     }
   }
   // Calls body(key, token) for the thread's tokens with keys of at least `least`.
   template <class Body>
   __device__ void each_token(uint32_t least, const Body& body) const {
-    each_quad([&](int token, const float(&values)[kQuad], int) {
+    const float floor = raw_floor(least);
+    each_quad([&](int token, const float(&raw)[kQuad]) {
+      if (largest_of(raw) < floor) return;
 #pragma unroll
       for (int j = 0; j < kQuad; ++j) {
-        const uint32_t key = key_of(values[j]);
-        if (key >= least && token + j < size) body(key, token + j);
+        if (raw[j] < floor || token + j >= size) continue;
+        const uint32_t key = key_of(divided(raw[j]));
+        if (key >= least) body(key, token + j);
       }
     });
   }
@@ -161,37 +168,34 @@ struct Summary {
   double sum;  // of exp(logit - largest), where it was asked for and largest is finite
 };
 
-// One pass over a row. Leaves the largest logits of kCandidates groups of tokens in memory.keys:
-// the n-th largest of them is a value that at least n tokens reach.
+// One pass over a row, in which also(raw logits) is called for the thread's quads. Leaves the
+// largest logits of kCandidates groups of tokens in memory.keys: the n-th largest of them is a
+// value that at least n tokens reach.
 template <class Also>
 __device__ Summary summarise(const Row& row, bool with_sum, RowMemory& memory, const Also& also) {
-  float maxima[kGroups], most = -INFINITY, sum = 0;
+  static_assert(kCandidates == kRowThreads * kQuad);  // a group: a thread's j-th of each quad
+  float maxima[kQuad] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
+  float most = -INFINITY, sum = 0;
+  row.each_quad([&](int, const float(&raw)[kQuad]) {
 #pragma unroll
-  for (float& maximum : maxima) maximum = -INFINITY;
-  row.each_quad([&](int, const float(&values)[kQuad], int group) {
-#pragma unroll
-    for (int j = 0; j < kQuad; ++j) {
-      float& maximum = maxima[group * kQuad + j];
-      maximum = fmaxf(maximum, values[j]);
-    }
-    also(values);
+    for (int j = 0; j < kQuad; ++j) maxima[j] = fmaxf(maxima[j], raw[j]);
+    also(raw);
     if (!with_sum) return;
-    const float largest = largest_of(values);
+    const float largest = row.divided(largest_of(raw));
     if (largest > most) {
       sum *= expf(most - largest);
       most = largest;
     }
     if (most == -INFINITY) return;
 #pragma unroll
-    for (int j = 0; j < kQuad; ++j) sum += expf(values[j] - most);
+    for (int j = 0; j < kQuad; ++j) sum += expf(row.divided(raw[j]) - most);
   });
-  float largest = maxima[0];
+  // The quotient of the largest is the largest quotient.
 #pragma unroll
-  for (int i = 0; i < kGroups; ++i) {
-    memory.keys[threadIdx.x + i * kRowThreads] = key_of(maxima[i]);
-    largest = fmaxf(largest, maxima[i]);
+  for (int j = 0; j < kQuad; ++j) {
+    memory.keys[threadIdx.x + j * kRowThreads] = key_of(row.divided(maxima[j]));
   }
-  largest = of_block<kRowThreads>(largest, Larger{});
+  const float largest = row.divided(of_block<kRowThreads>(largest_of(maxima), Larger{}));
   const double scaled =
       most > -INFINITY ? sum * exp(static_cast<double>(most) - static_cast<double>(largest)) : 0;
   return {largest, with_sum ? of_block<kRowThreads>(scaled, Plus{}) : 0};
@@ -200,8 +204,8 @@ __device__ Summary summarise(const Row& row, bool with_sum, RowMemory& memory, c
 // All tokens of a row with keys of at least `bound`: in shared memory when they fit, else in the
 // row itself.
 struct Candidates {
-  const Row& row;
-  RowMemory& memory;
+  Row row;
+  RowMemory* memory;
   uint32_t bound;
   int count;  // in memory, or -1
 
@@ -211,7 +215,7 @@ struct Candidates {
       row.each_token(bound, body);
     } else {
       for (int i = threadIdx.x; i < count; i += kRowThreads) {
-        body(memory.keys[i], memory.tokens[i]);
+        body(memory->keys[i], memory->tokens[i]);
       }
     }
   }
@@ -232,7 +236,7 @@ __device__ inline Candidates gather(const Row& row, uint32_t bound, RowMemory& m
   });
   __syncthreads();
   const int found = count;
-  return {row, memory, bound, found <= kCandidates ? found : -1};
+  return {row, &memory, bound, found <= kCandidates ? found : -1};
 }
 
 // The `wanted`-th smallest token among the candidates with this key.
@@ -244,7 +248,7 @@ __device__ inline int32_t nth_token(const Candidates& candidates, uint32_t key, 
   };
   const auto last = static_cast<uint32_t>(candidates.row.size - 1);
   return static_cast<int32_t>(
-      ~select(each, One{}, ~last, ~0U, wanted, candidates.memory.histogram).key);
+      ~select(each, One{}, ~last, ~0U, wanted, candidates.memory->histogram).key);
 }
 
 // Calls body(key, token) for the maxima that summarise() has left.
