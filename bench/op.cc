@@ -1,35 +1,66 @@
 // Times matrix products.
 //
 //   build/cpu/bench_op [--format q4_1,f16] [--shape 576x576,1536x576] [--rows 1,16,512]
-//                      [--threads N] [--isa NAME] [--seconds S | --calls N]
+//                      [--device cpu|0] [--threads N] [--isa NAME] [--kernels linear=NAME]
+//                      [--seconds S | --calls N]
 //
 // --shape is outputs x inputs; the defaults are the shapes of SmolLM2-135M. GFLOP/s and GB/s count
 // what the op must compute and move at least. support.h says what the lines hold.
+#include <cstring>
+
 #include "base/check.h"
 #include "bench/support.h"
+#include "tensor/half.h"
 
 namespace spate::bench {
 namespace {
 
-// Valid blocks without NaNs: the bytes of small f16 numbers, for scales and codes alike.
+// Element i of a tensor: from -1 to 1, in steps that every type holds. It looks random, because the
+// speed of tensor cores depends on what they multiply.
+float value_at(size_t i) { return static_cast<float>(i * 2654435761U >> 16 & 255) / 128.0F - 1.0F; }
+
+void store_value(DType type, size_t i, std::byte* to) {
+  const float value = value_at(i);
+  const uint16_t half = type == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
+  if (type == DType::f32) {
+    std::memcpy(to + i * sizeof value, &value, sizeof value);
+  } else {
+    std::memcpy(to + i * sizeof half, &half, sizeof half);
+  }
+}
+
+// Packed formats: valid blocks without NaNs, the bytes of small f16 numbers for scales and codes
+// alike.
 std::vector<std::byte> make_bytes(const Format& format, int64_t out, int64_t in) {
   std::vector<std::byte> bytes(static_cast<size_t>(out * format.row_bytes(in)));
+  if (format.block == 1) {
+    const DType type = &format == &kF32 ? DType::f32 : &format == &kF16 ? DType::f16 : DType::bf16;
+    for (size_t i = 0; i < bytes.size() / size_of(type); ++i) store_value(type, i, bytes.data());
+    return bytes;
+  }
   for (size_t i = 0; i < bytes.size(); ++i)
     bytes[i] = static_cast<std::byte>(i * 2654435761U >> 27);
   return bytes;
 }
 
+void upload_values(Backend& backend, const Tensor& to) {
+  const auto count = static_cast<size_t>(to.shape.elements());
+  std::vector<std::byte> bytes(count * size_of(to.dtype));
+  for (size_t i = 0; i < count; ++i) store_value(to.dtype, i, bytes.data());
+  backend.upload(to, bytes.data());
+  backend.finish();
+}
+
 void run_case(Bench& bench, const std::vector<Weight>& weights, int64_t rows) {
   const Weight& first = weights.front();
-  const Buffer x = bench.backend().allocate(static_cast<size_t>(rows * first.in) * sizeof(float));
-  const Buffer out =
-      bench.backend().allocate(static_cast<size_t>(rows * first.out) * sizeof(float));
-  op::Linear op{.x = x.view({rows, first.in}, DType::f32),
+  Backend& backend = bench.backend();
+  const DType type = backend.activation_type();
+  const Buffer x = backend.allocate(static_cast<size_t>(rows * first.in) * size_of(type));
+  const Buffer out = backend.allocate(static_cast<size_t>(rows * first.out) * size_of(type));
+  op::Linear op{.x = x.view({rows, first.in}, type),
                 .weight = &first,
-                .out = out.view({rows, first.out}, DType::f32)};
-  for (int64_t i = 0; i < rows * first.in; ++i) {
-    op.x.as<float>()[i] = static_cast<float>(i % 17) * 0.1F - 0.8F;
-  }
+                .out = out.view({rows, first.out}, type)};
+  upload_values(backend, op.x);
   Json line;
   line.set("op", "linear");
   line.set("format", std::string(first.format->name));
@@ -43,7 +74,7 @@ void run_case(Bench& bench, const std::vector<Weight>& weights, int64_t rows) {
              .of_bytes = first.format->block > 1},
             [&](size_t call) {
               op.weight = &weights[call % weights.size()];
-              bench.backend().run(op);
+              backend.run(op);
             });
 }
 

@@ -19,6 +19,7 @@ namespace spate::bench {
 namespace {
 
 constexpr size_t kRotatedBytes = size_t{96} << 20, kMostCopies = 1024;
+constexpr int kCallsAtOnce = 20;  // on a GPU
 
 double rounded(double value, int digits) {
   const double unit = std::pow(10.0, digits);
@@ -42,14 +43,18 @@ void read_flags(Flags& flags, int argc, char** argv) {
   }
 }
 
-// Seconds of each call, sorted; the first two warm up.
-std::vector<double> time_calls(double seconds, const std::function<void(size_t)>& body) {
+// Seconds of each call, sorted; the first two samples warm up. A sample is the mean of `at_once`
+// calls, because waiting for a GPU takes longer than many an op.
+std::vector<double> time_calls(double seconds, int at_once, Backend& backend,
+                               const std::function<void(size_t)>& body) {
   std::vector<double> samples;
   const Stopwatch total;
-  for (size_t call = 0; samples.size() < 5 || total.seconds() < seconds; ++call) {
+  size_t call = 0;
+  for (int sample = -2; samples.size() < 5 || total.seconds() < seconds; ++sample) {
     const Stopwatch watch;
-    body(call);
-    if (call >= 2) samples.push_back(watch.seconds());
+    for (int i = 0; i < at_once; ++i) body(call++);
+    backend.finish();
+    if (sample >= 0) samples.push_back(watch.seconds() / at_once);
   }
   std::sort(samples.begin(), samples.end());
   return samples;
@@ -81,7 +86,7 @@ Bench::Bench(Flags flags, std::unique_ptr<Backend> backend)
   Json line;
   line.set("backend", backend_->describe());
   line.set("compiler", __VERSION__);
-  if (calls_ == 0) {
+  if (calls_ == 0 && on_cpu()) {
     rates_ = cpu::measure_rates(std::stoi(flag("--threads")), flag("--isa"));
     line.set("read_gb_per_s", rounded(1e-9 * rates_.read_bytes, 1));
     line.set("fma_gflop_per_s", rounded(1e-9 * rates_.float_ops, 1));
@@ -105,27 +110,31 @@ void Bench::run(Json line, const Work& work, const std::function<void(size_t)>& 
     print(line);
     return;
   }
-  const std::vector<double> samples = time_calls(std::stod(flag("--seconds")), body);
+  const std::vector<double> samples =
+      time_calls(std::stod(flag("--seconds")), on_cpu() ? 1 : kCallsAtOnce, *backend_, body);
   const double seconds = samples[samples.size() / 2];
   line.set("median_us", rounded(1e6 * seconds, 1));
   line.set("fastest_us", rounded(1e6 * samples.front(), 1));
   line.set("gflop_per_s", rounded(1e-9 * work.operations / seconds, 1));
   line.set("gb_per_s", rounded(1e-9 * work.bytes / seconds, 1));
-  if (work.memory_bytes > 0) set_floor(line, rates_, work, seconds);
+  if (work.memory_bytes > 0 && on_cpu()) set_floor(line, rates_, work, seconds);
   print(line);
 }
 
 int run_bench(const char* name, Flags defaults, int argc, char** argv,
               const std::function<void(Bench&)>& body) {
   try {
-    defaults.merge(
-        Flags{{"--threads", "0"}, {"--isa", ""}, {"--seconds", "0.5"}, {"--calls", "0"}});
+    defaults.merge(Flags{{"--device", "cpu"},
+                         {"--threads", "0"},
+                         {"--isa", ""},
+                         {"--kernels", ""},
+                         {"--seconds", "0.5"},
+                         {"--calls", "0"}});
     read_flags(defaults, argc, argv);
-    const auto kernels = defaults.find("--kernels");
-    auto backend =
-        open_cpu_backend({.threads = std::stoi(defaults.at("--threads")),
-                          .instruction_set = defaults.at("--isa"),
-                          .kernels = kernels == defaults.end() ? std::string() : kernels->second});
+    auto backend = open_backend({.device = defaults.at("--device"),
+                                 .threads = std::stoi(defaults.at("--threads")),
+                                 .instruction_set = defaults.at("--isa"),
+                                 .kernels = defaults.at("--kernels")});
     Bench bench(std::move(defaults), std::move(backend));
     body(bench);
     return 0;

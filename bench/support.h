@@ -5,6 +5,9 @@
 // memory and multiply-adds take at the rates measured at start, which the first line shows. Where
 // others use the memory too its rate moves, and a share may pass 1.
 //
+// On a GPU (--device 0) a sample is the mean of calls that are given one after the other, and there
+// is no floor.
+//
 // --calls N instead calls each case exactly N times and measures nothing: for counting
 // instructions.
 #pragma once
@@ -43,6 +46,7 @@ class Bench {
   // Copies of a case's data to rotate through, so that together they exceed the processor's caches,
   // as the layers of a model do; one when calls are counted.
   size_t copies(size_t bytes_each) const;
+  bool on_cpu() const { return backend_->device().kind == Device::Kind::cpu; }
   // Runs one case and prints its line: `line` and what was measured.
   void run(Json line, const Work& work, const std::function<void(size_t call)>& body) const;
 
@@ -53,8 +57,8 @@ class Bench {
   cpu::Rates rates_;
 };
 
-// A whole program: reads flags, of which `defaults` lists all but the common ones (--threads, --isa,
-// --seconds, --calls and, where wanted, --kernels), and runs `body`. Answers the exit code.
+// A whole program: reads flags, of which `defaults` lists all but the common ones (--device,
+// --threads, --isa, --kernels, --seconds, --calls), and runs `body`. Answers the exit code.
 int run_bench(const char* name, Flags defaults, int argc, char** argv,
               const std::function<void(Bench&)>& body);
 

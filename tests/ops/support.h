@@ -99,6 +99,16 @@ inline void for_each_gpu_setup(std::string_view op, const SetupBody& body) {
   }
 }
 
+// The first GPU with only those kernels whose result for a row does not depend on the batch.
+inline void for_each_deterministic_gpu_setup(const SetupBody& body) {
+  if (list_cuda_devices(false).devices.empty() || !wants_device("cuda")) return;
+  for (const DType type : {DType::f32, DType::bf16}) {
+    const auto backend = open_cuda_backend({.activation = type, .deterministic = true}, 0);
+    backend->set_profiling(true);
+    run_setup(*backend, cat("GPU, ", name_of(type), ", deterministic"), false, body);
+  }
+}
+
 // Both. Bodies take the type of hidden states from the backend.
 inline void for_each_setup(std::string_view op, const SetupBody& body) {
   for_each_cpu_setup(op, body);
