@@ -150,9 +150,11 @@ __device__ void decode_run(const PackedRun<kFormat>& packed, int64_t run, float 
                              packed.extra, extra_first + kLayout.extra_bits * g);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int code = static_cast<int>(codes >> 8 * i & 255) - kLayout.middle;
+      // A code in the last bits of 2^23 makes 2^23 + code.
+      const float code =
+          __uint_as_float(__byte_perm(codes, 0x4B000000, 0x7440 + i)) - (0x1p23F + kLayout.middle);
       // Not contracted: where two roundings are meant, there are two.
-      const float product = __fmul_rn(affine.step, static_cast<float>(code));
+      const float product = __fmul_rn(affine.step, code);
       out[4 * g + i] = kLayout.minimum < 0 ? product : __fadd_rn(product, affine.shift);
     }
   }

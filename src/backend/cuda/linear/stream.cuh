@@ -271,9 +271,8 @@ __device__ inline void store_sums(const StreamProblem& p, const float (&sums)[2]
 template <class Weights, int kColumns>
 __global__ void __launch_bounds__(32 * kMostStreamWarps) stream(const StreamProblem p) {
   __shared__ float shared[kMostStreamWarps][kStreamColumns][kStreamOutputs + 4];
-  constexpr int kAtOnce = kColumns == 1   ? 4
-                          : kColumns == 2 ? 2
-                                          : 1;  // steps whose loads are in flight
+  // Steps whose loads are under way together.
+  constexpr int kAtOnce = kColumns == 1 ? 4 : kColumns == 2 ? 2 : 1;
   const int g = static_cast<int>(threadIdx.x) / 4, t = static_cast<int>(threadIdx.x) % 4;
   const int64_t first = int64_t{blockIdx.y} * kStreamColumns * kColumns;
   const int64_t steps = Weights::steps(p);
@@ -312,10 +311,11 @@ __global__ void __launch_bounds__(32 * kMostStreamWarps) stream(const StreamProb
 template <class Weights, int kColumns>
 void launch_stream_columns(const Context& context, const StreamProblem& p) {
   const int64_t blocks = divide_up(p.out, kStreamOutputs);
-  // With few blocks, more warps to each: enough loads in flight.
-  const unsigned warps = blocks < 3 * context.multiprocessors() ? kMostStreamWarps : 8;
   const dim3 grid{static_cast<unsigned>(blocks),
                   static_cast<unsigned>(divide_up(p.rows, kStreamColumns * kColumns))};
+  // With few blocks, more warps to each: enough loads under way. Two blocks of 8 warps are on a
+  // multiprocessor at once.
+  const unsigned warps = blocks <= context.multiprocessors() ? kMostStreamWarps : 8;
   launch(context, {.blocks = grid, .threads = {32, warps}}, stream<Weights, kColumns>, p);
 }
 

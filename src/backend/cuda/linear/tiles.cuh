@@ -45,9 +45,10 @@ __device__ inline void store(const TilesProblem<T>& p, int64_t row, int64_t outp
   }
 }
 
-// ---- Tensor cores: 4 warps, each 32 rows times 32 outputs, steps of 32 inputs.
+// ---- Tensor cores: 4 warps, each 32 rows times 32 outputs, steps of 64 inputs.
 
-constexpr int kStep = 32;
+constexpr int kStep = 64;
+constexpr int kPieces = kStep / 8;  // of 16 bytes, of a row in a step
 constexpr int kMmaThreads = 128;
 // A row of shared memory; its padding spreads the rows over the banks.
 using StepRow = bf16[kStep + 8];
@@ -55,9 +56,9 @@ using StepRow = bf16[kStep + 8];
 // Starts the copies of a step's x. Rows that are not there become zeros.
 __device__ inline void fetch_x(const TilesProblem<bf16>& p, int64_t begin, StepRow* to) {
 #pragma unroll
-  for (int i = static_cast<int>(threadIdx.x); i < kSide * 4; i += kMmaThreads) {
-    const int64_t row = first_row() + i / 4, column = begin + 8 * (i % 4);
-    bf16* place = &to[i / 4][8 * (i % 4)];
+  for (int i = static_cast<int>(threadIdx.x); i < kSide * kPieces; i += kMmaThreads) {
+    const int64_t row = first_row() + i / kPieces, column = begin + 8 * (i % kPieces);
+    bf16* place = &to[i / kPieces][8 * (i % kPieces)];
     if (p.aligned && column + 8 <= p.in) {
       const bool there = row < p.rows;
       copy_async(place, p.x[there ? row : 0] + column, there);
@@ -74,43 +75,51 @@ __device__ inline void fetch_x(const TilesProblem<bf16>& p, int64_t begin, StepR
 struct PlainStep {
   __device__ void fetch(const TilesProblem<bf16>& p, int64_t begin, StepRow* to) {
 #pragma unroll
-    for (int i = static_cast<int>(threadIdx.x); i < kSide * 4; i += kMmaThreads) {
-      const int64_t output = first_output() + i / 4;
-      const bool there = output < p.out;
-      copy_async(&to[i / 4][8 * (i % 4)],
-                 p.weight + (there ? output : 0) * p.weight_stride + 2 * begin + 16 * (i % 4),
-                 there);
+    for (int i = static_cast<int>(threadIdx.x); i < kSide * kPieces; i += kMmaThreads) {
+      const int64_t output = first_output() + i / kPieces;
+      const int64_t byte = 2 * begin + 16 * (i % kPieces);
+      const bool there = output < p.out && byte < p.weight_stride;
+      copy_async(&to[i / kPieces][8 * (i % kPieces)],
+                 p.weight + (there ? output * p.weight_stride + byte : 0), there);
     }
   }
   __device__ void store(StepRow* /*to*/) const {}
 };
 
-// Each thread has a run: a warp one tile, its half warps the two runs of the step.
+// Each thread has two runs: a warp one tile, its half warps every other run of the step. What lies
+// behind the last input is the last run again: x has zeros there.
 template <TileFormat kFormat>
 struct PackedStep {
-  PackedRun<kFormat> packed;
-  int64_t run;
+  static constexpr int kRuns = kStep / 32;
+  PackedRun<kFormat> packed[kRuns];
+  int64_t runs[kRuns];
 
   __device__ void fetch(const TilesProblem<bf16>& p, int64_t begin, StepRow* /*to*/) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int64_t tile =
         min(first_output() / kTile + threadIdx.x / 32, divide_up(p.out, kTile) - 1);
-    run = begin / 16 + lane / kTile;
-    packed = load_run<kFormat>(p.weight + tile * p.weight_stride, lane % kTile, run);
+#pragma unroll
+    for (int i = 0; i < kRuns; ++i) {
+      runs[i] = min(begin / 16 + lane / kTile + 2 * i, p.in / 16 - 1);
+      packed[i] = load_run<kFormat>(p.weight + tile * p.weight_stride, lane % kTile, runs[i]);
+    }
   }
   __device__ void store(StepRow* to) const {
     const int lane = static_cast<int>(threadIdx.x) % 32;
-    float values[16];
-    decode_run<kFormat>(packed, run, values);
-    alignas(16) __nv_bfloat162 pairs[8];
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      pairs[i] = __floats2bfloat162_rn(values[2 * i], values[2 * i + 1]);
+    for (int i = 0; i < kRuns; ++i) {
+      float values[16];
+      decode_run<kFormat>(packed[i], runs[i], values);
+      alignas(16) __nv_bfloat162 pairs[8];
+#pragma unroll
+      for (int k = 0; k < 8; ++k) {
+        pairs[k] = __floats2bfloat162_rn(values[2 * k], values[2 * k + 1]);
+      }
+      auto* place = reinterpret_cast<uint4*>(
+          &to[threadIdx.x / 32 * kTile + lane % kTile][16 * (lane / kTile + 2 * i)]);
+      place[0] = reinterpret_cast<const uint4*>(pairs)[0];
+      place[1] = reinterpret_cast<const uint4*>(pairs)[1];
     }
-    auto* place =
-        reinterpret_cast<uint4*>(&to[threadIdx.x / 32 * kTile + lane % kTile][16 * (lane / kTile)]);
-    place[0] = reinterpret_cast<const uint4*>(pairs)[0];
-    place[1] = reinterpret_cast<const uint4*>(pairs)[1];
   }
 };
 
