@@ -1,5 +1,4 @@
 // Linear, LinearQkv and LinearGated: the list of kernels, and what each accepts.
-
 #include <algorithm>
 #include <span>
 
