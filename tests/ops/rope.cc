@@ -32,7 +32,12 @@ const std::vector<RopeCase> kCases = {
     {70, 8, 128, 128},
     {70, 8, 128, 128, RopePairs::neighbours},
     {33, 32, 128, 128, RopePairs::halves, 1, 8},
+    {9, 4, 128, 128, RopePairs::neighbours, 0.75F, 8},
+    {5, 3, 64, 64, RopePairs::halves, 1.25F, 8},
+    {5, 3, 32, 32, RopePairs::neighbours, 1, 8},
+    {5, 3, 64, 32, RopePairs::halves, 1, 8},
     {6, 5, 80, 32, RopePairs::neighbours, 1.25F, 8},
+    {3, 2, 256, 256, RopePairs::halves, 1, 8},
 };
 
 Owned frequencies_of(const RopeCase& c) {
@@ -100,6 +105,29 @@ TEST(RopeApply, MatchesThePlainRotation) {
             .rope = {
                 .frequencies = frequencies.tensor, .magnitude = c.magnitude, .pairs = c.pairs}});
         test::expect_close(out, expected, tolerance, name);
+      });
+    }
+  }
+}
+
+// A row's bits are the same wherever it lies: aligned heads may take another way.
+TEST(RopeApply, BitsDoNotDependOnTheGaps) {
+  Random random(4);
+  for (const RopePairs pairs : {RopePairs::halves, RopePairs::neighbours}) {
+    const RopeCase c{20, 6, 128, 128, pairs};
+    const Owned frequencies = frequencies_of(c), positions = positions_of(c.tokens, random);
+    for (const DType type : test::activation_types()) {
+      const Owned x = random.normal_tensor({c.tokens, c.heads, c.width}, type, 8);
+      Owned other({c.tokens, c.heads, c.width}, type, 3);
+      other.fill([&](int64_t row, int64_t column) { return x.at(row, column); });
+      test::for_each_setup("rope", type, [&](Backend& backend, const std::string& name) {
+        const Owned out = x, out_of_other = other;
+        for (const Tensor& some : {out.tensor, out_of_other.tensor}) {
+          backend.run(op::RopeApply{.x = some,
+                                    .positions = positions.tensor,
+                                    .rope = {.frequencies = frequencies.tensor, .pairs = pairs}});
+        }
+        test::expect_same_bits(out_of_other, out, name);
       });
     }
   }

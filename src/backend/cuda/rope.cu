@@ -1,7 +1,7 @@
 // Norms of heads, rotary positions and the writing of keys and values to their slots. One kernel
 // does all or some of it: a block takes a few heads of one token, a warp each; the angles of the
-// token's position are made once for the block, and a head lies in shared memory as f32 from the
-// first step to the last.
+// token's position are made once for the block, and a head is f32 from the first step to the last,
+// in shared memory or, where it has one of the usual shapes, in registers. Both give the same bits.
 #include <algorithm>
 
 #include "backend/cuda/launch.cuh"
@@ -13,7 +13,7 @@ namespace spate::cuda {
 namespace {
 
 constexpr int kPack = 4;  // elements: a warp covers a head of 128
-constexpr int kMostHeads = 8;
+constexpr int kMostHeads = 16;
 constexpr size_t kMostShared = size_t{48} << 10;
 
 // What happens to heads of one kind: queries, keys or values.
@@ -71,75 +71,154 @@ __device__ float2 cosine_sine(int32_t position, float frequency) {
   }
 }
 
-template <class T, class C>
-__global__ void __launch_bounds__(kMostHeads* kWarp, 6) work_on_heads(HeadWork<T, C> work) {
+// The angles of a token, in shared memory.
+struct Angles {
+  float *cosine, *sine;
+};
+
+__device__ void make_angles(const Turn& turn, int64_t t, const Angles& angles) {
+  if (turn.pairs == 0) return;
+  const int32_t position = turn.positions[t];
+  for (int i = threadIdx.y * kWarp + threadIdx.x; i < turn.pairs; i += blockDim.y * kWarp) {
+    const float2 angle = cosine_sine(position, turn.frequencies[i]);
+    angles.cosine[i] = angle.x * turn.magnitude;
+    angles.sine[i] = angle.y * turn.magnitude;
+  }
+  __syncthreads();
+}
+
+// One element of a turned pair; `sine` is that of the angle for the second element, of the opposite
+// angle for the first.
+__device__ float turned(float x, float other, float cosine, float sine) {
+  return fmaf(other, sine, x * cosine);
+}
+
+__device__ float norm_factor(float sum_of_squares, int64_t width, float eps) {
+  return 1 / sqrtf(warp_sum(sum_of_squares) / static_cast<float>(width) + eps);
+}
+
+// A head with a pack for each of its lanes, all of which turns: `values` are the lane's.
+__device__ void work_in_registers(float (&values)[kPack], const float* weight, bool turns,
+                                  const Turn& turn, const Angles& angles, int64_t width,
+                                  float eps) {
+  const int lane = threadIdx.x;
+  if (weight != nullptr) {
+    float sum = 0, weights[kPack] = {};
+#pragma unroll
+    for (int j = 0; j < kPack; ++j) sum = fmaf(values[j], values[j], sum);
+    const float factor = norm_factor(sum, width, eps);
+    if (lane * kPack < width) load_pack(weight + lane * kPack, true, kPack, weights);
+#pragma unroll
+    for (int j = 0; j < kPack; ++j) values[j] = values[j] * factor * weights[j];
+  }
+  if (!turns || turn.pairs == 0) return;
+  float cosine[kPack], sine[kPack], other[kPack];
+  if (turn.neighbours) {
+    const int pair = lane * kPack / 2 % turn.pairs;
+#pragma unroll
+    for (int j = 0; j < kPack; ++j) {
+      other[j] = values[j ^ 1];
+      cosine[j] = angles.cosine[pair + j / 2];
+      sine[j] = j % 2 == 0 ? -angles.sine[pair + j / 2] : angles.sine[pair + j / 2];
+    }
+  } else {
+    const int half = turn.pairs / kPack;  // lanes
+    const int pair = lane % half * kPack;
+    load_pack(angles.cosine + pair, true, kPack, cosine);
+    load_pack(angles.sine + pair, true, kPack, sine);
+#pragma unroll
+    for (int j = 0; j < kPack; ++j) {
+      other[j] = __shfl_xor_sync(~0U, values[j], half);
+      if (lane < half) sine[j] = -sine[j];
+    }
+  }
+#pragma unroll
+  for (int j = 0; j < kPack; ++j) values[j] = turned(values[j], other[j], cosine[j], sine[j]);
+}
+
+// Any head: `head` is the warp's shared memory.
+__device__ void work_in_shared(float* head, float sum_of_squares, const float* weight, bool turns,
+                               const Turn& turn, const Angles& angles, int64_t width, float eps) {
+  __syncwarp();
+  if (weight != nullptr) {
+    const float factor = norm_factor(sum_of_squares, width, eps);
+    for (int64_t i = threadIdx.x; i < width; i += kWarp) head[i] = head[i] * factor * weight[i];
+    __syncwarp();
+  }
+  if (!turns) return;
+  for (int i = threadIdx.x; i < turn.pairs; i += kWarp) {
+    float& a = head[turn.neighbours ? 2 * i : i];
+    float& b = head[turn.neighbours ? 2 * i + 1 : i + turn.pairs];
+    const float old_a = a, old_b = b;
+    a = turned(old_a, old_b, angles.cosine[i], -angles.sine[i]);
+    b = turned(old_b, old_a, angles.cosine[i], angles.sine[i]);
+  }
+  __syncwarp();
+}
+
+template <bool kInRegisters, class T, class C>
+__global__ void __launch_bounds__(kMostHeads* kWarp) work_on_heads(HeadWork<T, C> work) {
   extern __shared__ float shared[];
-  const int64_t t = blockIdx.x;
-  const int lane = threadIdx.x, pairs = work.turn.pairs;
+  const int64_t t = blockIdx.x, width = work.width;
   int h = static_cast<int>(blockIdx.y * blockDim.y + threadIdx.y);
   int kind = 0;
   while (kind < 3 && h >= work.kinds[kind].heads) h -= work.kinds[kind++].heads;
   const bool idle = kind == 3;
-  const Heads<T, C> heads = work.kinds[idle ? 0 : kind];
-  const int64_t width = work.width;
-  T* x = heads.x[t] + (idle ? 0 : h) * width;
-  // The first pack is on its way while the angles are made.
-  float values[kPack];
-  if (lane * kPack < width) load_pack(x + lane * kPack, work.aligned, width - lane * kPack, values);
-
-  float* cosine = shared;
-  float* sine = cosine + pairs;
-  if (pairs > 0) {
-    const int32_t position = work.turn.positions[t];
-    for (int i = threadIdx.y * kWarp + lane; i < pairs; i += blockDim.y * kWarp) {
-      const float2 angle = cosine_sine(position, work.turn.frequencies[i]);
-      cosine[i] = angle.x * work.turn.magnitude;
-      sine[i] = angle.y * work.turn.magnitude;
-    }
-    __syncthreads();
-  }
+  if (idle) kind = h = 0;
+  const Heads<T, C>& heads = work.kinds[kind];
+  T* x = heads.x[t] + h * width;
+  const int64_t own = threadIdx.x * kPack;  // the lane's first element
+  float values[kPack] = {};                 // on their way while the angles are made
+  if (own < width) load_pack(x + own, work.aligned, width - own, values);
+  const Angles angles{shared, shared + work.turn.pairs};
+  make_angles(work.turn, t, angles);
   if (idle) return;
-  float* head = sine + pairs + threadIdx.y * width;
-  float sum = 0;
-  for (int64_t i = lane * kPack; i < width; i += kWarp * kPack) {
-    if (i >= kWarp * kPack) load_pack(x + i, work.aligned, width - i, values);
-#pragma unroll
-    for (int j = 0; j < kPack; ++j) {
-      if (i + j < width) head[i + j] = values[j];
-      sum = fmaf(values[j], values[j], sum);
-    }
-  }
-  __syncwarp();
-  if (heads.weight != nullptr) {
-    const float factor = 1 / sqrtf(warp_sum(sum) / static_cast<float>(width) + work.eps);
-    for (int64_t i = lane; i < width; i += kWarp) head[i] = head[i] * factor * heads.weight[i];
-    __syncwarp();
-  }
-  if (heads.turn) {
-    for (int i = lane; i < pairs; i += kWarp) {
-      float& a = head[work.turn.neighbours ? 2 * i : i];
-      float& b = head[work.turn.neighbours ? 2 * i + 1 : i + pairs];
-      const float old_a = a, old_b = b;
-      a = old_a * cosine[i] - old_b * sine[i];
-      b = old_a * sine[i] + old_b * cosine[i];
-    }
-    __syncwarp();
-  }
+
   C* cached = heads.cache.data == nullptr ? nullptr : heads.cache[work.slot[t]] + h * width;
-  for (int64_t i = lane * kPack; i < width; i += kWarp * kPack) {
-    float values[kPack];
-#pragma unroll
-    for (int j = 0; j < kPack; ++j) values[j] = i + j < width ? head[i + j] : 0;
+  const auto store = [&](int64_t i) {
     if (heads.keep) store_pack(x + i, work.aligned, width - i, values);
     if (cached != nullptr) store_pack(cached + i, work.aligned, width - i, values);
+  };
+  if constexpr (kInRegisters) {
+    work_in_registers(values, heads.weight, heads.turn, work.turn, angles, width, work.eps);
+    if (own < width) store(own);
+  } else {
+    float* head = shared + 2 * work.turn.pairs + threadIdx.y * width;
+    float sum = 0;
+    for (int64_t i = own; i < width; i += kWarp * kPack) {
+      if (i != own) load_pack(x + i, work.aligned, width - i, values);
+#pragma unroll
+      for (int j = 0; j < kPack; ++j) {
+        if (i + j < width) head[i + j] = values[j];
+        sum = fmaf(values[j], values[j], sum);
+      }
+    }
+    work_in_shared(head, sum, heads.weight, heads.turn, work.turn, angles, width, work.eps);
+    for (int64_t i = own; i < width; i += kWarp * kPack) {
+#pragma unroll
+      for (int j = 0; j < kPack; ++j) values[j] = i + j < width ? head[i + j] : 0;
+      store(i);
+    }
   }
+}
+
+// Whether a lane's pack and the one that turns with it are all that a lane needs.
+template <class T, class C>
+bool fits_registers(const HeadWork<T, C>& work) {
+  const bool width_fits = work.width == 32 || work.width == 64 || work.width == kWarp * kPack;
+  const bool all_turns = work.turn.pairs == 0 || 2 * work.turn.pairs == work.width;
+  const bool weights_fit = std::ranges::all_of(work.kinds, [](const Heads<T, C>& heads) {
+    return reinterpret_cast<uintptr_t>(heads.weight) % (kPack * sizeof(float)) == 0;
+  });
+  return work.aligned && width_fits && all_turns && weights_fit;
 }
 
 template <class T, class C>
 void run_heads(const Context& context, int64_t tokens, const HeadWork<T, C>& work) {
+  const bool in_registers = fits_registers(work);
   const int64_t heads = work.kinds[0].heads + work.kinds[1].heads + work.kinds[2].heads;
   const size_t angles = 2 * static_cast<size_t>(work.turn.pairs) * sizeof(float);
-  const size_t head = static_cast<size_t>(work.width) * sizeof(float);
+  const size_t head = in_registers ? 0 : static_cast<size_t>(work.width) * sizeof(float);
   const auto together = static_cast<unsigned>(
       std::clamp<int64_t>(static_cast<int64_t>((kMostShared - angles) / std::max<size_t>(head, 1)),
                           1, std::min<int64_t>(kMostHeads, std::max<int64_t>(heads, 1))));
@@ -148,7 +227,7 @@ void run_heads(const Context& context, int64_t tokens, const HeadWork<T, C>& wor
                          static_cast<unsigned>(divide_up(heads, together))),
           .threads = dim3(kWarp, together),
           .shared_bytes = angles + together * head},
-         work_on_heads<T, C>, work);
+         in_registers ? work_on_heads<true, T, C> : work_on_heads<false, T, C>, work);
 }
 
 Turn turn_of(const Tensor& positions, const Rope& rope) {

@@ -74,7 +74,8 @@ struct KeepOnly {
 //   top_p: the smallest set of most probable tokens whose probabilities reach top_p (ties broken
 //          by the smaller id; at least one stays);
 //   min_p: those with probability >= min_p * the largest probability.
-// Rows with temperature 0 are left alone: they are greedy.
+// Rows with temperature 0 are left alone: they are greedy. Rows of which nothing is asked may be
+// left with their NaNs, and with finite logits beside +infinity.
 struct MaskTop {
   static constexpr std::string_view kName = "mask_top";
   Tensor logits;                     // [B, V] f32, in place
