@@ -198,7 +198,7 @@ EngineOptions options_of(const BenchFlags& flags, const BenchCase& one) {
 void print_plan(const ModelFiles& files, const EngineOptions& options) {
   const auto backend = open_backend(options.backend);
   const MemoryPlan plan = plan_memory(*files.checkpoint, *backend, options);
-  const PlanLines lines = plan_lines(files, plan, backend->describe(), options.memory_utilization);
+  const PlanLines lines = plan_lines(files, plan, backend->describe());
   std::fputs(plan_text(lines, use_color(ColorMode::automatic)).c_str(), stderr);
 }
 

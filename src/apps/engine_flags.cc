@@ -18,6 +18,14 @@ SetFlag set_kv_type(std::optional<DType>& target) {
   };
 }
 
+SetFlag set_share(std::optional<double>& target) {
+  return [&target](const std::string& value) {
+    double share = 0;
+    into(share, 0.01, 1)(value);
+    target = share;
+  };
+}
+
 SetFlag set_device(std::string& target) {
   return [&target](const std::string& value) {
     int64_t index = 0;
@@ -102,7 +110,7 @@ Flag max_length_flag(EngineFlags& flags) {
 
 FlagGroup engine_flag_group(EngineFlags& flags) {
   EngineOptions& options = flags.options;
-  const EngineOptions defaults;
+
   return {
       "engine",
       {
@@ -114,7 +122,7 @@ FlagGroup engine_flag_group(EngineFlags& flags) {
            into(options.kv_cache_tokens, 0)},
           {"--memory-utilization,--gpu-memory-utilization", "SHARE",
            "of the memory free at start, for weights, workspace and KV cache",
-           cat(defaults.memory_utilization), into(options.memory_utilization, 0.01, 1)},
+           "0.92 on a GPU, 0.85", set_share(options.memory_utilization)},
           max_length_flag(flags),
           {"--max-num-seqs", "N", "rows running at once; 0: chosen", "0",
            into(options.max_num_seqs, 0)},
@@ -136,6 +144,9 @@ FlagGroup engine_flag_group(EngineFlags& flags) {
           {"--deterministic", "",
            "only kernels with which a row does not depend on the batch; the CPU has no others", "",
            set_true(options.backend.deterministic)},
+          {"--cuda-graph", "NAME", "record and replay decode steps on a GPU: auto, on, off",
+           "auto = on",
+           choose<bool>(options.graphs, {{"auto", true}, {"on", true}, {"off", false}})},
           {"--threads", "N", "worker threads; 0: all processors of this process", "0",
            set_threads(options.backend.threads)},
           {"--isa", "NAME", "instruction set: generic, avx2, avx2_vnni, avx512, avx512_vnni",

@@ -113,9 +113,9 @@ std::string tokenizer_text(const ModelFiles& files) {
 }
 
 void print(const ModelFiles& files, const MemoryPlan& plan, const std::string& device,
-           double utilization, bool tensors) {
+           bool tensors) {
   const Config& config = files.checkpoint->config();
-  PlanLines lines = plan_lines(files, plan, device, utilization);
+  PlanLines lines = plan_lines(files, plan, device);
   const auto insert = lines.begin() + 1;
   PlanLines about{{"file", files.checkpoint->describe()},
                   {"sizes", cat("width ", config.width, "  heads ", config.heads, " of ",
@@ -173,7 +173,7 @@ int inspect_command(const Arguments& arguments) {
   if (json) {
     std::puts(to_json(files, plan, tensors).dump().c_str());
   } else {
-    print(files, plan, backend->describe(), flags.options.memory_utilization, tensors);
+    print(files, plan, backend->describe(), tensors);
   }
   return 0;
 }

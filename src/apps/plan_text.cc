@@ -18,8 +18,7 @@ std::string weight_type(const Checkpoint& checkpoint) {
   return most == bytes.end() ? checkpoint.config().dtype + " (random)" : most->first;
 }
 
-PlanLines plan_lines(const ModelFiles& files, const MemoryPlan& plan, const std::string& device,
-                     double utilization) {
+PlanLines plan_lines(const ModelFiles& files, const MemoryPlan& plan, const std::string& device) {
   const Config& config = files.checkpoint->config();
   const auto bytes = [](auto count) { return bytes_text(static_cast<double>(count)); };
   return {
@@ -28,7 +27,7 @@ PlanLines plan_lines(const ModelFiles& files, const MemoryPlan& plan, const std:
            "  ", config.layers, " layers  ", count_text(static_cast<double>(plan.parameters)),
            "   weights ", bytes(plan.weights))},
       {"device", cat(device, "   free ", bytes(plan.memory.free), " of ", bytes(plan.memory.total),
-                     "   plan ", utilization, " = ", bytes(plan.budget))},
+                     "   plan ", plan.utilization, " = ", bytes(plan.budget))},
       {"memory",
        cat("weights ", bytes(plan.weights), " | workspace ", bytes(plan.workspace), " | kv ",
            bytes(plan.kv_bytes), " = ", with_commas(plan.kv_tokens), " tokens (",

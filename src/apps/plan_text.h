@@ -13,8 +13,7 @@ namespace spate {
 // "name    rest" lines: model, device, memory, limits; callers append their own.
 using PlanLines = std::vector<std::pair<std::string, std::string>>;
 
-PlanLines plan_lines(const ModelFiles& files, const MemoryPlan& plan, const std::string& device,
-                     double utilization);
+PlanLines plan_lines(const ModelFiles& files, const MemoryPlan& plan, const std::string& device);
 
 std::string plan_text(const PlanLines& lines, bool color);
 

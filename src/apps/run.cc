@@ -231,7 +231,7 @@ void Run::open_job() {
 }
 
 void Run::show_plan() {
-  PlanLines lines = plan_lines(files_, plan_, device_, flags_.engine.options.memory_utilization);
+  PlanLines lines = plan_lines(files_, plan_, device_);
   const PlanLines more =
       rows_plan(flags_, files_, rows_, job_ ? &*job_ : nullptr, sampling_.description);
   lines.insert(lines.end(), more.begin(), more.end());

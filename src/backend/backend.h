@@ -6,6 +6,7 @@
 // Owner: the engine. One thread at a time.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +37,12 @@ struct OpProfile {
   int64_t bytes = 0, flops = 0;  // the least that must be moved and computed
 };
 
+// Ops that were recorded, to be given again all at once.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -60,6 +67,15 @@ class Backend {
   virtual void wait(uint64_t mark) = 0;
   // What passed on the device between two marks that are passed; 0 where ops run when given.
   virtual double seconds_between(uint64_t from, uint64_t to) = 0;
+  // Records the ops that the function gives, without running them. Tensors are recorded by their
+  // places. Only where can_record(): other backends gain nothing by it.
+  virtual bool can_record() const { return false; }
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& /*give_ops*/) {
+    return nullptr;
+  }
+  virtual void replay(const Recording& /*recording*/) {}
+  // Before the first use by another thread than the one before.
+  virtual void enter_thread() {}
   // Copies a weight to the device, in the layout its kernels like. Not to be used after the
   // backend.
   virtual Weight place(const HostWeight& weight) = 0;
@@ -82,6 +98,7 @@ class Backend {
 
   virtual void finish() {}  // waits until all ops given so far are done
   void set_profiling(bool on) { profiling_ = on; }
+  bool profiling() const { return profiling_; }
   const std::vector<OpProfile>& profile() const { return profile_; }
 
  private:

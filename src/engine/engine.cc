@@ -91,7 +91,8 @@ struct Engine::Impl {
         kv(*backend,
            find_architecture(files.checkpoint->config()).kv_needs(files.checkpoint->config()),
            plan.kv_type, plan.kv_tokens),
-        runner(*backend, *model, kv, files.checkpoint->config(), plan, files.end_tokens),
+        runner(*backend, *model, kv, files.checkpoint->config(), plan, options.graphs,
+               files.end_tokens),
         scheduler(scheduler_options(plan, options), files.end_tokens) {
     backend->set_profiling(options.profile);
     numbers.steps_by_rows.resize(static_cast<size_t>(plan.max_rows) + 1);
@@ -120,6 +121,7 @@ struct Engine::Impl {
   // the device never waits for this thread.
   void serve() {
     try {
+      backend->enter_thread();
       std::optional<Flight> out;
       for (;;) {
         if (!take_messages(out.has_value())) return;

@@ -17,13 +17,16 @@ struct EngineOptions {
   int64_t max_num_seqs = 0;            // rows running at once
   int64_t max_num_batched_tokens = 0;  // tokens in a step
   int64_t max_model_len = 0;           // longest sequence, prompt and output; 0: the model's
-  double memory_utilization = 0.85;    // of the memory free at start, for weights, workspace, cache
+  // Share of the memory free at start, for weights, workspace and cache; absent: 0.92 of a GPU,
+  // 0.85 of the machine.
+  std::optional<double> memory_utilization;
   Batching batching = Batching::mix;
   Order order = Order::fifo;
   int64_t order_horizon = 8192;  // requests that are put in order together
   bool share_prefixes = true;
   // Plan and launch a step before the tokens of the one before are known; absent: on a GPU.
   std::optional<bool> ahead;
+  bool graphs = true;    // decode steps are recorded and replayed, where the device can
   bool profile = false;  // time every op
 };
 

@@ -20,13 +20,13 @@ int64_t positive_or(int64_t value, int64_t fallback) { return value > 0 ? value 
 
 constexpr int64_t kFewestTokens = 16;  // a cache of fewer serves nobody
 
-std::string shares(const MemoryPlan& plan, const EngineOptions& options) {
-  return cat("the budget is ", mib(plan.budget), " (", options.memory_utilization, " of ",
+std::string shares(const MemoryPlan& plan) {
+  return cat("the budget is ", mib(plan.budget), " (", plan.utilization, " of ",
              mib(static_cast<int64_t>(plan.memory.free)), " free), weights need ",
              mib(plan.weights), ", workspace ", mib(plan.workspace));
 }
 
-[[noreturn]] void refuse_model(const MemoryPlan& plan, const EngineOptions& options) {
+[[noreturn]] void refuse_model(const MemoryPlan& plan) {
   constexpr int64_t kSomeTokens = 1024;  // of cache, for a run that is of use
   constexpr double kMostShare = 0.95;    // of the free memory that one can give
   const auto free = static_cast<double>(plan.memory.free);
@@ -36,7 +36,7 @@ std::string shares(const MemoryPlan& plan, const EngineOptions& options) {
       needed <= kMostShare * free
           ? cat("--memory-utilization ", std::ceil(100 * needed / free) / 100, " would fit")
           : cat("a machine with ", mib(static_cast<int64_t>(needed / 0.9)), " free would do");
-  throw Error(cat("the model does not fit: ", shares(plan, options),
+  throw Error(cat("the model does not fit: ", shares(plan),
                   ", and nothing is left for the KV cache; ", remedy),
               ExitCode::memory);
 }
@@ -51,8 +51,9 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
 
   MemoryPlan plan;
   plan.memory = backend.memory();
-  plan.budget =
-      static_cast<int64_t>(static_cast<double>(plan.memory.free) * options.memory_utilization);
+  const bool cpu = backend.device().kind == Device::Kind::cpu;
+  plan.utilization = options.memory_utilization.value_or(cpu ? 0.85 : 0.92);
+  plan.budget = static_cast<int64_t>(static_cast<double>(plan.memory.free) * plan.utilization);
   plan.weights = sizes.placed_bytes;
   plan.parameters = sizes.parameters;
   // A device that computes with bf16 keeps that in the cache, too.
@@ -60,7 +61,6 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
       options.kv_type.value_or(backend.activation_type() == DType::bf16 ? DType::bf16 : DType::f16);
   plan.kv_bytes_per_token = architecture.kv_needs(config).bytes_per_token(plan.kv_type);
   plan.max_length = positive_or(options.max_model_len, config.max_positions);
-  const bool cpu = backend.device().kind == Device::Kind::cpu;
   plan.max_rows = positive_or(options.max_num_seqs, cpu ? 64 : 512);
   plan.max_step_tokens = positive_or(options.max_num_batched_tokens, cpu ? 512 : 4096);
   if (config.max_positions > 0 && plan.max_length > config.max_positions) {
@@ -70,17 +70,18 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
         ExitCode::usage);
   }
   plan.workspace =
-      Runner::workspace_bytes(backend, config, architecture, plan.max_step_tokens, plan.max_rows);
+      Runner::workspace_bytes(backend, config, architecture, plan.max_step_tokens, plan.max_rows) +
+      KvPool::kSpareSlots * plan.kv_bytes_per_token;
 
   const int64_t left = plan.budget - plan.weights - plan.workspace;
   const int64_t most_tokens = std::max<int64_t>(0, left / plan.kv_bytes_per_token);
-  if (most_tokens < std::min(kFewestTokens, plan.max_length)) refuse_model(plan, options);
+  if (most_tokens < std::min(kFewestTokens, plan.max_length)) refuse_model(plan);
   if (options.kv_cache_tokens > 0) {
     plan.kv_tokens = options.kv_cache_tokens;
     if (plan.kv_tokens > most_tokens) {
       throw Error(cat("--kv-cache-tokens ", plan.kv_tokens, " needs ",
-                      mib(plan.kv_tokens * plan.kv_bytes_per_token), ", but ",
-                      shares(plan, options), "; at most ", most_tokens, " tokens fit"),
+                      mib(plan.kv_tokens * plan.kv_bytes_per_token), ", but ", shares(plan),
+                      "; at most ", most_tokens, " tokens fit"),
                   ExitCode::memory);
     }
   } else {
@@ -90,8 +91,8 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
   // A cache shorter than the longest sequence would refuse rows that the limit promises.
   if (plan.kv_tokens < plan.max_length && options.max_model_len > 0) {
     throw Error(cat("--max-model-len ", plan.max_length,
-                    " needs a KV cache of as many tokens, but ", plan.kv_tokens, " fit: ",
-                    shares(plan, options), "; give --max-model-len ", plan.kv_tokens, " or less"),
+                    " needs a KV cache of as many tokens, but ", plan.kv_tokens,
+                    " fit: ", shares(plan), "; give --max-model-len ", plan.kv_tokens, " or less"),
                 ExitCode::memory);
   }
   plan.max_length = std::min(plan.max_length, plan.kv_tokens);

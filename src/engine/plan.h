@@ -12,12 +12,13 @@
 namespace spate {
 
 struct MemoryPlan {
-  MemoryInfo memory;      // of the device before loading
-  int64_t budget = 0;     // bytes we may use
-  int64_t weights = 0;    // bytes of placed weights
-  int64_t workspace = 0;  // bytes of scratch, logits and tables
-  int64_t kv_bytes = 0;   // bytes of the cache
-  int64_t kv_tokens = 0;  // token slots in it
+  MemoryInfo memory;       // of the device before loading
+  double utilization = 0;  // share of the free memory that we may use
+  int64_t budget = 0;      // that share in bytes
+  int64_t weights = 0;     // bytes of placed weights
+  int64_t workspace = 0;   // bytes of scratch, logits and tables
+  int64_t kv_bytes = 0;    // bytes of the cache
+  int64_t kv_tokens = 0;   // token slots in it
   int64_t kv_bytes_per_token = 0;
   DType kv_type = DType::f16;
   int64_t max_rows = 0;         // sequences running at once

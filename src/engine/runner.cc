@@ -8,17 +8,6 @@
 namespace spate {
 namespace {
 
-// Tables start at multiples of 16 entries (64 bytes).
-constexpr size_t kAlign = 16;
-
-// Entries of all tables of a step, for so many tokens, rows and segments.
-size_t table_entries(int64_t tokens, int64_t rows, int64_t segments) {
-  return static_cast<size_t>(3 * tokens + 3 * (rows + 1) + 2 * segments) + 7 * kAlign;
-}
-
-// Segments that the first tables have room for; a batch with more makes them grow.
-constexpr int64_t kSegmentsPerRow = 8;
-
 size_t scratch_bytes(const Architecture& architecture, const Config& config,
                      int64_t max_step_tokens, DType activation) {
   const int64_t elements = architecture.scratch_width(config) * max_step_tokens;
@@ -39,10 +28,10 @@ int64_t Runner::workspace_bytes(const Backend& backend, const Config& config,
                                 int64_t max_rows) {
   const DType activation = backend.activation_type();
   const size_t row = static_cast<size_t>(config.width) * size_of(activation);
-  const size_t tables = 4 * table_entries(max_step_tokens, max_rows, kSegmentsPerRow * max_rows);
   const int64_t logits = logit_rows(backend, max_rows);
   return static_cast<int64_t>(scratch_bytes(architecture, config, max_step_tokens, activation) +
-                              tables + static_cast<size_t>(max_step_tokens) * row +
+                              StepTables::device_bytes(max_step_tokens, max_rows) +
+                              static_cast<size_t>(max_step_tokens) * row +
                               static_cast<size_t>(logits) * (row + sizeof(int32_t)) +
                               static_cast<size_t>(logits * config.vocabulary) * sizeof(float) +
                               Sampler::device_bytes(logits, config.vocabulary) +
@@ -50,7 +39,7 @@ int64_t Runner::workspace_bytes(const Backend& backend, const Config& config,
 }
 
 Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Config& config,
-               const MemoryPlan& plan, std::vector<Token> end_tokens)
+               const MemoryPlan& plan, bool graphs, std::vector<Token> end_tokens)
     : backend_(backend),
       model_(model),
       kv_(kv),
@@ -58,9 +47,10 @@ Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Con
       width_(config.width),
       vocabulary_(config.vocabulary),
       end_tokens_(std::move(end_tokens)),
+      max_rows_(std::min(plan.max_rows, plan.max_step_tokens)),
       logit_rows_(logit_rows(backend, plan.max_rows)),
-      tables_(backend.allocate(
-          4 * table_entries(plan.max_step_tokens, plan.max_rows, kSegmentsPerRow * plan.max_rows))),
+      tables_(backend, plan.max_step_tokens, plan.max_rows),
+      graphs_(graphs && backend.can_record()),
       scratch_(backend.allocate(scratch_bytes(find_architecture(config), config,
                                               plan.max_step_tokens, backend.activation_type()))),
       hidden_(backend.allocate(static_cast<size_t>(plan.max_step_tokens * config.width) *
@@ -73,103 +63,41 @@ Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Con
       sampler_(backend, logit_rows_, config.vocabulary),
       drawn_(backend, plan.max_rows) {}
 
-BatchView Runner::pack(const Batch& batch) {
-  const int64_t tokens = batch.tokens();
+// Rows of the recorded step that a batch is filled up to; 0: it runs as it is.
+int64_t Runner::recorded_rows(const Batch& batch) const {
+  constexpr int64_t kMost = 512;  // beyond, launches take no time beside the work
   const auto rows = static_cast<int64_t>(batch.rows.size());
-  int64_t segments = 0;
-  for (const Row& row : batch.rows) segments += static_cast<int64_t>(row.sequence->segments.size());
-  host_.clear();
-  host_.reserve(table_entries(tokens, rows, segments));
-
-  // Appends one table; answers where it starts and its shape.
-  const auto table = [&](Shape shape, auto&& fill) {
-    host_.resize((host_.size() + kAlign - 1) / kAlign * kAlign);
-    const size_t begin = host_.size();
-    fill();
-    check(static_cast<int64_t>(host_.size() - begin) == shape.elements(), "a table of ", shape,
-          " got ", host_.size() - begin, " entries");
-    return std::pair<size_t, Shape>(begin, shape);
-  };
-  const auto each_row = [&](auto&& body) {
-    for (const Row& row : batch.rows) body(row);
-  };
-  const auto push = [&](int64_t value) { host_.push_back(static_cast<int32_t>(value)); };
-
-  const auto token_table = table({tokens}, [&] {
-    each_row([&](const Row& row) {
-      if (row.pending_draw >= 0) {
-        push(-1 - row.pending_draw);
-        return;
-      }
-      const auto first = row.sequence->tokens.begin() + row.begin;
-      host_.insert(host_.end(), first, first + row.count);
-    });
-  });
-  const auto position_table = table({tokens}, [&] {
-    each_row([&](const Row& row) {
-      for (int64_t i = 0; i < row.count; ++i) push(row.begin + i);
-    });
-  });
-  const auto slot_table = table({tokens}, [&] {
-    each_row([&](const Row& row) {
-      int64_t position = 0;  // of the segment's first slot
-      for (const Segment& segment : row.sequence->segments) {
-        const int64_t from = std::max(position, row.begin);
-        const int64_t to = std::min(position + segment.size(), row.begin + row.count);
-        for (int64_t i = from; i < to; ++i) push(segment.begin + (i - position));
-        position += segment.size();
-      }
-    });
-  });
-  const auto row_table = table({rows + 1}, [&] {
-    int64_t begin = 0;
-    push(begin);
-    each_row([&](const Row& row) { push(begin += row.count); });
-  });
-  const auto length_table =
-      table({rows}, [&] { each_row([&](const Row& row) { push(row.begin + row.count); }); });
-  const auto segment_begin_table = table({rows + 1}, [&] {
-    int64_t begin = 0;
-    push(begin);
-    each_row([&](const Row& row) {
-      push(begin += static_cast<int64_t>(row.sequence->segments.size()));
-    });
-  });
-  const auto segment_table = table({segments, 2}, [&] {
-    each_row([&](const Row& row) {
-      for (const Segment& segment : row.sequence->segments) {
-        push(segment.begin);
-        push(segment.size());
-      }
-    });
-  });
-
-  const size_t bytes = host_.size() * sizeof(int32_t);
-  if (bytes > tables_.bytes()) tables_ = backend_.allocate(2 * bytes);  // unusually many segments
-  backend_.upload(tables_.view({static_cast<int64_t>(host_.size())}, DType::i32), host_.data());
-  const auto place = [&](const std::pair<size_t, Shape>& where) {
-    return tables_.view(where.second, DType::i32, where.first * sizeof(int32_t));
-  };
-  return {.tokens = place(token_table),
-          .positions = place(position_table),
-          .slot = place(slot_table),
-          .row_begin = place(row_table),
-          .length = place(length_table),
-          .segment_begin = place(segment_begin_table),
-          .segments = place(segment_table)};
+  if (!graphs_ || rows > kMost || backend_.profiling()) return 0;
+  if (std::ranges::any_of(batch.rows, [](const Row& row) { return row.count != 1; })) return 0;
+  const int64_t part = rows <= 4 ? 1 : rows <= 16 ? 4 : rows <= 64 ? 8 : rows <= 256 ? 16 : 32;
+  const int64_t filled = std::min((rows + part - 1) / part * part, max_rows_);
+  return StepTables::has_room(batch, filled) ? filled : 0;
 }
 
 void Runner::begin(const Batch& batch) {
   begun_ = {.begin = backend_.mark(), .follows = !taken_};
-  view_ = pack(batch);
-  const bool pending =
-      std::ranges::any_of(batch.rows, [](const Row& row) { return row.pending_draw >= 0; });
-  if (pending) backend_.run(op::TakeDrawn{.tokens = view_.tokens, .drawn = drawn_.drawn()});
+  if (const int64_t rows = recorded_rows(batch); rows > 0) {
+    view_ = tables_.pack_decodes(batch, rows, kv_.spare_slot());
+    Recorded& step = recorded_[rows];
+    if (++step.uses == 2) step.recording = backend_.record([this] { forward(); });
+    if (step.recording != nullptr) {
+      backend_.replay(*step.recording);
+    } else {
+      forward();
+    }
+  } else {
+    view_ = tables_.pack(batch);
+    forward();
+  }
+  begun_.begun = backend_.mark();
+}
+
+void Runner::forward() {
+  backend_.run(op::TakeDrawn{.tokens = view_.tokens, .drawn = drawn_.drawn()});
   Step step{.backend = backend_, .batch = view_, .kv = kv_, .scratch = scratch_};
-  const Tensor hidden = hidden_.view({batch.tokens(), width_}, backend_.activation_type());
+  const Tensor hidden = hidden_.view({step.tokens(), width_}, backend_.activation_type());
   model_.embed(step, hidden);
   for (int64_t layer = 0; layer < layers_; ++layer) model_.layer(step, layer, hidden);
-  begun_.begun = backend_.mark();
 }
 
 void Runner::end(const Batch& batch) {

@@ -11,10 +11,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "engine/plan.h"
+#include "engine/step_tables.h"
 #include "kv/pool.h"
 #include "models/model.h"
 #include "sample/sampler.h"
@@ -25,7 +28,7 @@ namespace spate {
 class Runner {
  public:
   Runner(Backend& backend, const Model& model, const KvPool& kv, const Config& config,
-         const MemoryPlan& plan, std::vector<Token> end_tokens);
+         const MemoryPlan& plan, bool graphs, std::vector<Token> end_tokens);
 
   void begin(const Batch& batch);  // of at least one row
   void end(const Batch& batch);    // the one that began last
@@ -56,7 +59,15 @@ class Runner {
     bool follows = false;  // the step before had not been taken when this one began
   };
 
-  BatchView pack(const Batch& batch);
+  // A decode step of so many rows, recorded when it comes the second time: the first run brings
+  // kernels to the device, which a recording must not.
+  struct Recorded {
+    int64_t uses = 0;
+    std::unique_ptr<Recording> recording;
+  };
+
+  int64_t recorded_rows(const Batch& batch) const;
+  void forward();
   void note_idle();
   SampleRow sample_row(const Sequence& sequence) const;
   Tensor make_logits(Step& step, std::span<const Wanted> chunk);
@@ -69,11 +80,12 @@ class Runner {
   std::vector<Token> end_tokens_;
   std::vector<Token> no_end_tokens_;
 
-  int64_t logit_rows_;
+  int64_t max_rows_, logit_rows_;
 
-  std::vector<int32_t> host_;  // the tables of a step, one after the other
-  Buffer tables_;              // the same on the device
-  BatchView view_;             // of the step that began last
+  StepTables tables_;
+  BatchView view_;  // of the step that began last
+  bool graphs_;
+  std::map<int64_t, Recorded> recorded_;  // by rows
   Arena scratch_;
   Buffer hidden_;     // [max_step_tokens, C]
   Buffer rows_;       // [logit_rows, C]

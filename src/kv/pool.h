@@ -1,4 +1,5 @@
-// The memory of the KV cache: keys and values of every layer, [slots, G, D] each, in one buffer.
+// The memory of the KV cache: keys and values of every layer, [slots + 1, G, D] each, in one
+// buffer. The last slot belongs to nobody: rows that only fill up a step write there.
 //
 // Owner: the engine. Slots are given out by kv/segments.h.
 #pragma once
@@ -26,13 +27,15 @@ class KvPool {
   Tensor keys(int64_t layer) const { return keys_[static_cast<size_t>(layer)]; }
   Tensor values(int64_t layer) const { return values_[static_cast<size_t>(layer)]; }
   int64_t slots() const { return slots_; }
+  int64_t spare_slot() const { return slots_; }
+  static constexpr int64_t kSpareSlots = 1;
   DType type() const { return type_; }
 
  private:
   int64_t slots_;
   DType type_;
   Buffer storage_;
-  std::vector<Tensor> keys_, values_;  // [slots, G, D], one a layer
+  std::vector<Tensor> keys_, values_;  // [slots + 1, G, D], one a layer
 };
 
 }  // namespace spate

@@ -21,6 +21,7 @@ Token token_when_all_are_banned(const SampleRow& row) {
 
 SampleResults::SampleResults(Backend& backend, int64_t max_rows)
     : backend_(backend),
+      max_rows_(max_rows),
       drawn_(backend.allocate(bytes_of(max_rows))),
       tokens_(backend.allocate_host(bytes_of(max_rows))),
       logprob_(backend.allocate_host(bytes_of(max_rows))),

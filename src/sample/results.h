@@ -25,8 +25,8 @@ class SampleResults {
   static size_t device_bytes(int64_t max_rows);
 
   void clear();  // before the first launch of a step
-  // What was drawn for all rows launched so far, on the device: [rows] i32, -1 for nothing.
-  Tensor drawn() const { return drawn_.view({drawn_rows_}, DType::i32); }
+  // What was drawn for the rows of a step, on the device: [max_rows] i32, -1 for nothing.
+  Tensor drawn() const { return drawn_.view({max_rows_}, DType::i32); }
   // The result of the next row, in the order of launches.
   Sampled take(const SampleRow& row);
 
@@ -45,6 +45,7 @@ class SampleResults {
   TokenLogprob take_score(int64_t asked);
 
   Backend& backend_;
+  int64_t max_rows_;
   Buffer drawn_;                      // [max_rows] i32, on the device
   Buffer tokens_, logprob_, rank_;    // [max_rows], on the host
   Buffer top_tokens_, top_logprobs_;  // [max_rows * kMostLogprobs], on the host, without gaps

@@ -65,7 +65,10 @@ std::vector<Variation> variations(const TestDevice& device) {
   std::vector<Variation> out;
   out.push_back(with("batched", [](Variation& v) { v.must_share = true; }));
   out.push_back(with("without sharing", [](Variation& v) { v.options.share_prefixes = false; }));
-  if (!device.gpu) {
+  if (device.gpu) {
+    out.push_back(with("nothing recorded", [](Variation& v) { v.options.graphs = false; }));
+    out.push_back(with("nothing ahead", [](Variation& v) { v.options.ahead = false; }));
+  } else {
     out.push_back(with("two threads", [](Variation& v) { v.options.backend.threads = 2; }));
     out.push_back(with("three threads", [](Variation& v) { v.options.backend.threads = 3; }));
   }

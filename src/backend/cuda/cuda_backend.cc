@@ -4,6 +4,7 @@
 
 #include "backend/cuda/devices.h"
 #include "backend/cuda/error.h"
+#include "backend/cuda/graph.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/ops.h"
 #include "base/check.h"
@@ -73,6 +74,14 @@ void CudaBackend::wait(uint64_t mark) { marks_.wait(mark); }
 double CudaBackend::seconds_between(uint64_t from, uint64_t to) {
   return marks_.seconds_between(from, to);
 }
+
+std::unique_ptr<Recording> CudaBackend::record(const std::function<void()>& give_ops) {
+  return std::make_unique<cuda::Graph>(context_.stream(), give_ops);
+}
+void CudaBackend::replay(const Recording& recording) {
+  static_cast<const cuda::Graph&>(recording).launch(context_.stream());
+}
+void CudaBackend::enter_thread() { cuda::cuda_check(cudaSetDevice(context_.device())); }
 
 void CudaBackend::finish() { cuda::cuda_check(cudaStreamSynchronize(context_.stream())); }
 

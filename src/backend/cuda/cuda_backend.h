@@ -27,6 +27,10 @@ class CudaBackend final : public Backend {
   uint64_t mark() override;
   void wait(uint64_t mark) override;
   double seconds_between(uint64_t from, uint64_t to) override;
+  bool can_record() const override { return true; }
+  std::unique_ptr<Recording> record(const std::function<void()>& give_ops) override;
+  void replay(const Recording& recording) override;
+  void enter_thread() override;
   Weight place(const HostWeight& weight) override;
   size_t placed_bytes(const Format& format, int64_t out, int64_t in) const override;
   void reserve_weights(size_t bytes) override { weights_.reserve(bytes); }

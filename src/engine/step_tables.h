@@ -1,0 +1,35 @@
+// A batch as flat tables, on their way to the device in one upload.
+//
+// Owner: the runner. Made once for the largest step; a batch in unusually many segments makes the
+// tables grow.
+#pragma once
+
+#include <vector>
+
+#include "backend/backend.h"
+#include "nn/step.h"
+#include "sched/batch.h"
+
+namespace spate {
+
+class StepTables {
+ public:
+  StepTables(Backend& backend, int64_t max_tokens, int64_t max_rows);
+  static size_t device_bytes(int64_t max_tokens, int64_t max_rows);
+
+  BatchView pack(const Batch& batch);
+  // A batch of rows that run one token each, filled up to `rows` rows: the others run token 0 in
+  // the given slot. The same view whatever the batch is.
+  BatchView pack_decodes(const Batch& batch, int64_t rows, int64_t spare_slot);
+  // Whether pack_decodes has room for the batch's segments.
+  static bool has_room(const Batch& batch, int64_t rows);
+
+ private:
+  BatchView pack(const Batch& batch, int64_t fill_rows, int32_t fill_slot, int64_t segments);
+
+  Backend& backend_;
+  std::vector<int32_t> host_;  // one table after the other
+  Buffer device_;              // the same on the device
+};
+
+}  // namespace spate
