@@ -38,6 +38,10 @@ bool packs_fit(int64_t width, const Tensors&... tensors) {
 template <int kBytes>
 struct Bits;
 template <>
+struct Bits<4> {
+  using type = uint32_t;
+};
+template <>
 struct Bits<8> {
   using type = uint2;
 };
@@ -111,6 +115,14 @@ __device__ inline float warp_sum(float value) {
 #pragma unroll
   for (int distance = kWarp / 2; distance > 0; distance /= 2) {
     value += __shfl_xor_sync(~0U, value, distance);
+  }
+  return value;
+}
+
+__device__ inline float warp_max(float value) {
+#pragma unroll
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) {
+    value = fmaxf(value, __shfl_xor_sync(~0U, value, distance));
   }
   return value;
 }

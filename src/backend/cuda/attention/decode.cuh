@@ -8,9 +8,9 @@
 // them.
 #pragma once
 
-#include "backend/cuda/attention/softmax.cuh"
 #include "backend/cuda/attention/tile.cuh"
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/packs.cuh"
 
 namespace spate::cuda {
 
@@ -116,8 +116,8 @@ __device__ void load_queries(uint32_t (&to)[D / 16][4], const AttentionProblem& 
   }
 }
 
-// Leaves a warp's softmax in the memory of keys that it has used: rows of D values, the largest
-// score (a natural logarithm) and the sum.
+// Leaves a warp's softmax in the memory of keys that it has used: rows of D values, the
+// reference and the sum.
 template <class T, int D>
 __device__ void leave_rows(WarpKeys<T, D>& in, const QueryRows<D>& rows) {
   static_assert(sizeof in == kPartQueries * (D + 8) * sizeof(float));
@@ -133,81 +133,142 @@ __device__ void leave_rows(WarpKeys<T, D>& in, const QueryRows<D>& rows) {
     }
     const float sum = row_sum(rows.sum[half]);
     if (lane % 4 == 0) {
-      row[D] = rows.reference[half] * kLn2;
+      row[D] = rows.reference[half];
       row[D + 1] = sum;
     }
   }
 }
 
-// Four columns of a query's result.
+// The weight of a piece of a softmax relative to another reference.
+__device__ inline float piece_weight(float2 stats, float reference) {
+  return stats.y == 0 ? 0 : exp2_fast(stats.x - reference);  // it may have seen no keys
+}
+
+__device__ inline void add_weighed(float4& to, float weight, const float4& values) {
+  to.x = fmaf(weight, values.x, to.x);
+  to.y = fmaf(weight, values.y, to.y);
+  to.z = fmaf(weight, values.z, to.z);
+  to.w = fmaf(weight, values.w, to.w);
+}
+
+// Four columns of a query's result. `stats`: reference and sum of its weights.
 __device__ inline void write_out(const AttentionProblem& problem, const Walk& at, int query,
-                                 int column, Merged<4>& merged) {
+                                 int column, float2 stats, const float4& values) {
   query += at.first_query(problem);
   const int token = at.work.shape.first_token + query / problem.group;
   const int head = at.kv_head(problem) * problem.group + query % problem.group;
-  if (problem.sinks != nullptr) merged.add_sink(problem.sinks[head]);
-  const float factor = 1 / merged.sum;
+  const float factor = output_factor(problem, head, stats.x, stats.y);
   bf16* out = static_cast<bf16*>(problem.out) + token * problem.out_stride +
               int64_t{head} * problem.width + column;
-  *reinterpret_cast<uint2*>(out) = {
-      pack<bf16>(merged.values[0] * factor, merged.values[1] * factor),
-      pack<bf16>(merged.values[2] * factor, merged.values[3] * factor)};
+  *reinterpret_cast<uint2*>(out) = {pack<bf16>(values.x * factor, values.y * factor),
+                                    pack<bf16>(values.z * factor, values.w * factor)};
 }
 
+// What merging a part needs to know.
+struct PartEnd {
+  int queries;                  // of the part
+  int first_block, last_block;  // that have tiles of it
+
+  __device__ PartEnd(const AttentionProblem& problem, const Shares& shares, const Walk& at,
+                     int begin)
+      : queries(min(kPartQueries, at.work.shape.tokens * problem.group - at.first_query(problem))),
+        first_block(shares.block_of(begin)),
+        last_block(shares.block_of(begin + at.work.tiles - 1)) {}
+
+  __device__ bool whole() const { return first_block == last_block; }
+  // Where a block leaves its piece, counted in queries.
+  __device__ int64_t place(int block) const {
+    return (2 * int64_t{block} + (block == first_block ? 1 : 0)) * kPartQueries;
+  }
+};
+
 // Merges the results of the block's warps, which lie in `used`; writes the output, or, when other
-// blocks have tiles of the part, a piece. The part begins at place `part_begin` of the sequence.
+// blocks have tiles of the part, a piece.
+template <class T, int D>
+__device__ void merge_warps(const AttentionProblem& problem, const Pieces<D>& pieces,
+                            const Walk& at, const PartEnd& part, const WarpKeys<T, D>* used) {
+  const int64_t own = part.place(static_cast<int>(blockIdx.x));
+  for (int i = static_cast<int>(threadIdx.x); i < part.queries * (D / 4); i += kTileThreads) {
+    const int query = i / (D / 4), column = i % (D / 4) * 4;
+    const float* row = reinterpret_cast<const float*>(used) + query * (D + 8);
+    constexpr int kApart = sizeof *used / sizeof(float);
+    float2 stats[kTileWarps], merged{-INFINITY, 0};
+#pragma unroll
+    for (int warp = 0; warp < kTileWarps; ++warp) {
+      stats[warp] = *reinterpret_cast<const float2*>(row + warp * kApart + D);
+      merged.x = fmaxf(merged.x, stats[warp].x);
+    }
+    float4 values{};
+#pragma unroll
+    for (int warp = 0; warp < kTileWarps; ++warp) {
+      const float weight = piece_weight(stats[warp], merged.x);
+      merged.y = fmaf(weight, stats[warp].y, merged.y);
+      add_weighed(values, weight, *reinterpret_cast<const float4*>(row + warp * kApart + column));
+    }
+    if (part.whole()) {
+      write_out(problem, at, query, column, merged, values);
+    } else {
+      *reinterpret_cast<float4*>(pieces.values + (own + query) * D + column) = values;
+      if (column == 0) pieces.stats[own + query] = merged;
+    }
+  }
+}
+
+// Merges the pieces that all blocks of a part have left.
+template <int D>
+__device__ void merge_pieces(const AttentionProblem& problem, const Pieces<D>& pieces,
+                             const Walk& at, const PartEnd& part) {
+  __shared__ float2 merged[kPartQueries];
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  for (int query = warp; query < part.queries; query += kTileWarps) {
+    float reference = -INFINITY;
+    for (int block = part.first_block + lane; block <= part.last_block; block += 32) {
+      reference = fmaxf(reference, __ldcg(pieces.stats + part.place(block) + query).x);
+    }
+    reference = warp_max(reference);
+    float sum = 0;
+    for (int block = part.first_block + lane; block <= part.last_block; block += 32) {
+      const float2 stats = __ldcg(pieces.stats + part.place(block) + query);
+      sum = fmaf(piece_weight(stats, reference), stats.y, sum);
+    }
+    sum = warp_sum(sum);
+    if (lane == 0) merged[query] = {reference, sum};
+  }
+  __syncthreads();
+  for (int i = thread; i < part.queries * (D / 4); i += kTileThreads) {
+    const int query = i / (D / 4), column = i % (D / 4) * 4;
+    float4 values{};
+#pragma unroll 8
+    for (int block = part.first_block; block <= part.last_block; ++block) {
+      const int64_t piece = part.place(block) + query;
+      const float weight = piece_weight(__ldcg(pieces.stats + piece), merged[query].x);
+      add_weighed(values, weight,
+                  __ldcg(reinterpret_cast<const float4*>(pieces.values + piece * D + column)));
+    }
+    write_out(problem, at, query, column, merged[query], values);
+  }
+}
+
+// Brings a part to its end, which begins at place `begin` of the sequence: the warps' results lie
+// in `used`.
 template <class T, int D>
 __device__ void finish_part(const AttentionProblem& problem, const Pieces<D>& pieces,
-                            uint32_t* counters, const Shares& shares, const Walk& at,
-                            int part_begin, const WarpKeys<T, D>* used) {
+                            uint32_t* counters, const Shares& shares, const Walk& at, int begin,
+                            const WarpKeys<T, D>* used) {
   __shared__ uint32_t arrived;
-  const int thread = static_cast<int>(threadIdx.x), block = static_cast<int>(blockIdx.x);
-  const int queries =
-      min(kPartQueries, at.work.shape.tokens * problem.group - at.first_query(problem));
-  const int first_block = shares.block_of(part_begin);
-  const int last_block = shares.block_of(part_begin + at.work.tiles - 1);
-  const bool whole = first_block == last_block;
+  const PartEnd part(problem, shares, at, begin);
   __syncthreads();  // all warps have left their rows
-  const int64_t own = (2 * int64_t{block} + (block == first_block ? 1 : 0)) * kPartQueries;
-  for (int i = thread; i < queries * (D / 4); i += kTileThreads) {
-    const int query = i / (D / 4), column = i % (D / 4) * 4;
-    Merged<4> merged;
-    for (int warp = 0; warp < kTileWarps; ++warp) {
-      const float* row = reinterpret_cast<const float*>(used + warp) + query * (D + 8);
-      merged.add(row[D], row[D + 1], row + column);
-    }
-    if (whole) {
-      write_out(problem, at, query, column, merged);
-    } else {
-      *reinterpret_cast<float4*>(pieces.values + (own + query) * D + column) = {
-          merged.values[0], merged.values[1], merged.values[2], merged.values[3]};
-      if (column == 0) pieces.stats[own + query] = {merged.largest, merged.sum};
-    }
-  }
-  if (!whole) __threadfence();
+  merge_warps(problem, pieces, at, part, used);
+  if (!part.whole()) __threadfence();
   __syncthreads();  // `used` may be loaded again
-  if (whole) return;
+  if (part.whole()) return;
 
-  if (thread == 0) arrived = atomicAdd(counters + first_block, 1);
+  if (threadIdx.x == 0) arrived = atomicAdd(counters + part.first_block, 1);
   __syncthreads();
-  if (arrived != static_cast<uint32_t>(last_block - first_block)) return;
+  if (arrived != static_cast<uint32_t>(part.last_block - part.first_block)) return;
   __threadfence();
-  if (thread == 0) counters[first_block] = 0;
-  for (int i = thread; i < queries * (D / 4); i += kTileThreads) {
-    const int query = i / (D / 4), column = i % (D / 4) * 4;
-    Merged<4> merged;
-#pragma unroll 4
-    for (int other = first_block; other <= last_block; ++other) {
-      const int64_t row =
-          (2 * int64_t{other} + (other == first_block ? 1 : 0)) * kPartQueries + query;
-      const float2 stats = __ldcg(pieces.stats + row);
-      const float4 values =
-          __ldcg(reinterpret_cast<const float4*>(pieces.values + row * D + column));
-      const float piece[4] = {values.x, values.y, values.z, values.w};
-      merged.add(stats.x, stats.y, piece);
-    }
-    write_out(problem, at, query, column, merged);
-  }
+  if (threadIdx.x == 0) counters[part.first_block] = 0;
+  merge_pieces(problem, pieces, at, part);
 }
 
 template <class T, int D>
@@ -224,11 +285,13 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<T, D>::kBlocks)
     const RowWork work = row_work(problem, row);
     return work.parts * work.tiles;
   };
-  const int total = find_row<kTileThreads>(problem.rows, -1, count).total;
-  const Shares shares{total, min(max(total / kLeastShare, 1), static_cast<int>(gridDim.x))};
-  if (total == 0 || block >= shares.blocks) return;
-  const int begin = shares.begin(block), end = shares.begin(block + 1);
-  const FoundRow found = find_row<kTileThreads>(problem.rows, begin, count);
+  Shares shares{};
+  const FoundRow found = find_row<kTileThreads>(problem.rows, count, [&](int total) {
+    shares = {total, min(max(total / kLeastShare, 1), static_cast<int>(gridDim.x))};
+    return block < shares.blocks ? shares.begin(block) : total;
+  });
+  if (found.row < 0) return;
+  const int begin = found.place, end = shares.begin(block + 1);
 
   Walk loading(problem, found.row, begin - found.before);
   SlotCursor cursor(problem, loading.row);

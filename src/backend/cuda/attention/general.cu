@@ -4,9 +4,8 @@
 // order of warps. So a token's bits depend on its own keys alone: not on the batch, on how its
 // prompt was cut or on where segments begin. Sums are fused multiply-adds in f32.
 #include "backend/cuda/attention/rows.cuh"
-#include "backend/cuda/attention/softmax.cuh"
 #include "backend/cuda/launch.cuh"
-#include "backend/cuda/types.cuh"
+#include "backend/cuda/packs.cuh"
 
 namespace spate::cuda {
 namespace {
@@ -16,33 +15,6 @@ constexpr int kBlockKeys = 32;
 constexpr int kHeads = 4;              // query heads of a block
 constexpr int kColumns = 256;          // of the output; wider heads take several blocks
 constexpr int kPairs = kColumns / 64;  // a lane has this many pairs of columns, 64 columns apart
-
-// Eight neighbours, those behind the first `left` as zeros. `aligned` to 16 bytes, all eight there.
-template <class T>
-__device__ void load_8(const T* from, int left, bool aligned, float (&to)[8]) {
-  if (aligned) {
-    constexpr int kLoads = sizeof(T) / 2;
-    __align__(16) T raw[8];
-    for (int i = 0; i < kLoads; ++i) {
-      reinterpret_cast<uint4*>(raw)[i] = reinterpret_cast<const uint4*>(from)[i];
-    }
-    for (int i = 0; i < 8; ++i) to[i] = to_float(raw[i]);
-  } else {
-    for (int i = 0; i < 8; ++i) to[i] = i < left ? to_float(from[i]) : 0;
-  }
-}
-
-template <class T>
-__device__ float2 load_2(const T* from, int left, bool aligned) {
-  if (aligned) {
-    struct alignas(2 * sizeof(T)) Pair {
-      T x, y;
-    };
-    const Pair pair = *reinterpret_cast<const Pair*>(from);
-    return {to_float(pair.x), to_float(pair.y)};
-  }
-  return {to_float(from[0]), left > 1 ? to_float(from[1]) : 0};
-}
 
 // The softmax of one head, as far as a warp has come; all its lanes have the same.
 struct HeadState {
@@ -58,6 +30,22 @@ struct HeadState {
       value.x *= factor;
       value.y *= factor;
     }
+  }
+};
+
+// One column of a head's softmax, to which the warps' pieces are added one by one.
+struct Merged {
+  float largest = -INFINITY;
+  float sum = 0;
+  float value = 0;
+
+  __device__ void add(float piece_largest, float piece_sum, float piece_value) {
+    if (piece_sum == 0) return;  // it saw no keys, or weighs nothing
+    const float common = fmaxf(largest, piece_largest);
+    const float factor = expf(largest - common), weight = expf(piece_largest - common);
+    largest = common;
+    sum = fmaf(weight, piece_sum, factor * sum);
+    value = fmaf(weight, piece_value, factor * value);
   }
 };
 
@@ -131,7 +119,7 @@ __global__ void __launch_bounds__(kWarps * 32)
       const Cache* of_slot = keys + slot * problem.key_stride;
       for (int d = 0; d < problem.width; d += 8) {
         float k[8];
-        load_8(of_slot + d, problem.width - d, aligned, k);
+        load_pack(of_slot + d, aligned, problem.width - d, k);
 #pragma unroll
         for (int h = 0; h < kHeads; ++h) {
           if (h >= heads) break;
@@ -158,12 +146,11 @@ __global__ void __launch_bounds__(kWarps * 32)
 #pragma unroll 4
     for (int i = begin; i < end; ++i) {
       const Cache* of_slot = values + __shfl_sync(~0U, slot, i) * problem.value_stride;
-      float2 v[kPairs];
+      float v[kPairs][2] = {};
 #pragma unroll
       for (int pair = 0; pair < kPairs; ++pair) {
         const int column = 64 * pair + 2 * lane;
-        v[pair] =
-            column < columns ? load_2(of_slot + column, columns - column, aligned) : float2{0, 0};
+        if (column < columns) load_pack(of_slot + column, aligned, columns - column, v[pair]);
       }
 #pragma unroll
       for (int h = 0; h < kHeads; ++h) {
@@ -171,8 +158,8 @@ __global__ void __launch_bounds__(kWarps * 32)
         const float weight = __shfl_sync(~0U, scores[h], i);
 #pragma unroll
         for (int pair = 0; pair < kPairs; ++pair) {
-          states[h].values[pair].x = fmaf(weight, v[pair].x, states[h].values[pair].x);
-          states[h].values[pair].y = fmaf(weight, v[pair].y, states[h].values[pair].y);
+          states[h].values[pair].x = fmaf(weight, v[pair][0], states[h].values[pair].x);
+          states[h].values[pair].y = fmaf(weight, v[pair][1], states[h].values[pair].y);
         }
       }
     }
@@ -197,13 +184,13 @@ __global__ void __launch_bounds__(kWarps * 32)
            int64_t{head} * problem.width + first_column;
   for (int i = thread; i < heads * columns; i += kWarps * 32) {
     const int h = i / columns, column = i % columns;
-    Merged<1> merged;
+    Merged merged;
     for (int other = 0; other < kWarps; ++other) {
       const int part = other * kHeads + h;
-      merged.add(stats[2 * part], stats[2 * part + 1], parts + part * kColumns + column);
+      merged.add(stats[2 * part], stats[2 * part + 1], parts[part * kColumns + column]);
     }
-    if (problem.sinks != nullptr) merged.add_sink(problem.sinks[head + h]);
-    out[h * problem.width + column] = from_float<T>(merged.values[0] / merged.sum);
+    if (problem.sinks != nullptr) merged.add(problem.sinks[head + h], 1, 0);
+    out[h * problem.width + column] = from_float<T>(merged.value / merged.sum);
   }
 }
 

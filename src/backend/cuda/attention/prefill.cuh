@@ -22,10 +22,10 @@ struct PrefillLayout {
   static constexpr int kBlocks = D <= 128 ? 2 : 1;  // of a multiprocessor, at least
 };
 
-// A block's share: queries [first_query, first_query + queries) of a row.
+// A block's share: queries [first_query, first_query + queries) of a row and key/value head.
 struct QueryTile {
   RowShape shape;
-  int row, first_query, queries;
+  int row, kv_head, first_query, queries;
 };
 
 // Tiles of a row, when it is one of `rows`.
@@ -36,23 +36,36 @@ __device__ inline int query_tiles(const AttentionProblem& problem, TiledRows row
   return (queries + tile_queries - 1) / tile_queries;
 }
 
-// The index-th tile of all rows; a row's last one, which sees most keys, comes first.
-__device__ inline QueryTile find_tile(const AttentionProblem& problem, TiledRows rows, int index,
-                                      int tile_queries) {
-  const FoundRow found = find_row<kTileThreads>(problem.rows, index, [&](int row) {
-    return query_tiles(problem, rows, row_shape(problem, row), tile_queries);
-  });
+// The block's tile; row -1 when there are fewer. Tiles that see most keys come first, key/value
+// heads beside each other. Where all blocks run at once, two on a multiprocessor, the second ones
+// (behind the first `multiprocessors`) take their tiles from the end: long ones meet short ones.
+__device__ inline QueryTile find_tile(const AttentionProblem& problem, TiledRows rows,
+                                      int tile_queries, int multiprocessors) {
+  const int block = static_cast<int>(blockIdx.x);
+  int kv_head = 0;
+  const FoundRow found = find_row<kTileThreads>(
+      problem.rows,
+      [&](int row) { return query_tiles(problem, rows, row_shape(problem, row), tile_queries); },
+      [&](int tiles) {
+        const int blocks = tiles * problem.kv_heads;
+        const bool at_once = blocks <= 2 * multiprocessors;
+        const int index = at_once && block >= multiprocessors && block < blocks
+                              ? blocks - 1 - (block - multiprocessors)
+                              : block;
+        kv_head = index % problem.kv_heads;
+        return index / problem.kv_heads;
+      });
   if (found.row < 0) return {.row = -1};
   const RowShape shape = row_shape(problem, found.row);
   const int tiles = query_tiles(problem, rows, shape, tile_queries);
-  const int first = (tiles - 1 - (index - found.before)) * tile_queries;
-  return {shape, found.row, first, min(tile_queries, shape.tokens * problem.group - first)};
+  const int first = (tiles - 1 - (found.place - found.before)) * tile_queries;
+  return {shape, found.row, kv_head, first,
+          min(tile_queries, shape.tokens * problem.group - first)};
 }
 
 // Brings a tile's queries to shared memory; zeros behind the last.
 template <class T, int D>
-__device__ void load_query_tile(T* to, const AttentionProblem& problem, const QueryTile& tile,
-                                int kv_head) {
+__device__ void load_query_tile(T* to, const AttentionProblem& problem, const QueryTile& tile) {
   using Layout = PrefillLayout<D>;
   constexpr int kVectors = D / 8;
   for (int i = static_cast<int>(threadIdx.x); i < Layout::kQueries * kVectors; i += kTileThreads) {
@@ -61,7 +74,7 @@ __device__ void load_query_tile(T* to, const AttentionProblem& problem, const Qu
     if (query < tile.queries) {
       const int of_row = tile.first_query + query;
       const int64_t token = tile.shape.first_token + of_row / problem.group;
-      const int64_t head = kv_head * problem.group + of_row % problem.group;
+      const int64_t head = tile.kv_head * problem.group + of_row % problem.group;
       vector = *reinterpret_cast<const uint4*>(static_cast<const bf16*>(problem.q) +
                                                token * problem.q_stride + head * D + column);
       vector = {convert_pair<T>(vector.x), convert_pair<T>(vector.y), convert_pair<T>(vector.z),
@@ -124,25 +137,18 @@ __device__ void add_values(QueryRows<D> (&rows)[kRowTiles],
 
 // Writes the results of an m16 tile, whose first query is the `first`-th of the block's.
 template <int D>
-__device__ void write_rows(const AttentionProblem& problem, const QueryTile& tile, int kv_head,
-                           int first, const QueryRows<D>& rows) {
+__device__ void write_rows(const AttentionProblem& problem, const QueryTile& tile, int first,
+                           const QueryRows<D>& rows) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    float sum = row_sum(rows.sum[half]);
+    const float sum = row_sum(rows.sum[half]);
     const int query = first + lane / 4 + 8 * half;
     if (query >= tile.queries) continue;
     const int of_row = tile.first_query + query;
     const int64_t token = tile.shape.first_token + of_row / problem.group;
-    const int head = kv_head * problem.group + of_row % problem.group;
-    float factor = 1;
-    if (problem.sinks != nullptr) {
-      const float sink = problem.sinks[head] * kLog2E;
-      const float common = fmaxf(rows.reference[half], sink);
-      factor = exp2_fast(rows.reference[half] - common);
-      sum = sum * factor + exp2_fast(sink - common);
-    }
-    factor /= sum;
+    const int head = tile.kv_head * problem.group + of_row % problem.group;
+    const float factor = output_factor(problem, head, rows.reference[half], sum);
     bf16* out = static_cast<bf16*>(problem.out) + token * problem.out_stride + int64_t{head} * D +
                 2 * (lane % 4);
 #pragma unroll
@@ -153,10 +159,11 @@ __device__ void write_rows(const AttentionProblem& problem, const QueryTile& til
   }
 }
 
-// Grid: query tiles times G, key/value heads first; blocks behind the last tile have nothing to do.
+// Grid: query tiles times G; blocks behind the last tile have nothing to do.
 template <class T, int D>
 __global__ void __launch_bounds__(kTileThreads, PrefillLayout<D>::kBlocks)
-    prefill(const __grid_constant__ AttentionProblem problem, TiledRows rows_taken) {
+    prefill(const __grid_constant__ AttentionProblem problem, TiledRows rows_taken,
+            int multiprocessors) {
   using Layout = PrefillLayout<D>;
   using Keys = WarpKeys<T, D>;
   constexpr int kRowTiles = Layout::kRowTiles, kStrip = Layout::kStrip;
@@ -164,14 +171,11 @@ __global__ void __launch_bounds__(kTileThreads, PrefillLayout<D>::kBlocks)
   Keys* ring = reinterpret_cast<Keys*>(shared);              // [2, kTileWarps]
   T* queries = reinterpret_cast<T*>(ring + 2 * kTileWarps);  // [kQueries, kPitch]
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int kv_head = static_cast<int>(blockIdx.x) % problem.kv_heads;
-
-  const QueryTile tile = find_tile(
-      problem, rows_taken, static_cast<int>(blockIdx.x) / problem.kv_heads, Layout::kQueries);
+  const QueryTile tile = find_tile(problem, rows_taken, Layout::kQueries, multiprocessors);
   if (tile.row < 0) return;
   const Seen first_seen_by = seen_by(problem, tile.shape, tile.first_query);
   const Seen last_seen_by = seen_by(problem, tile.shape, tile.first_query + tile.queries - 1);
-  const KvHead<T> head(problem, kv_head);
+  const KvHead<T> head(problem, tile.kv_head);
   SlotCursor cursor(problem, tile.row);
   const auto load = [&](int key_tile) {
     const int key = key_tile * kTileKeys + warp * Keys::kKeys + lane % Keys::kKeys;
@@ -182,7 +186,7 @@ __global__ void __launch_bounds__(kTileThreads, PrefillLayout<D>::kBlocks)
   const int first_tile = first_seen_by.first / kTileKeys;
   const int end_tile = last_seen_by.last / kTileKeys + 1;
   load(first_tile);
-  load_query_tile<T, D>(queries, problem, tile, kv_head);
+  load_query_tile<T, D>(queries, problem, tile);
 
   const int first_query = warp * 16 * kRowTiles;  // of the warp
   const bool active = first_query < tile.queries;
@@ -226,7 +230,7 @@ __global__ void __launch_bounds__(kTileThreads, PrefillLayout<D>::kBlocks)
   if (!active) return;
 #pragma unroll
   for (int i = 0; i < kRowTiles; ++i) {
-    write_rows(problem, tile, kv_head, first_query + 16 * i, rows[i]);
+    write_rows(problem, tile, first_query + 16 * i, rows[i]);
   }
 }
 
@@ -252,7 +256,7 @@ void launch_prefill(const Context& context, const AttentionProblem& problem, Til
          {.blocks = static_cast<unsigned>(blocks),
           .threads = kTileThreads,
           .shared_bytes = Layout::kBytes},
-         prefill<T, D>, problem, rows);
+         prefill<T, D>, problem, rows, context.multiprocessors());
 }
 
 template <class T>

@@ -47,28 +47,29 @@ class SlotCursor {
   int shift_ = 0;                  // from a position in it to its slot
 };
 
-// Where `index` falls when row after row takes count(row) places: the row, or -1 behind the last,
-// and the places before it. `total` counts them all.
+// Where a place falls when row after row takes some places: the row, or -1 where there is no such
+// place, and the places before the row.
 struct FoundRow {
-  int row, before, total;
+  int place, row, before;
 };
 
-// For a whole block of kThreads; every thread gets the answer.
-template <int kThreads, class Count>
-__device__ FoundRow find_row(int rows, int index, const Count& count) {
+// Row n takes count(n) places; looks for place_of(all places). For a whole block of kThreads; every
+// thread gets the answer.
+template <int kThreads, class Count, class PlaceOf>
+__device__ FoundRow find_row(int rows, const Count& count, const PlaceOf& place_of) {
   constexpr int kWarps = kThreads / 32;
   __shared__ int warp_sums[kWarps];
   __shared__ int found_row, found_before;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  __syncthreads();  // an earlier answer has been read
   if (thread == 0) {
     found_row = -1;
     found_before = 0;
   }
+  int mine = 0, through = 0;  // of the thread's latest row, and of all rows up to it
   int total = 0;
-  for (int base = 0; base < rows; base += kThreads) {
+  const auto add_rows = [&](int base) {
     const int row = base + thread;
-    const int mine = row < rows ? count(row) : 0;
+    mine = row < rows ? count(row) : 0;
     int sum = mine;
     for (int distance = 1; distance < 32; distance *= 2) {
       const int other = __shfl_up_sync(~0U, sum, distance);
@@ -77,18 +78,31 @@ __device__ FoundRow find_row(int rows, int index, const Count& count) {
     __syncthreads();  // the sums of the rows before have been read
     if (lane == 31) warp_sums[warp] = sum;
     __syncthreads();
-    int through = total + sum;  // places of all rows up to this thread's
+    through = total + sum;
     for (int other = 0; other < kWarps; ++other) {
       if (other < warp) through += warp_sums[other];
       total += warp_sums[other];
     }
-    if (through - mine <= index && index < through) {
-      found_row = row;
+  };
+  for (int base = 0; base < rows; base += kThreads) add_rows(base);
+  const int place = place_of(total);
+  const auto look = [&](int base) {
+    if (through - mine <= place && place < through) {
+      found_row = base + thread;
       found_before = through - mine;
+    }
+  };
+  if (rows <= kThreads) {
+    look(0);
+  } else {
+    total = 0;
+    for (int base = 0; base < rows; base += kThreads) {
+      add_rows(base);
+      look(base);
     }
   }
   __syncthreads();
-  return {found_row, found_before, total};
+  return {place, found_row, found_before};
 }
 
 }  // namespace spate::cuda

@@ -16,7 +16,7 @@ namespace spate::cuda {
 constexpr int kTileKeys = 64;
 constexpr int kTileWarps = 4;
 constexpr int kTileThreads = 32 * kTileWarps;
-constexpr float kLog2E = 1.44269504F, kLn2 = 0.693147181F;
+constexpr float kLog2E = 1.44269504F;
 
 // The 16 keys of a tile that one warp loads, with their values. Rows are an odd number of 16-byte
 // vectors apart, so that eight of them meet all banks.
@@ -200,6 +200,17 @@ __device__ void pack_weights(uint32_t (&to)[4], const float (&first)[4], const f
 __device__ inline float row_sum(float x) {
   x += __shfl_xor_sync(~0U, x, 1);
   return x + __shfl_xor_sync(~0U, x, 2);
+}
+
+// What brings a head's sum of weighed values to its output: one over the sum of the weights, a sink
+// among them. Weights are relative to `reference`.
+__device__ inline float output_factor(const AttentionProblem& problem, int head, float reference,
+                                      float sum) {
+  if (problem.sinks == nullptr) return 1 / sum;
+  const float sink = problem.sinks[head] * kLog2E;
+  const float common = fmaxf(reference, sink);
+  const float factor = exp2_fast(reference - common);
+  return factor / fmaf(sum, factor, exp2_fast(sink - common));
 }
 
 }  // namespace spate::cuda
