@@ -68,12 +68,21 @@ __device__ inline void load_matrices_transposed(uint32_t (&to)[4], const void* r
                : "memory");
 }
 
-// Copies 16 bytes; or writes zeros and reads nothing, when they are not there.
-__device__ inline void copy_16_async(void* shared, const void* global, bool there) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-               :
-               : "r"(shared_address(shared)), "l"(global), "r"(there ? 16 : 0)
-               : "memory");
+// Copies 16 bytes; or writes zeros and reads nothing, when they are not there. `whole_lines`: the
+// 256 bytes around them are all wanted, so the L2 cache may fetch them at once.
+template <bool whole_lines>
+__device__ void copy_16_async(void* shared, const void* global, bool there) {
+  if constexpr (whole_lines) {
+    asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16, %2;"
+                 :
+                 : "r"(shared_address(shared)), "l"(global), "r"(there ? 16 : 0)
+                 : "memory");
+  } else {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :
+                 : "r"(shared_address(shared)), "l"(global), "r"(there ? 16 : 0)
+                 : "memory");
+  }
 }
 
 __device__ inline void end_copy_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }

@@ -36,30 +36,21 @@ __device__ inline int query_tiles(const AttentionProblem& problem, TiledRows row
   return (queries + tile_queries - 1) / tile_queries;
 }
 
-// The block's tile; row -1 when there are fewer. Tiles that see most keys come first, key/value
-// heads beside each other. Where all blocks run at once, two on a multiprocessor, the second ones
-// (behind the first `multiprocessors`) take their tiles from the end: long ones meet short ones.
+// The block's tile; row -1 when there are fewer. A row's tile that sees most keys comes first,
+// key/value heads beside each other.
 __device__ inline QueryTile find_tile(const AttentionProblem& problem, TiledRows rows,
-                                      int tile_queries, int multiprocessors) {
+                                      int tile_queries) {
+  const auto count = [&](int row) {
+    return query_tiles(problem, rows, row_shape(problem, row), tile_queries);
+  };
   const int block = static_cast<int>(blockIdx.x);
-  int kv_head = 0;
   const FoundRow found = find_row<kTileThreads>(
-      problem.rows,
-      [&](int row) { return query_tiles(problem, rows, row_shape(problem, row), tile_queries); },
-      [&](int tiles) {
-        const int blocks = tiles * problem.kv_heads;
-        const bool at_once = blocks <= 2 * multiprocessors;
-        const int index = at_once && block >= multiprocessors && block < blocks
-                              ? blocks - 1 - (block - multiprocessors)
-                              : block;
-        kv_head = index % problem.kv_heads;
-        return index / problem.kv_heads;
-      });
+      problem.rows, count, [&](int /*total*/) { return block / problem.kv_heads; });
   if (found.row < 0) return {.row = -1};
   const RowShape shape = row_shape(problem, found.row);
   const int tiles = query_tiles(problem, rows, shape, tile_queries);
   const int first = (tiles - 1 - (found.place - found.before)) * tile_queries;
-  return {shape, found.row, kv_head, first,
+  return {shape, found.row, block % problem.kv_heads, first,
           min(tile_queries, shape.tokens * problem.group - first)};
 }
 
@@ -162,8 +153,7 @@ __device__ void write_rows(const AttentionProblem& problem, const QueryTile& til
 // Grid: query tiles times G; blocks behind the last tile have nothing to do.
 template <class T, int D>
 __global__ void __launch_bounds__(kTileThreads, PrefillLayout<D>::kBlocks)
-    prefill(const __grid_constant__ AttentionProblem problem, TiledRows rows_taken,
-            int multiprocessors) {
+    prefill(const __grid_constant__ AttentionProblem problem, TiledRows rows_taken) {
   using Layout = PrefillLayout<D>;
   using Keys = WarpKeys<T, D>;
   constexpr int kRowTiles = Layout::kRowTiles, kStrip = Layout::kStrip;
@@ -171,7 +161,7 @@ __global__ void __launch_bounds__(kTileThreads, PrefillLayout<D>::kBlocks)
   Keys* ring = reinterpret_cast<Keys*>(shared);              // [2, kTileWarps]
   T* queries = reinterpret_cast<T*>(ring + 2 * kTileWarps);  // [kQueries, kPitch]
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const QueryTile tile = find_tile(problem, rows_taken, Layout::kQueries, multiprocessors);
+  const QueryTile tile = find_tile(problem, rows_taken, Layout::kQueries);
   if (tile.row < 0) return;
   const Seen first_seen_by = seen_by(problem, tile.shape, tile.first_query);
   const Seen last_seen_by = seen_by(problem, tile.shape, tile.first_query + tile.queries - 1);
@@ -256,7 +246,7 @@ void launch_prefill(const Context& context, const AttentionProblem& problem, Til
          {.blocks = static_cast<unsigned>(blocks),
           .threads = kTileThreads,
           .shared_bytes = Layout::kBytes},
-         prefill<T, D>, problem, rows, context.multiprocessors());
+         prefill<T, D>, problem, rows);
 }
 
 template <class T>

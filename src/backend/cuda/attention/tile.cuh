@@ -46,6 +46,7 @@ struct KvHead {
 template <class T, int D>
 __device__ void load_keys(WarpKeys<T, D>& to, const KvHead<T>& from, int slot) {
   constexpr int kVectors = D / 8;  // of a row
+  constexpr bool kWholeLines = D * sizeof(T) % 256 == 0;
   const int lane = static_cast<int>(threadIdx.x) % 32;
 #pragma unroll
   for (int i = 0; i < WarpKeys<T, D>::kKeys * kVectors / 32; ++i) {
@@ -53,8 +54,10 @@ __device__ void load_keys(WarpKeys<T, D>& to, const KvHead<T>& from, int slot) {
     const int of_key = __shfl_sync(~0U, slot, key);
     const int64_t row = max(of_key, 0);
     const int place = key * WarpKeys<T, D>::kPitch + column;
-    copy_16_async(to.keys + place, from.keys + row * from.key_stride + column, of_key >= 0);
-    copy_16_async(to.values + place, from.values + row * from.value_stride + column, of_key >= 0);
+    copy_16_async<kWholeLines>(to.keys + place, from.keys + row * from.key_stride + column,
+                               of_key >= 0);
+    copy_16_async<kWholeLines>(to.values + place, from.values + row * from.value_stride + column,
+                               of_key >= 0);
   }
 }
 
