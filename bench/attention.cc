@@ -1,7 +1,8 @@
 // Times attention and the ops around it, with the shape of SmolLM2-135M unless told otherwise.
 //
 //   build/cpu/bench_attention [--heads 9] [--kv-heads 3] [--width 64] [--cache f16]
-//                             [--case 1x512@512,1x1@8192,64x1@1024] [--threads N] [--isa NAME]
+//                             [--case 1x512@512,1x1@8192,64x1@1024]
+//                             [--device cpu|0] [--threads N] [--isa NAME]
 //                             [--kernels attention=NAME] [--seconds S | --calls N]
 //
 // A case is ROWS x NEW TOKENS of each row @ KEYS of each row. support.h says what the lines hold.
@@ -175,7 +176,6 @@ int main(int argc, char** argv) {
        {"--kv-heads", "3"},
        {"--width", "64"},
        {"--cache", "f16"},
-       {"--case", "1x512@512,1x512@4096,1x1@128,1x1@1024,1x1@8192,64x1@128,64x1@1024"},
-       {"--kernels", ""}},
+       {"--case", "1x512@512,1x512@4096,1x1@128,1x1@1024,1x1@8192,64x1@128,64x1@1024"}},
       argc, argv, spate::bench::run_all);
 }

@@ -301,7 +301,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, AttentionTest, testing::ValuesIn(cases()),
 // it, and the ones that are chosen when it is asked for.
 void for_each_steady_setup(const test::SetupBody& body) {
   test::for_each_cpu_setup("attention", body);
-  if (list_cuda_devices(false).devices.empty() || !test::wants_device("cuda")) return;
+  if (!test::has_gpu()) return;
   for (const DType type : {DType::f32, DType::bf16}) {
     for (const char* kernels : {"", "attention=prefill", "attention=general"}) {
       const bool forced = *kernels != 0;
@@ -490,7 +490,7 @@ AttentionCase random_case(Random& random, int number) {
 
 // Ragged steps, all by every setup.
 TEST(Attention, RandomSteps) {
-  const int count = list_cuda_devices(false).devices.empty() ? 25 : 300;
+  const int count = test::has_gpu() ? 300 : 25;
   Random random(99);
   std::vector<PreparedByType> prepared;
   for (int i = 0; i < count; ++i) prepared.emplace_back(random_case(random, i), 1000 + i);
@@ -512,9 +512,7 @@ TEST(Attention, RandomSteps) {
 
 // So many rows that their heads share blocks, so long ones that they are cut into many pieces.
 TEST(Attention, LongAndManyRowsOnAGpu) {
-  if (list_cuda_devices(false).devices.empty() || !test::wants_device("cuda")) {
-    GTEST_SKIP() << "no GPU";
-  }
+  if (!test::has_gpu()) GTEST_SKIP() << "no GPU";
   std::vector<AttentionCase> cases;
   cases.push_back({"long", 4, 1, 64, {{131072, 1, {1, 100000}}}, DType::bf16});
   AttentionCase many{"many", 4, 2, 64, {}, DType::f16};
