@@ -251,6 +251,7 @@ std::vector<AttentionCase> cases() {
   }
   add({"group_17", 17, 1, 64, {{100, 1, {9}}, {70, 2, {}}, {80, 33, {}}}, DType::f16});
   add({"group_40", 40, 1, 64, {{100, 1, {}}, {70, 1, {}}}, DType::bf16, 30});
+  add({"width_320", 3, 1, 320, {{70, 3, {9}}, {65, 1, {}}}, DType::f16, 0, 0, true});
   add({"one_key", 4, 2, 64, {{1, 1, {}}}, DType::f16, 0, 0, true});
   add({"segments_of_one", 4, 2, 64, {{90, 1, {1}}, {90, 20, {1}}}, DType::bf16});
   return out;

@@ -80,7 +80,6 @@ AttentionProblem problem_of(const op::Attention& op) {
           .segments = kv.segments.as<int32_t>(),
           .tokens = static_cast<int>(op.q.rows()),
           .rows = static_cast<int>(kv.length.rows()),
-          .heads = heads,
           .kv_heads = kv_heads,
           .width = static_cast<int>(op.q.shape[2]),
           .group = heads / kv_heads,

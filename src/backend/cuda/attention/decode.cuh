@@ -14,8 +14,8 @@
 
 namespace spate::cuda {
 
-constexpr int kPartQueries = 16;
-constexpr int kLeastShare = 2;  // tiles; fewer are not worth a merge
+constexpr int kPartQueries = 16;  // rows of an m16 tile
+constexpr int kLeastShare = 2;    // tiles; fewer are not worth a merge
 
 // What a row adds to the sequence: `parts` (heads, times groups of 16 queries) of `tiles` tiles.
 struct RowWork {
@@ -76,7 +76,7 @@ struct Shares {
 template <int D>
 struct Pieces {
   float* values;  // [blocks, 2, kPartQueries, D]
-  float2* stats;  // [blocks, 2, kPartQueries]: largest score, sum of weights
+  float2* stats;  // [blocks, 2, kPartQueries]: reference, sum of weights
 
   static size_t bytes(int blocks) {
     return static_cast<size_t>(blocks) * 2 * kPartQueries * (D * sizeof(float) + sizeof(float2));

@@ -15,7 +15,7 @@ struct AttentionProblem {
   const void *keys, *values;  // [slots, G, D] of `cache`
   int64_t key_stride, value_stride;
   const int32_t *row_begin, *length, *segment_begin, *segments;  // see KvView
-  int tokens, rows, heads, kv_heads, width;                      // T, B, H, G, D
+  int tokens, rows, kv_heads, width;                             // T, B, G, D
   int group;                                                     // H / G
   float scale;
   int window;  // 0: none

@@ -27,7 +27,6 @@ __device__ inline int first_seen(const AttentionProblem& problem, int position) 
 // Finds the slots of positions that are asked for in ascending order.
 class SlotCursor {
  public:
-  SlotCursor() = default;
   __device__ SlotCursor(const AttentionProblem& problem, int row)
       : next_(problem.segments + 2 * int64_t{problem.segment_begin[row]}) {}
 
@@ -42,9 +41,9 @@ class SlotCursor {
   }
 
  private:
-  const int32_t* next_ = nullptr;  // the segment behind the current one
-  int end_ = 0;                    // position at which the current one ends
-  int shift_ = 0;                  // from a position in it to its slot
+  const int32_t* next_;  // the segment behind the current one
+  int end_ = 0;          // position at which the current one ends
+  int shift_ = 0;        // from a position in it to its slot
 };
 
 // Where a place falls when row after row takes some places: the row, or -1 where there is no such
