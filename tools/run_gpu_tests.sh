@@ -7,7 +7,7 @@ set -uo pipefail
 folder=${1:-build/gpu/tests}
 failed=0
 export SPATE_TEST_DEVICE=cuda
-for group in ops sample models engine quality; do
+for group in cuda sample models engine quality ops; do
   log=$(mktemp)
   begin=$SECONDS
   "$folder/test_$group" >"$log" 2>&1
