@@ -12,7 +12,7 @@ for group in cuda sample models engine quality ops; do
   begin=$SECONDS
   "$folder/test_$group" >"$log" 2>&1
   code=$?
-  count() { sed -n "s/^\[  $1 \] \([0-9]*\) tests\{0,1\}.*/\1/p" "$log" | head -1; }
+  count() { sed -n "s/^\[  $1 *\] \([0-9]*\) tests\{0,1\}.*/\1/p" "$log" | head -1; }
   printf '%-8s %4s passed %4s skipped %4s failed  %4d s\n' "$group" "$(count PASSED)" \
     "$(count SKIPPED)" "$(count FAILED)" $((SECONDS - begin))
   if [ $code -ne 0 ]; then
