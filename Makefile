@@ -15,7 +15,7 @@ FUZZ_SECONDS ?= 8
 GENERATOR := $(shell command -v ninja >/dev/null 2>&1 && echo "-G Ninja")
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup model test-data demo test test-cpu test-dev test-faults fuzz gpu test-gpu check format clean
+.PHONY: all setup model test-data demo test test-cpu test-dev test-faults fuzz gpu test-gpu test-cuda check format clean
 
 all: program-cpu
 
@@ -53,6 +53,7 @@ test:
 	$(MAKE) check
 	$(MAKE) test-cpu
 	$(MAKE) test-dev
+	$(MAKE) test-cuda
 	$(MAKE) fuzz
 
 # The release build runs everything, the real model included; the sanitized build runs what
@@ -62,6 +63,17 @@ test-cpu: build-cpu
 
 test-dev: build-dev
 	ctest --preset dev -LE slow
+
+# The CUDA parts compile wherever the toolkit is; without a GPU the test says that it is skipped.
+NVCC := $(shell command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null)
+test-cuda:
+ifeq ($(NVCC),)
+	@echo "skipped: there is no nvcc, so the CUDA parts are not compiled"
+else
+	cmake --preset gpu $(GENERATOR) >/dev/null
+	cmake --build --preset gpu --parallel $(JOBS) --target spate test_cuda
+	build/gpu/tests/test_cuda
+endif
 
 test-faults: build-cpu
 	SPATE_FAULT_KILLS=240 SPATE_FAULT_INTERRUPTS=60 build/cpu/tests/test_faults
