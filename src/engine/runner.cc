@@ -78,6 +78,10 @@ void Runner::begin(const Batch& batch) {
   begun_ = {.begin = backend_.mark(), .follows = !taken_};
   if (const int64_t rows = recorded_rows(batch); rows > 0) {
     view_ = tables_.pack_decodes(batch, rows, kv_.spare_slot());
+    if (recorded_growths_ != tables_.growths()) {  // what is recorded reads the old tables
+      recorded_.clear();
+      recorded_growths_ = tables_.growths();
+    }
     Recorded& step = recorded_[rows];
     if (++step.uses == 2) step.recording = backend_.record([this] { forward(); });
     if (step.recording != nullptr) {

@@ -85,7 +85,8 @@ class Runner {
   StepTables tables_;
   BatchView view_;  // of the step that began last
   bool graphs_;
-  std::map<int64_t, Recorded> recorded_;  // by rows
+  std::map<int64_t, Recorded> recorded_;  // by rows, with tables that grew so often
+  int64_t recorded_growths_ = 0;
   Arena scratch_;
   Buffer hidden_;     // [max_step_tokens, C]
   Buffer rows_;       // [logit_rows, C]

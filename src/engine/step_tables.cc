@@ -122,6 +122,7 @@ BatchView StepTables::pack(const Batch& batch, int64_t fill_rows, int32_t fill_s
   const size_t entries = segment_table + 2 * static_cast<size_t>(segments);
   if (entries * sizeof(int32_t) > device_.bytes()) {
     device_ = backend_.allocate(2 * entries * sizeof(int32_t));
+    ++growths_;
   }
   backend_.upload(device_.view({static_cast<int64_t>(host_.size())}, DType::i32), host_.data());
   const auto place = [&](size_t begin, Shape shape) {

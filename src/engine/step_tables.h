@@ -23,6 +23,8 @@ class StepTables {
   BatchView pack_decodes(const Batch& batch, int64_t rows, int64_t spare_slot);
   // Whether pack_decodes has room for the batch's segments.
   static bool has_room(const Batch& batch, int64_t rows);
+  // Counts how often the tables grew: each time views have other places than before.
+  int64_t growths() const { return growths_; }
 
  private:
   BatchView pack(const Batch& batch, int64_t fill_rows, int32_t fill_slot, int64_t segments);
@@ -30,6 +32,7 @@ class StepTables {
   Backend& backend_;
   std::vector<int32_t> host_;  // one table after the other
   Buffer device_;              // the same on the device
+  int64_t growths_ = 0;
 };
 
 }  // namespace spate
