@@ -8,8 +8,8 @@
 
 #include <cmath>
 
-#include "backend/cuda/attention/mma.cuh"
 #include "backend/cuda/attention/rows.cuh"
+#include "backend/cuda/mma.cuh"
 
 namespace spate::cuda {
 

@@ -16,7 +16,7 @@
 
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/linear/decode.cuh"
-#include "backend/cuda/linear/mma.cuh"
+#include "backend/cuda/mma.cuh"
 
 namespace spate::cuda {
 
@@ -93,8 +93,8 @@ struct PlainWeights {
       const uint32_t high[4] = {first.z, second.z, first.w, second.w};
 #pragma unroll
       for (int n = 0; n < kColumns; ++n) {
-        mma(sums[n][m], low, x[n].pairs[0], x[n].pairs[1]);
-        mma(sums[n][m], high, x[n].pairs[2], x[n].pairs[3]);
+        mma<bf16>(sums[n][m], low, x[n].pairs[0], x[n].pairs[1]);
+        mma<bf16>(sums[n][m], high, x[n].pairs[2], x[n].pairs[3]);
       }
     }
   }
@@ -217,11 +217,11 @@ struct PackedWeights {
         const uint32_t* group_x = x[n].pairs + 2 * h;
         const uint32_t b0 = __byte_perm(group_x[0], group_x[1], 0x5410);  // inputs 0 and 2
         const uint32_t b1 = __byte_perm(group_x[0], group_x[1], 0x7632);
-        mma(products[0], a[h][0], b0, b1);
-        mma(products[1], a[h][1], b0, b1);
+        mma<bf16>(products[0], a[h][0], b0, b1);
+        mma<bf16>(products[1], a[h][1], b0, b1);
         if constexpr (kShifted) {
           constexpr uint32_t kOnes = 0x3F803F80;
-          mma(of_x, {kOnes, kOnes, kOnes, kOnes}, b0, b1);
+          mma<bf16>(of_x, {kOnes, kOnes, kOnes, kOnes}, b0, b1);
         }
       }
 #pragma unroll

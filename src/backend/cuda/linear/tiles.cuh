@@ -7,8 +7,8 @@
 
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/linear/decode.cuh"
-#include "backend/cuda/linear/mma.cuh"
 #include "backend/cuda/linear/place.h"
+#include "backend/cuda/mma.cuh"
 #include "backend/ops/linear.h"
 #include "backend/tiles/pack.h"
 
@@ -61,7 +61,7 @@ __device__ inline void fetch_x(const TilesProblem<bf16>& p, int64_t begin, StepR
     bf16* place = &to[i / kPieces][8 * (i % kPieces)];
     if (p.aligned && column + 8 <= p.in) {
       const bool there = row < p.rows;
-      copy_async(place, p.x[there ? row : 0] + column, there);
+      copy_16_async<false>(place, p.x[there ? row : 0] + column, there);
       continue;
     }
     for (int k = 0; k < 8; ++k) {
@@ -79,8 +79,8 @@ struct PlainStep {
       const int64_t output = first_output() + i / kPieces;
       const int64_t byte = 2 * begin + 16 * (i % kPieces);
       const bool there = output < p.out && byte < p.weight_stride;
-      copy_async(&to[i / kPieces][8 * (i % kPieces)],
-                 p.weight + (there ? output * p.weight_stride + byte : 0), there);
+      copy_16_async<false>(&to[i / kPieces][8 * (i % kPieces)],
+                           p.weight + (there ? output * p.weight_stride + byte : 0), there);
     }
   }
   __device__ void store(StepRow* /*to*/) const {}
@@ -140,7 +140,7 @@ __device__ inline void multiply_step(const StepRow* x, const StepRow* w, float (
     for (int m = 0; m < 2; ++m) {
 #pragma unroll
       for (int n = 0; n < 4; ++n)
-        mma(sums[m][n], a[m], b[n / 2][n % 2 * 2], b[n / 2][n % 2 * 2 + 1]);
+        mma<bf16>(sums[m][n], a[m], b[n / 2][n % 2 * 2], b[n / 2][n % 2 * 2 + 1]);
     }
   }
 }
@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(kMmaThreads) tiles_mma(const TilesProblem<bf16
   step.store(w[0]);
   int now = 0;
   for (int64_t begin = 0; begin < p.in; begin += kStep, now = 1 - now) {
-    wait_for_copies();
+    wait_for_all_copies();
     __syncthreads();
     const bool more = begin + kStep < p.in;
     if (more) {

@@ -93,6 +93,8 @@ __device__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
+__device__ inline void wait_for_all_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 // 2^x to about 22 bits.
 __device__ inline float exp2_fast(float x) {
   float y;
