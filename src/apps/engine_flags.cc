@@ -2,21 +2,10 @@
 
 #include <climits>
 #include <cstdlib>
+#include <optional>
 
 namespace spate {
 namespace {
-
-SetFlag set_kv_type(std::optional<DType>& target) {
-  return [&target](const std::string& value) {
-    DType type = DType::f16;
-    if (value == "auto") {
-      target.reset();
-      return;
-    }
-    choose(type, {{"f32", DType::f32}, {"f16", DType::f16}, {"bf16", DType::bf16}})(value);
-    target = type;
-  };
-}
 
 SetFlag set_share(std::optional<double>& target) {
   return [&target](const std::string& value) {
@@ -28,21 +17,12 @@ SetFlag set_share(std::optional<double>& target) {
 
 SetFlag set_device(std::string& target) {
   return [&target](const std::string& value) {
-    int64_t index = 0;
-    if (value != "auto" && value != "cpu") into(index, 0, 1023)(value);
-    target = value;
-  };
-}
-
-SetFlag set_activation(std::optional<DType>& target) {
-  return [&target](const std::string& value) {
-    DType type = DType::f32;
-    if (value == "auto") {
-      target.reset();
-      return;
+    const bool number = !value.empty() && value.size() < 4 &&
+                        value.find_first_not_of("0123456789") == std::string::npos;
+    if (!number && value != "auto" && value != "cpu") {
+      usage_error(cat("expected auto, cpu or the number of a GPU, found '", value, "'"));
     }
-    choose(type, {{"f32", DType::f32}, {"bf16", DType::bf16}})(value);
-    target = type;
+    target = value;
   };
 }
 
@@ -115,9 +95,16 @@ FlagGroup engine_flag_group(EngineFlags& flags) {
       "engine",
       {
           {"--dtype", "NAME", "of activations: auto, f32, bf16 (GPU alone)",
-           "auto: bf16 on a GPU, f32", set_activation(options.backend.activation)},
+           "auto: bf16 on a GPU, f32",
+           choose<std::optional<DType>>(
+               options.backend.activation,
+               {{"auto", std::nullopt}, {"f32", DType::f32}, {"bf16", DType::bf16}})},
           {"--kv-cache-dtype", "NAME", "of the KV cache: auto, f32, f16, bf16",
-           "auto: bf16 on a GPU, f16", set_kv_type(options.kv_type)},
+           "auto: bf16 on a GPU, f16",
+           choose<std::optional<DType>>(options.kv_type, {{"auto", std::nullopt},
+                                                          {"f32", DType::f32},
+                                                          {"f16", DType::f16},
+                                                          {"bf16", DType::bf16}})},
           {"--kv-cache-tokens", "N", "tokens the KV cache holds; 0: what the memory allows", "0",
            into(options.kv_cache_tokens, 0)},
           {"--memory-utilization,--gpu-memory-utilization", "SHARE",
