@@ -15,7 +15,7 @@ FUZZ_SECONDS ?= 8
 GENERATOR := $(shell command -v ninja >/dev/null 2>&1 && echo "-G Ninja")
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup model test-data demo test test-cpu test-dev test-faults fuzz gpu test-gpu test-cuda check format clean
+.PHONY: all setup model test-data demo test test-cpu test-dev test-faults fuzz gpu test-gpu test-cuda test-cuda-parts check format clean
 
 all: program-cpu
 
@@ -66,14 +66,16 @@ test-dev: build-dev
 
 # The CUDA parts compile wherever the toolkit is; without a GPU the test says that it is skipped.
 NVCC := $(shell command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null)
+CUDA_RELEASE := $(if $(NVCC),$(shell $(NVCC) --version | sed -n 's/.*release \([0-9]*\).*/\1/p'),0)
 test-cuda:
-ifeq ($(NVCC),)
-	@echo "skipped: there is no nvcc, so the CUDA parts are not compiled"
-else
-	cmake --preset gpu $(GENERATOR) >/dev/null
+	@if [ $(CUDA_RELEASE) -lt 13 ]; then \
+	  echo "skipped: the CUDA parts need nvcc of CUDA 13 or newer (found: $(CUDA_RELEASE))"; \
+	else $(MAKE) test-cuda-parts; fi
+
+test-cuda-parts:
+	CUDACXX=$(NVCC) cmake --preset gpu $(GENERATOR) >/dev/null
 	cmake --build --preset gpu --parallel $(JOBS) --target spate test_cuda
 	build/gpu/tests/test_cuda
-endif
 
 test-faults: build-cpu
 	SPATE_FAULT_KILLS=240 SPATE_FAULT_INTERRUPTS=60 build/cpu/tests/test_faults
