@@ -8,7 +8,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -21,6 +20,7 @@
 #include "backend/cpu/isa.h"
 #include "backend/cuda/devices.h"
 #include "tensor/half.h"
+#include "tests/support/devices.h"
 
 namespace spate::test {
 
@@ -53,17 +53,6 @@ inline void run_setup(Backend& backend, const std::string& name, bool forced,
   } catch (const Error& error) {
     ASSERT_TRUE(forced && error.code() == ExitCode::usage) << error.what();
   }
-}
-
-// SPATE_TEST_DEVICE=cuda leaves out the CPU, and the other way round.
-inline bool wants_device(std::string_view device) {
-  const char* wanted = std::getenv("SPATE_TEST_DEVICE");
-  return wanted == nullptr || device == wanted;
-}
-
-inline bool has_gpu() {
-  static const bool there = !list_cuda_devices(false).devices.empty();
-  return there && wants_device("cuda");
 }
 
 // The CPU with every instruction set this processor has, every kernel of the op's list (and free
@@ -101,7 +90,7 @@ inline void for_each_gpu_setup(std::string_view op, const SetupBody& body) {
 
 // The first GPU with only those kernels whose result for a row does not depend on the batch.
 inline void for_each_deterministic_gpu_setup(const SetupBody& body) {
-  if (list_cuda_devices(false).devices.empty() || !wants_device("cuda")) return;
+  if (!has_gpu()) return;
   for (const DType type : {DType::f32, DType::bf16}) {
     const auto backend = open_cuda_backend({.activation = type, .deterministic = true}, 0);
     backend->set_profiling(true);

@@ -1,6 +1,5 @@
 // The devices that model and engine tests run on. A test takes one as its parameter; where no GPU
-// is, those of the GPU are skipped with the reason. SPATE_TEST_DEVICE=cuda leaves out the CPU, and
-// SPATE_TEST_DEVICE=cpu the GPU.
+// is, those of the GPU are skipped with the reason.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,6 +12,24 @@
 #include "backend/cuda/devices.h"
 
 namespace spate {
+namespace test {
+
+// SPATE_TEST_DEVICE=cuda leaves out the CPU, SPATE_TEST_DEVICE=cpu the GPU.
+inline bool wants_device(std::string_view device) {
+  const char* wanted = std::getenv("SPATE_TEST_DEVICE");
+  return wanted == nullptr || device == wanted;
+}
+
+// Why no GPU can be used; empty where one can.
+inline const std::string& reason_without_gpu() {
+  static const CudaDevices found = list_cuda_devices(false);
+  static const std::string none;
+  return found.devices.empty() ? found.note : none;
+}
+
+inline bool has_gpu() { return reason_without_gpu().empty() && wants_device("cuda"); }
+
+}  // namespace test
 
 struct TestDevice {
   std::string name;  // of letters, digits and _
@@ -31,13 +48,10 @@ inline auto test_devices() {
 
 // Why tests on a device are skipped; empty when they run.
 inline std::string reason_to_skip(const TestDevice& device) {
-  const char* wanted = std::getenv("SPATE_TEST_DEVICE");
-  if (wanted != nullptr && std::string_view(wanted) != (device.gpu ? "cuda" : "cpu")) {
-    return cat("SPATE_TEST_DEVICE is ", wanted);
+  if (!test::wants_device(device.gpu ? "cuda" : "cpu")) {
+    return cat("SPATE_TEST_DEVICE is ", std::getenv("SPATE_TEST_DEVICE"));
   }
-  if (!device.gpu) return "";
-  static const CudaDevices found = list_cuda_devices(false);
-  return found.devices.empty() ? found.note : "";
+  return device.gpu ? test::reason_without_gpu() : "";
 }
 
 }  // namespace spate

@@ -1,7 +1,6 @@
 // What a build without CUDA has in place of the CUDA backend.
-#include <new>
-
 #include "backend/backend.h"
+#include "backend/cpu/memory.h"
 #include "backend/cuda/devices.h"
 #include "base/check.h"
 
@@ -11,11 +10,7 @@ CudaDevices list_cuda_devices(bool) {
   return {.note = "this binary was built without CUDA; the gpu preset builds one with it"};
 }
 
-Buffer allocate_pinned(size_t bytes) {
-  constexpr std::align_val_t kAlignment{64};
-  return {::operator new(bytes, kAlignment), bytes, Device{},
-          [](void* old, size_t) { ::operator delete(old, kAlignment); }};
-}
+Buffer allocate_pinned(size_t bytes) { return cpu::allocate(bytes); }
 
 std::vector<KernelFamily> cuda_kernel_families() { return {}; }
 

@@ -1,8 +1,6 @@
 #include "backend/cuda/memory.h"
 
-#include <new>
-#include <utility>
-
+#include "backend/cpu/memory.h"
 #include "backend/cuda/devices.h"
 #include "backend/cuda/error.h"
 #include "base/check.h"
@@ -20,11 +18,6 @@ constexpr double kMiB = 1024.0 * 1024.0;
                   static_cast<double>(free) / kMiB, " MiB of ", static_cast<double>(total) / kMiB,
                   " MiB are free. Use a smaller model, cache or batch"),
               ExitCode::memory);
-}
-
-size_t rounded(size_t bytes) {
-  constexpr size_t kAlignment = WeightMemory::kAlignment;
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
 }  // namespace
@@ -62,11 +55,7 @@ namespace spate {
 
 Buffer allocate_pinned(size_t bytes) {
   static const bool there = !list_cuda_devices(false).devices.empty();
-  constexpr std::align_val_t kAlignment{64};
-  if (!there) {
-    return {::operator new(bytes, kAlignment), bytes, Device{},
-            [](void* old, size_t) { ::operator delete(old, kAlignment); }};
-  }
+  if (!there) return cpu::allocate(bytes);
   void* data = nullptr;
   cuda::cuda_check(cudaMallocHost(&data, bytes));
   return {data, bytes, Device{}, [](void* old, size_t) { cudaFreeHost(old); }};

@@ -17,9 +17,14 @@ class WeightMemory {
   void reserve(size_t bytes);  // the pieces to come take so many bytes together
   Buffer take(size_t bytes);   // aligned to 256; valid as long as this object
 
-  static constexpr size_t kAlignment = 256;
+  // What a piece of so many bytes takes.
+  static constexpr size_t rounded(size_t bytes) {
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
 
  private:
+  static constexpr size_t kAlignment = 256;
+
   int device_;
   Buffer block_;
   std::vector<Buffer> alone_;  // pieces that were not reserved

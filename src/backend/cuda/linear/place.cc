@@ -54,7 +54,7 @@ void make_row(const HostWeight& weight, int64_t index, DType type, uint8_t* to) 
 
 size_t placed_bytes(const Context& context, const Format& format, int64_t out, int64_t in) {
   const Units units = units_of(context, format, out, in);
-  return static_cast<size_t>(units.count) * units.bytes;
+  return WeightMemory::rounded(static_cast<size_t>(units.count) * units.bytes);
 }
 
 Placer::~Placer() {

@@ -22,21 +22,8 @@ bool stream_accepts(const op::Linear& op) {
 void multiply_stream(const Context& context, const op::Linear& op) {
   const Weight& weight = *op.weight;
   const TileFormat format = tile_format(weight);
-  const bool plain = !is_packed(*weight.format);
-  const StreamProblem problem{
-      .weight = static_cast<const uint8_t*>(weight.storage.data()),
-      .weight_stride = plain ? padded_row(weight.in) * 2
-                             : static_cast<int64_t>(tile_bytes(weight.layout, weight.in)),
-      .out = weight.out,
-      .in = weight.in,
-      .x = rows_of<const bf16>(op.x),
-      .rows = op.x.rows(),
-      .aligned = reinterpret_cast<uintptr_t>(op.x.data) % 16 == 0 && op.x.row_stride % 8 == 0,
-      .bias = op.bias.as<float>(),
-      .to = op.out.data,
-      .to_stride = op.out.row_stride,
-      .to_f32 = op.out.dtype == DType::f32};
-  if (plain) {
+  const auto problem = linear_problem<bf16>(op);
+  if (!is_packed(*weight.format)) {
     launch_stream<PlainWeights>(context, problem);
   } else if (weight.format->block == 32) {
     stream_block32(context, problem, format);

@@ -16,22 +16,10 @@
 
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/linear/decode.cuh"
+#include "backend/cuda/linear/stream.h"
 #include "backend/cuda/mma.cuh"
 
 namespace spate::cuda {
-
-struct StreamProblem {
-  const uint8_t* weight;
-  int64_t weight_stride;  // bytes of a tile, or of a row of plain floats
-  int64_t out, in;
-  Rows<const bf16> x;
-  int64_t rows;
-  bool aligned;       // rows of x start at multiples of 16 bytes
-  const float* bias;  // or null
-  void* to;
-  int64_t to_stride;
-  bool to_f32;  // else bf16
-};
 
 constexpr int kStreamOutputs = 32;  // of a block
 constexpr int kStreamColumns = 8;   // rows of x in one product: columns of `b`

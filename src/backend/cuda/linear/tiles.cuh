@@ -7,26 +7,10 @@
 
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/linear/decode.cuh"
-#include "backend/cuda/linear/place.h"
+#include "backend/cuda/linear/problem.cuh"
 #include "backend/cuda/mma.cuh"
-#include "backend/ops/linear.h"
-#include "backend/tiles/pack.h"
 
 namespace spate::cuda {
-
-template <class T>
-struct TilesProblem {
-  const uint8_t* weight;
-  int64_t weight_stride;  // bytes of a tile, or of a row of plain floats
-  int64_t out, in;
-  Rows<const T> x;
-  int64_t rows;
-  bool aligned;       // rows of x start at multiples of 16 bytes
-  const float* bias;  // or null
-  void* to;
-  int64_t to_stride;
-  bool to_f32;  // else T
-};
 
 constexpr int kSide = 64;  // rows and outputs of a block
 
@@ -35,7 +19,7 @@ __device__ inline int64_t first_row() { return int64_t{blockIdx.x} * kSide; }
 __device__ inline int64_t first_output() { return int64_t{blockIdx.y} * kSide; }
 
 template <class T>
-__device__ inline void store(const TilesProblem<T>& p, int64_t row, int64_t output, float sum) {
+__device__ inline void store(const LinearProblem<T>& p, int64_t row, int64_t output, float sum) {
   if (row >= p.rows || output >= p.out) return;
   if (p.bias != nullptr) sum += p.bias[output];
   if (p.to_f32) {
@@ -54,7 +38,7 @@ constexpr int kMmaThreads = 128;
 using StepRow = bf16[kStep + 8];
 
 // Starts the copies of a step's x. Rows that are not there become zeros.
-__device__ inline void fetch_x(const TilesProblem<bf16>& p, int64_t begin, StepRow* to) {
+__device__ inline void fetch_x(const LinearProblem<bf16>& p, int64_t begin, StepRow* to) {
 #pragma unroll
   for (int i = static_cast<int>(threadIdx.x); i < kSide * kPieces; i += kMmaThreads) {
     const int64_t row = first_row() + i / kPieces, column = begin + 8 * (i % kPieces);
@@ -73,7 +57,7 @@ __device__ inline void fetch_x(const TilesProblem<bf16>& p, int64_t begin, StepR
 
 // What a thread holds of the weights of the next step, between fetch() and store().
 struct PlainStep {
-  __device__ void fetch(const TilesProblem<bf16>& p, int64_t begin, StepRow* to) {
+  __device__ void fetch(const LinearProblem<bf16>& p, int64_t begin, StepRow* to) {
 #pragma unroll
     for (int i = static_cast<int>(threadIdx.x); i < kSide * kPieces; i += kMmaThreads) {
       const int64_t output = first_output() + i / kPieces;
@@ -94,7 +78,7 @@ struct PackedStep {
   PackedRun<kFormat> packed[kRuns];
   int64_t runs[kRuns];
 
-  __device__ void fetch(const TilesProblem<bf16>& p, int64_t begin, StepRow* /*to*/) {
+  __device__ void fetch(const LinearProblem<bf16>& p, int64_t begin, StepRow* /*to*/) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int64_t tile =
         min(first_output() / kTile + threadIdx.x / 32, divide_up(p.out, kTile) - 1);
@@ -146,7 +130,7 @@ __device__ inline void multiply_step(const StepRow* x, const StepRow* w, float (
 }
 
 template <class Step>
-__global__ void __launch_bounds__(kMmaThreads) tiles_mma(const TilesProblem<bf16> p) {
+__global__ void __launch_bounds__(kMmaThreads) tiles_mma(const LinearProblem<bf16> p) {
   __shared__ __align__(16) StepRow x[2][kSide], w[2][kSide];
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int row = warp / 2 * 32, output = warp % 2 * 32;
@@ -187,7 +171,7 @@ constexpr int kF32Threads = 256;
 using F32Row = float[kSide + 4];  // one input of all rows or outputs
 
 struct PlainF32 {
-  __device__ static void fetch(const TilesProblem<float>& p, int64_t begin, F32Row* to) {
+  __device__ static void fetch(const LinearProblem<float>& p, int64_t begin, F32Row* to) {
     for (int i = static_cast<int>(threadIdx.x); i < kSide * kF32Step; i += kF32Threads) {
       const int64_t output = first_output() + i / kF32Step;
       const auto* row = reinterpret_cast<const float*>(p.weight + output * p.weight_stride);
@@ -198,7 +182,7 @@ struct PlainF32 {
 
 template <TileFormat kFormat>
 struct PackedF32 {
-  __device__ static void fetch(const TilesProblem<float>& p, int64_t begin, F32Row* to) {
+  __device__ static void fetch(const LinearProblem<float>& p, int64_t begin, F32Row* to) {
     const int i = static_cast<int>(threadIdx.x);
     const int64_t tile = first_output() / kTile + i / kTile;
     if (i >= kSide) return;
@@ -214,7 +198,7 @@ struct PackedF32 {
 };
 
 template <class Weights>
-__global__ void __launch_bounds__(kF32Threads) tiles_fma(const TilesProblem<float> p) {
+__global__ void __launch_bounds__(kF32Threads) tiles_fma(const LinearProblem<float> p) {
   __shared__ __align__(16) F32Row x[kF32Step], w[kF32Step];
   const int row = static_cast<int>(threadIdx.x) / 16 * 4;
   const int output = static_cast<int>(threadIdx.x) % 16 * 4;
@@ -247,26 +231,7 @@ __global__ void __launch_bounds__(kF32Threads) tiles_fma(const TilesProblem<floa
 // ---- Launching.
 
 template <class T>
-TilesProblem<T> tiles_problem(const op::Linear& op) {
-  const Weight& weight = *op.weight;
-  const int64_t stride = is_packed(*weight.format)
-                             ? static_cast<int64_t>(tile_bytes(weight.layout, weight.in))
-                             : padded_row(weight.in) * static_cast<int64_t>(sizeof(T));
-  return {.weight = static_cast<const uint8_t*>(weight.storage.data()),
-          .weight_stride = stride,
-          .out = weight.out,
-          .in = weight.in,
-          .x = rows_of<const T>(op.x),
-          .rows = op.x.rows(),
-          .aligned = reinterpret_cast<uintptr_t>(op.x.data) % 16 == 0 && op.x.row_stride % 8 == 0,
-          .bias = op.bias.as<float>(),
-          .to = op.out.data,
-          .to_stride = op.out.row_stride,
-          .to_f32 = op.out.dtype == DType::f32};
-}
-
-template <class T>
-dim3 tiles_grid(const TilesProblem<T>& p) {
+dim3 tiles_grid(const LinearProblem<T>& p) {
   return {static_cast<unsigned>(divide_up(p.rows, kSide)),
           static_cast<unsigned>(divide_up(p.out, kSide))};
 }

@@ -5,7 +5,7 @@
 namespace spate::cuda {
 
 void tiles_bf16(const Context& context, const op::Linear& op) {
-  const TilesProblem<bf16> problem = tiles_problem<bf16>(op);
+  const LinearProblem<bf16> problem = linear_problem<bf16>(op);
   const Grid grid{.blocks = tiles_grid(problem), .threads = kMmaThreads};
   if (!is_packed(*op.weight->format)) {
     launch(context, grid, tiles_mma<PlainStep>, problem);

@@ -5,7 +5,7 @@
 namespace spate::cuda {
 
 void tiles_f32(const Context& context, const op::Linear& op) {
-  const TilesProblem<float> problem = tiles_problem<float>(op);
+  const LinearProblem<float> problem = linear_problem<float>(op);
   const Grid grid{.blocks = tiles_grid(problem), .threads = kF32Threads};
   if (!is_packed(*op.weight->format)) {
     launch(context, grid, tiles_fma<PlainF32>, problem);
