@@ -1,5 +1,5 @@
 // Attention against plain loops: head counts and widths, segments, cache types, windows, soft caps,
-// sinks, chunks and decodes in one step. And its bits: a token's result is the same alone, batched,
+// sinks, trees, chunks and decodes in one step. And its bits: a token's result is the same alone, batched,
 // in chunks of any size, in other segments, with other threads and by other kernels; on a GPU, with
 // the kernels that promise it.
 #include "tests/reference/attention.h"
@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <map>
 #include <optional>
@@ -37,6 +38,7 @@ struct AttentionCase {
   float soft_cap = 0;
   bool sinks = false;
   int64_t row_gap = 0;  // elements between the rows of q, out and the cache
+  bool tree = false;    // the tokens of each row are nodes of a random tree
 };
 
 std::ostream& operator<<(std::ostream& out, const AttentionCase& c) { return out << c.name; }
@@ -52,11 +54,43 @@ struct Past {
       queries.push_back(random.normal_tensor({row.length, c.heads, c.width}, activation));
     }
     if (c.sinks) sinks.emplace(random.normal_tensor({c.heads}));
+    if (c.tree) {
+      for (const RowCase& row : c.rows) paths.push_back(random_paths(row.tokens));
+    }
   }
+
+  // The bits of each node: its own and those of its parent, which is any before it or none.
+  std::vector<uint64_t> random_paths(int nodes) {
+    std::vector<uint64_t> of_nodes;
+    for (int node = 0; node < nodes; ++node) {
+      const int64_t parent = random.whole(std::max(-1, node - 6), node - 1);
+      const uint64_t before = parent < 0 ? 0 : of_nodes[static_cast<size_t>(parent)];
+      of_nodes.push_back(before | uint64_t{1} << node);
+    }
+    return of_nodes;
+  }
+
+  // The places that the query of a sequence's position sees, in order.
+  std::vector<size_t> seen(const AttentionCase& c, size_t sequence, int position) const {
+    const RowCase& row = c.rows[sequence];
+    const int before = row.length - row.tokens;
+    const uint64_t path =
+        c.tree ? paths[sequence][static_cast<size_t>(position - before)] : ~uint64_t{0};
+    const int depth = c.tree ? before + std::popcount(path) - 1 : position;
+    std::vector<size_t> places;
+    for (int p = c.window > 0 ? std::max(0, depth - c.window + 1) : 0; p <= position; ++p) {
+      if (!c.tree || p < before || (path >> (p - before) & 1) != 0) {
+        places.push_back(static_cast<size_t>(p));
+      }
+    }
+    return places;
+  }
+
   DType activation;
   Random random;
   std::vector<Owned> keys, values, queries;
   std::optional<Owned> sinks;
+  std::vector<std::vector<uint64_t>> paths;  // of trees: by sequence and token
 };
 
 // The tables and tensors of one step over some tokens of the sequences.
@@ -99,6 +133,16 @@ class StepOf {
     q_.emplace(Shape{row_begin.back(), c.heads, c.width}, past.activation, c.row_gap);
     out_.emplace(Shape{row_begin.back(), c.heads, c.width}, past.activation, c.row_gap);
     for (size_t b = 0; b < parts.size(); ++b) fill(b, past);
+    if (c.tree) {  // of whole rows
+      std::vector<int64_t> words;
+      for (const Part& part : parts) {
+        for (const uint64_t path : past.paths[part.sequence]) {
+          words.push_back(static_cast<int32_t>(path));
+          words.push_back(static_cast<int32_t>(path >> 32));
+        }
+      }
+      keep(tree_, words, {row_begin.back(), 2});
+    }
   }
 
   Tensor out(Backend& backend, const Past& past) {
@@ -109,7 +153,8 @@ class StepOf {
                               .scale = scale(case_),
                               .window = case_.window,
                               .soft_cap = case_.soft_cap,
-                              .sinks = case_.sinks ? past.sinks->tensor : Tensor{}});
+                              .sinks = case_.sinks ? past.sinks->tensor : Tensor{},
+                              .tree = case_.tree ? tree_->tensor : Tensor{}});
     return out_->tensor;
   }
   const Owned& found() const { return *out_; }
@@ -156,7 +201,8 @@ class StepOf {
 
   AttentionCase case_;
   std::vector<Part> parts_;
-  std::optional<Owned> row_begin_, length_, segment_begin_, segments_, keys_, values_, q_, out_;
+  std::optional<Owned> row_begin_, length_, segment_begin_, segments_, keys_, values_, q_, out_,
+      tree_;
 };
 
 std::vector<StepOf::Part> parts_of(const AttentionCase& c) {
@@ -199,11 +245,11 @@ Expected expected_of(const AttentionCase& c, const Past& past) {
     for (int p = c.rows[b].length - c.rows[b].tokens; p < c.rows[b].length; ++p) {
       for (int h = 0; h < c.heads; ++h) {
         const auto g = static_cast<size_t>(h * c.kv_heads / c.heads);
-        reference::AttentionOptions options{
-            .scale = StepOf::scale(c), .window = c.window, .soft_cap = c.soft_cap};
+        reference::AttentionOptions options{.scale = StepOf::scale(c), .soft_cap = c.soft_cap};
         if (c.sinks) options.sink = past.sinks->at(h, 0);
         const reference::Attended row =
-            reference::attention(column(past.queries[b], p, h), keys[g], values[g], p, options);
+            reference::attention(column(past.queries[b], p, h), keys[g], values[g],
+                                 past.seen(c, b, p), options);
         out.values.insert(out.values.end(), row.values.begin(), row.values.end());
         for (size_t d = 0; d < row.values.size(); ++d) {
           out.tolerance.push_back(of_scores + of_weights * row.spread[d] +
@@ -253,6 +299,19 @@ std::vector<AttentionCase> cases() {
   add({"group_40", 40, 1, 64, {{100, 1, {}}, {70, 1, {}}}, DType::bf16, 30});
   add({"width_320", 3, 1, 320, {{70, 3, {9}}, {65, 1, {}}}, DType::f16, 0, 0, true});
   add({"one_key", 4, 2, 64, {{1, 1, {}}}, DType::f16, 0, 0, true});
+  const std::vector<RowCase> trees{
+      {130, 30, {7, 1, 50}}, {64, 64, {}}, {300, 5, {128, 1}}, {90, 1, {}}, {260, 64, {250}}};
+  for (const int width : {32, 64, 96, 128}) {
+    AttentionCase c{cat("tree_", width), 6, 3, width, trees, DType::bf16};
+    c.tree = true;
+    add(c);
+    c.name = cat("tree_all_", width);
+    c.cache = DType::f16;
+    c.window = 40;
+    c.soft_cap = 20;
+    c.sinks = true;
+    add(c);
+  }
   add({"segments_of_one", 4, 2, 64, {{90, 1, {1}}, {90, 20, {1}}}, DType::bf16});
   return out;
 }
@@ -475,6 +534,7 @@ AttentionCase random_case(Random& random, int number) {
   c.soft_cap = static_cast<float>(one_of({0, 0, 0, 3}));
   c.sinks = one_of({0, 0, 1}) == 1;
   c.row_gap = one_of({0, 0, 8, 64, 3});
+  c.tree = one_of({0, 0, 0, 1}) == 1;
   const int64_t rows = random.whole(1, 6);
   const bool single = random.whole(0, 2) == 0;  // one token each
   for (int64_t row = 0; row < rows; ++row) {
@@ -502,7 +562,7 @@ TEST(Attention, RandomSteps) {
       for (const RowCase& row : c.rows) rows += cat(" ", row.tokens, "@", row.length);
       SCOPED_TRACE(cat(c.name, ": heads ", c.heads, "/", c.kv_heads, ", width ", c.width,
                        ", cache ", name_of(c.cache), ", window ", c.window, ", cap ", c.soft_cap,
-                       ", sinks ", c.sinks, ", gap ", c.row_gap, ", rows", rows));
+                       ", sinks ", c.sinks, ", tree ", c.tree, ", gap ", c.row_gap, ", rows", rows));
       // A kernel that is forced leaves out what it does not accept.
       test::run_setup(backend, name, name.find('=') != std::string::npos,
                       [&](Backend& same, const std::string& what) { each.expect(same, what); });

@@ -11,7 +11,6 @@ namespace spate::reference {
 
 struct AttentionOptions {
   double scale = 1;
-  int window = 0;       // 0: sees all keys before it
   double soft_cap = 0;  // 0: none
   double sink = -std::numeric_limits<double>::infinity();
 };
@@ -23,15 +22,14 @@ struct Attended {
   std::vector<double> spread;
 };
 
-// keys[p] and values[p] are those of position p; the query is at `position`.
+// keys[p] and values[p] are those of place p; the query sees the places `seen`.
 inline Attended attention(std::span<const double> query, std::span<const std::vector<double>> keys,
-                          std::span<const std::vector<double>> values, int position,
+                          std::span<const std::vector<double>> values, std::span<const size_t> seen,
                           const AttentionOptions& options) {
-  const int first = options.window > 0 ? std::max(0, position - options.window + 1) : 0;
   std::vector<double> scores;
-  for (int p = first; p <= position; ++p) {
+  for (const size_t p : seen) {
     double score = 0;
-    for (size_t d = 0; d < query.size(); ++d) score += query[d] * keys[static_cast<size_t>(p)][d];
+    for (size_t d = 0; d < query.size(); ++d) score += query[d] * keys[p][d];
     score *= options.scale;
     if (options.soft_cap > 0) score = options.soft_cap * std::tanh(score / options.soft_cap);
     scores.push_back(score);
@@ -40,11 +38,11 @@ inline Attended attention(std::span<const double> query, std::span<const std::ve
   for (const double score : scores) largest = std::max(largest, score);
   double sum = std::exp(options.sink - largest);
   Attended out{std::vector<double>(query.size(), 0.0), std::vector<double>(query.size(), 0.0)};
-  for (int p = first; p <= position; ++p) {
-    const double weight = std::exp(scores[static_cast<size_t>(p - first)] - largest);
+  for (size_t i = 0; i < seen.size(); ++i) {
+    const double weight = std::exp(scores[i] - largest);
     sum += weight;
     for (size_t d = 0; d < query.size(); ++d) {
-      const double weighed = weight * values[static_cast<size_t>(p)][d];
+      const double weighed = weight * values[seen[i]][d];
       out.values[d] += weighed;
       out.spread[d] += weighed * weighed;
     }

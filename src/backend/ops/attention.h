@@ -75,6 +75,11 @@ struct KvWrite {
 // h * G / H. Scores s become soft_cap * tanh(s / soft_cap) when soft_cap > 0; sinks[h] is one more
 // score without a value. A token's result does not depend on the batch, on how its prompt was
 // chunked or on where segments begin, bit for bit.
+//
+// With `tree` the tokens of a row (at most 64 of them) are nodes of a tree that goes on from the
+// keys before the step, parents before children: of its row's tokens, t sees those whose bits are
+// set in tree[t], which are its ancestors and itself. Its position is then its depth in the tree
+// behind those keys. All keys and values of the step must be finite.
 struct Attention {
   static constexpr std::string_view kName = "attention";
   Tensor q;    // [T, H, D], rows may be strided
@@ -84,6 +89,7 @@ struct Attention {
   int window = 0;
   float soft_cap = 0;
   Tensor sinks;  // [H] f32, or empty
+  Tensor tree;   // [T, 2] i32, bits 0 to 31 and 32 to 63, or empty: a token sees all before it
   void contract() const {
     Dim T{"T"}, H{"H"}, D{"D"}, S{"slots"}, G{"G"}, B{"B"}, N{"N"};
     match("q", q, {T, H, D});
@@ -97,6 +103,7 @@ struct Attention {
     check(H.value % G.value == 0, "op contract: ", H.value, " query heads on ", G.value,
           " kv heads");
     if (sinks.data != nullptr) match("sinks", sinks, DType::f32, {H});
+    if (tree.data != nullptr) match("tree", tree, DType::i32, {T, 2});
   }
   // Counted without the table, which lives on the device: one pass over q and out only.
   int64_t bytes() const { return 2 * q.shape.elements() * static_cast<int64_t>(size_of(q.dtype)); }

@@ -59,13 +59,15 @@ AttentionProblem problem_of(const op::Attention& op) {
           .scale = op.scale,
           .window = op.window,
           .soft_cap = op.soft_cap,
-          .sinks = op.sinks.as<float>()};
+          .sinks = op.sinks.as<float>(),
+          .tree = op.tree.as<int32_t>()};
 }
 
 // The tokens [begin, end) of a row with all blocks that one of them sees.
 AttentionTask task_of(const AttentionProblem& problem, int row, int begin, int end) {
   const int shift = problem.length[row] - problem.row_begin[row + 1];  // from token to position
-  const int first = problem.window > 0 ? std::max(0, shift + begin - problem.window + 1) : 0;
+  const int first_token = problem.tree == nullptr ? begin : problem.row_begin[row];
+  const int first = problem.window > 0 ? std::max(0, shift + first_token - problem.window + 1) : 0;
   return {.row = row,
           .token_begin = begin,
           .token_end = end,

@@ -38,6 +38,7 @@ struct Work {
     sum = pieces.take<float>(queries);
     begin = pieces.take<int>(count);
     end = pieces.take<int>(count);
+    if (problem.tree != nullptr) paths = pieces.take<uint64_t>(count);
   }
 
   Total total(int64_t index) const {
@@ -51,6 +52,8 @@ struct Work {
             .q = q,
             .begin = begin,
             .end = end,
+            .paths = paths,
+            .tree_begin = tree_begin,
             .soft_cap = problem.soft_cap,
             .scores = scores,
             .values = values,
@@ -61,6 +64,8 @@ struct Work {
   int groups, count, vectors;
   float *q, *totals, *total_largest, *total_sum, *scores, *values, *largest, *sum;
   int *begin, *end;
+  uint64_t* paths = nullptr;
+  int tree_begin = 0;
 };
 
 // Calls visit(token, head, index) for every query of a task.
@@ -126,22 +131,39 @@ int first_position(const AttentionProblem& problem, const AttentionTask& task) {
   return problem.length[task.row] - problem.row_begin[task.row + 1] + task.token_begin;
 }
 
+// Keys of the task's row before the step.
+int past_of(const AttentionProblem& problem, const AttentionTask& task) {
+  return problem.length[task.row] - problem.row_begin[task.row + 1] + problem.row_begin[task.row];
+}
+
 // What at least one query of a task sees of a block.
 KeyRange seen_by_task(const AttentionProblem& problem, const AttentionTask& task, int block) {
   const int first = first_position(problem, task);
-  return seen_of_block(problem, first, first + task.token_end - task.token_begin - 1, block);
+  const int least = problem.tree == nullptr ? first : past_of(problem, task);
+  return seen_of_block(problem, least, first + task.token_end - task.token_begin - 1, block);
+}
+
+// The tokens of its row that a token of the step sees in the tree: bits.
+uint64_t seen_in_tree(const AttentionProblem& problem, int token) {
+  const int32_t* bits = problem.tree + 2 * int64_t{token};
+  return uint64_t{static_cast<uint32_t>(bits[1])} << 32 | static_cast<uint32_t>(bits[0]);
 }
 
 // Sets what each query of a group sees of a block.
-void see(const AttentionProblem& problem, const AttentionTask& task, int block, const Work& work) {
+void see(const AttentionProblem& problem, const AttentionTask& task, int block, Work& work) {
   const int share = share_of(problem);
   const int first = first_position(problem, task);
+  const bool tree = problem.tree != nullptr;
+  if (tree) work.tree_begin = past_of(problem, task) - block * kKeyBlock;
   int64_t index = 0;
   for (int t = 0; t < task.token_end - task.token_begin; ++t) {
-    const KeyRange seen = seen_of_block(problem, first + t, first + t, block);
+    const uint64_t path = tree ? seen_in_tree(problem, task.token_begin + t) : 0;
+    const int depth = tree ? past_of(problem, task) + __builtin_popcountll(path) - 1 : first + t;
+    const KeyRange seen = seen_of_block(problem, depth, first + t, block);
     for (int h = 0; h < share; ++h, ++index) {
       work.begin[index] = seen.begin;
       work.end[index] = seen.end;
+      if (tree) work.paths[index] = path;
     }
   }
 }
@@ -216,16 +238,16 @@ template <class Cache>
 void tile_of(const AttentionProblem& problem, const AttentionTask& task, void* scratch) {
   using Stored = typename Cache::Stored;
   Pieces pieces{scratch};
-  const Work work(pieces, problem, 1, (task.token_end - task.token_begin) * share_of(problem));
+  Work work(pieces, problem, 1, (task.token_end - task.token_begin) * share_of(problem));
   const Decoded decoded(pieces.take<float>(Decoded::floats(work.vectors)), work.vectors);
 
   start(problem, task, work);
-  const Queries queries = work.queries(problem);
   Slots slots(problem, task.row);
   BlockRows<Stored> rows;
   for (int block = task.block_begin; block < task.block_end; ++block) {
     const KeyRange keys = seen_by_task(problem, task, block);
     see(problem, task, block, work);
+    const Queries queries = work.queries(problem);
     rows.read(problem, task, slots, block, keys);
     score_tile<Cache>(rows.keys, problem.width, keys, decoded, queries);
     weigh_scores(queries);
@@ -246,7 +268,7 @@ Work stream_work(Pieces& pieces, const AttentionProblem& problem, const Attentio
 // Calls place(queries, block) before each block, to say where its result goes, and done(queries)
 // after it.
 template <class Cache, class Place, class Done>
-void stream_blocks(const AttentionProblem& problem, const AttentionTask& task, const Work& work,
+void stream_blocks(const AttentionProblem& problem, const AttentionTask& task, Work& work,
                    const Place& place, const Done& done) {
   start(problem, task, work);
   Slots slots(problem, task.row);
@@ -269,7 +291,7 @@ void stream_blocks(const AttentionProblem& problem, const AttentionTask& task, c
 template <class Cache>
 void stream_of(const AttentionProblem& problem, const AttentionTask& task, void* scratch) {
   Pieces pieces{scratch};
-  const Work work = stream_work(pieces, problem, task);
+  Work work = stream_work(pieces, problem, task);
   stream_blocks<Cache>(
       problem, task, work, [](Queries&, int) {},
       [&](const Queries& queries) { merge_block(queries, work); });
@@ -288,7 +310,7 @@ template <class Cache>
 void stream_parts_of(const AttentionProblem& problem, const AttentionTask& task,
                      const AttentionParts& parts, void* scratch) {
   Pieces pieces{scratch};
-  const Work work = stream_work(pieces, problem, task);
+  Work work = stream_work(pieces, problem, task);
   stream_blocks<Cache>(
       problem, task, work, [&](Queries& queries, int block) { use_parts(parts, block, queries); },
       [](const Queries&) {});
@@ -337,7 +359,7 @@ void stream_parts(const AttentionProblem& problem, const AttentionTask& task,
 void merge_parts(const AttentionProblem& problem, const AttentionTask& task,
                  const AttentionParts& parts, void* scratch) {
   Pieces pieces{scratch};
-  const Work work = stream_work(pieces, problem, task);
+  Work work = stream_work(pieces, problem, task);
   start(problem, task, work);
   for (int block = task.block_begin; block < task.block_end; ++block) {
     see(problem, task, block, work);

@@ -29,7 +29,8 @@ struct AttentionProblem {
   float scale;
   int window;  // 0: none
   float soft_cap;
-  const float* sinks;  // [H], or null
+  const float* sinks;   // [H], or null
+  const int32_t* tree;  // [T, 2] bits, or null
 };
 
 // A few neighbouring tokens of one row. The query heads that share a key/value head are together:

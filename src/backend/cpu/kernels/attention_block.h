@@ -36,6 +36,9 @@ struct Queries {
   int width;               // from one group's keys and values to the next one's
   const float* q;          // [groups, count, vectors], already multiplied with the scale
   const int *begin, *end;  // [count], keys of the block that a query sees; begin >= end: none
+  // [count] bits of the keys from tree_begin of the block on that a query sees; null: all of them.
+  const uint64_t* paths;
+  int tree_begin;
   float soft_cap;
   float* scores;   // [groups, count, kKeyBlock], then the weights
   float* values;   // [groups, count, vectors], weighted sum
@@ -165,6 +168,15 @@ inline Vec tanh(Vec x) {
   return where_less(size, broadcast(0.625F), fma(p * square, x, x), signed_large);
 }
 
+// Hides what a query sees neither before the step nor on its path of the tree.
+inline void hide_other_paths(const Queries& queries, int row) {
+  const int begin = queries.tree_begin, end = queries.end[row % queries.count];
+  const uint64_t path = queries.paths[row % queries.count];
+  for (int k = begin > 0 ? begin : 0; k < end; ++k) {
+    if ((path >> (k - begin) & 1) == 0) queries.scores[row * kKeyBlock + k] = kNegativeInfinity;
+  }
+}
+
 // Scores of one query -> weights relative to the largest. Lanes count from the block's first key,
 // so that the order of the sum is a matter of position. A NaN among the scores makes the sum one.
 inline void weigh(const Queries& queries, int row) {
@@ -175,6 +187,7 @@ inline void weigh(const Queries& queries, int row) {
     const Vec cap = broadcast(queries.soft_cap);
     for (int k = from; k < to; k += kLanes) store(scores + k, cap * tanh(load(scores + k) / cap));
   }
+  if (queries.paths != nullptr) hide_other_paths(queries, row);
   for (int k = from; k < begin; ++k) scores[k] = kNegativeInfinity;
   for (int k = end; k < to; ++k) scores[k] = kNegativeInfinity;
   Vec top = broadcast(kNegativeInfinity);

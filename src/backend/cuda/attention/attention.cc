@@ -87,6 +87,7 @@ AttentionProblem problem_of(const op::Attention& op) {
           .window = op.window,
           .soft_cap = op.soft_cap,
           .sinks = op.sinks.as<float>(),
+          .tree = op.tree.as<int32_t>(),
           .activation = op.q.dtype,
           .cache = kv.keys.dtype};
 }

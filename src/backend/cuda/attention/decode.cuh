@@ -342,7 +342,11 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<T, D>::kBlocks)
       mma<T>(scores[1], queries[step], b[2], b[3]);
     }
     scoring.apply(scores);
-    hide_unseen(scores, seen, (at.work.first_tile + at.tile) * kTileKeys + warp * Keys::kKeys);
+    const int first_key = (at.work.first_tile + at.tile) * kTileKeys + warp * Keys::kKeys;
+    hide_unseen(scores, seen, first_key);
+    if (problem.tree != nullptr) {
+      hide_other_paths(scores, problem, at.work.shape, at.first_query(problem), first_key);
+    }
     weigh(scores, rows);
     uint32_t weights[4];
     pack_weights<T>(weights, scores[0], scores[1]);

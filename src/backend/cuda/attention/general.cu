@@ -83,8 +83,10 @@ __global__ void __launch_bounds__(kWarps * 32)
   const int token = static_cast<int>(blockIdx.x);
   const int row = row_of(problem, token);
   const RowShape shape = row_shape(problem, row);
-  const int position = shape.position(token - shape.first_token);
-  const int first = first_seen(problem, position);
+  const int position = shape.position(token - shape.first_token);  // of its key
+  const int first = first_seen_by(problem, shape, token - shape.first_token);
+  // The keys of the step that it sees: all of them, or those of its path in the tree.
+  const uint64_t path = problem.tree == nullptr ? ~uint64_t{0} : seen_in_tree(problem, token);
 
   const int chunks = (problem.group + kHeads - 1) / kHeads;
   const int kv_head = static_cast<int>(blockIdx.y) / chunks;
@@ -111,8 +113,10 @@ __global__ void __launch_bounds__(kWarps * 32)
   for (int block = first_block + (warp + kWarps - first_block % kWarps) % kWarps;
        block * kBlockKeys <= position; block += kWarps) {
     const int key = block * kBlockKeys + lane;
-    const bool seen = first <= key && key <= position;
-    const int slot = seen ? cursor.slot(key) : 0;
+    const bool in_range = first <= key && key <= position;
+    const int slot = in_range ? cursor.slot(key) : 0;
+    const int node = key - shape.position(0);
+    const bool seen = in_range && (node < 0 || node >= 64 || (path >> node & 1) != 0);
 
     float scores[kHeads] = {};
     if (seen) {

@@ -163,18 +163,18 @@ __global__ void __launch_bounds__(kTileThreads, PrefillLayout<D>::kBlocks)
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const QueryTile tile = find_tile(problem, rows_taken, Layout::kQueries);
   if (tile.row < 0) return;
-  const Seen first_seen_by = seen_by(problem, tile.shape, tile.first_query);
-  const Seen last_seen_by = seen_by(problem, tile.shape, tile.first_query + tile.queries - 1);
+  const Seen by_block =
+      seen_by_any(problem, tile.shape, tile.first_query, tile.first_query + tile.queries);
   const KvHead<T> head(problem, tile.kv_head);
   SlotCursor cursor(problem, tile.row);
   const auto load = [&](int key_tile) {
     const int key = key_tile * kTileKeys + warp * Keys::kKeys + lane % Keys::kKeys;
-    const bool seen = first_seen_by.first <= key && key <= last_seen_by.last;
+    const bool seen = by_block.first <= key && key <= by_block.last;
     load_keys(ring[key_tile % 2 * kTileWarps + warp], head, seen ? cursor.slot(key) : -1);
     end_copy_group();
   };
-  const int first_tile = first_seen_by.first / kTileKeys;
-  const int end_tile = last_seen_by.last / kTileKeys + 1;
+  const int first_tile = by_block.first / kTileKeys;
+  const int end_tile = by_block.last / kTileKeys + 1;
   load(first_tile);
   load_query_tile<T, D>(queries, problem, tile);
 
@@ -183,11 +183,10 @@ __global__ void __launch_bounds__(kTileThreads, PrefillLayout<D>::kBlocks)
   // Keys that every query of the warp sees, and that any sees.
   Seen seen[kRowTiles][2], all, any;
   if (active) {
-    const int last_query = min(first_query + 16 * kRowTiles, tile.queries) - 1;
-    const Seen by_first = seen_by(problem, tile.shape, tile.first_query + first_query);
-    const Seen by_last = seen_by(problem, tile.shape, tile.first_query + last_query);
-    all = {by_last.first, by_first.last};
-    any = {by_first.first, by_last.last};
+    const int begin = tile.first_query + first_query;
+    const int end = tile.first_query + min(first_query + 16 * kRowTiles, tile.queries);
+    all = seen_by_all(problem, tile.shape, begin, end);
+    any = seen_by_any(problem, tile.shape, begin, end);
   }
   for (int i = 0; i < 2 * kRowTiles; ++i) {
     seen[i / 2][i % 2] =
@@ -211,7 +210,13 @@ __global__ void __launch_bounds__(kTileThreads, PrefillLayout<D>::kBlocks)
 #pragma unroll
       for (int i = 0; i < kRowTiles; ++i) {
         scoring.apply(scores[i]);
-        if (hides) hide_unseen(scores[i], seen[i], first_key);
+        if (hides) {
+          hide_unseen(scores[i], seen[i], first_key);
+          if (problem.tree != nullptr) {
+            hide_other_paths(scores[i], problem, tile.shape,
+                             tile.first_query + first_query + 16 * i, first_key);
+          }
+        }
         weigh(scores[i], rows[i]);
       }
       add_values<T, D>(rows, scores, strip);

@@ -20,7 +20,8 @@ struct AttentionProblem {
   float scale;
   int window;  // 0: none
   float soft_cap;
-  const float* sinks;  // [H], or null
+  const float* sinks;   // [H], or null
+  const int32_t* tree;  // [T, 2] bits, or null
   DType activation, cache;
 };
 

@@ -19,9 +19,23 @@ __device__ inline RowShape row_shape(const AttentionProblem& problem, int row) {
   return {begin, problem.row_begin[row + 1] - begin, problem.length[row]};
 }
 
+// The tokens of its row that a token of the step sees in the tree: bits.
+__device__ inline uint64_t seen_in_tree(const AttentionProblem& problem, int token) {
+  const auto* bits = reinterpret_cast<const uint32_t*>(problem.tree) + 2 * int64_t{token};
+  return uint64_t{bits[1]} << 32 | bits[0];
+}
+
 // The first position that a token at `position` sees.
 __device__ inline int first_seen(const AttentionProblem& problem, int position) {
   return problem.window > 0 ? max(0, position - problem.window + 1) : 0;
+}
+
+// The first position that a row's n-th token sees. In a tree its own position is its depth.
+__device__ inline int first_seen_by(const AttentionProblem& problem, const RowShape& shape,
+                                    int token) {
+  if (problem.tree == nullptr) return first_seen(problem, shape.position(token));
+  const int depth = __popcll(seen_in_tree(problem, shape.first_token + token));
+  return first_seen(problem, shape.position(0) + depth - 1);
 }
 
 // Finds the slots of positions that are asked for in ascending order.

@@ -90,7 +90,8 @@ class Scoring {
   float cap_, factor_;
 };
 
-// Positions [first, last] that a query sees; none for one that does not exist.
+// Positions [first, last] that a query sees (in a tree, with gaps); none for one that does not
+// exist.
 struct Seen {
   int first = 0, last = -1;
 };
@@ -98,8 +99,21 @@ struct Seen {
 // Queries of a row: the heads of a group are together, token after token.
 __device__ inline Seen seen_by(const AttentionProblem& problem, const RowShape& shape, int query) {
   if (query >= shape.tokens * problem.group) return {};
-  const int position = shape.position(query / problem.group);
-  return {first_seen(problem, position), position};
+  const int token = query / problem.group;
+  return {first_seen_by(problem, shape, token), shape.position(token)};
+}
+
+// All positions that one of the queries [begin, end) of a row sees, and those that all of them see.
+__device__ inline Seen seen_by_any(const AttentionProblem& problem, const RowShape& shape,
+                                   int begin, int end) {
+  const int first = problem.tree == nullptr ? begin / problem.group : 0;
+  return {first_seen(problem, shape.position(first)), shape.position((end - 1) / problem.group)};
+}
+__device__ inline Seen seen_by_all(const AttentionProblem& problem, const RowShape& shape,
+                                   int begin, int end) {
+  const int last = problem.tree == nullptr ? shape.position(begin / problem.group)
+                                           : shape.position(0) - 1;
+  return {first_seen(problem, shape.position((end - 1) / problem.group)), last};
 }
 
 // The softmax of an m16 tile of queries, as far as its keys have come. A thread has parts of the
@@ -122,6 +136,29 @@ __device__ void hide_unseen(float (&scores)[kTiles][4], const Seen (&seen)[2], i
       const int key = first_key + 8 * tile + 2 * (lane % 4) + i % 2;
       const Seen& row = seen[i / 2];
       if (key < row.first || key > row.last) scores[tile][i] = -INFINITY;
+    }
+  }
+}
+
+// Hides the keys from `first_key` on that are not in a query's path of the tree. `first_query`: of
+// the tile, in its row.
+template <int kTiles>
+__device__ void hide_other_paths(float (&scores)[kTiles][4], const AttentionProblem& problem,
+                                 const RowShape& shape, int first_query, int first_key) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int before = shape.position(0);  // keys before the step
+  if (first_key + 8 * kTiles <= before) return;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int query = first_query + lane / 4 + 8 * half;
+    if (query >= shape.tokens * problem.group) continue;
+    const uint64_t path = seen_in_tree(problem, shape.first_token + query / problem.group);
+#pragma unroll
+    for (int i = 0; i < 2 * kTiles; ++i) {
+      const int node = first_key + i / 2 * 8 + 2 * (lane % 4) + i % 2 - before;
+      if (node >= 0 && (node >= 64 || (path >> node & 1) == 0)) {
+        scores[i / 2][2 * half + i % 2] = -INFINITY;
+      }
     }
   }
 }
