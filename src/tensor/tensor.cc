@@ -73,8 +73,7 @@ Tensor Tensor::columns(int64_t begin, std::initializer_list<int64_t> row) const 
 }
 
 Tensor Tensor::reshape(Shape to) const {
-  check(contiguous() && to.elements() == shape.elements(), "cannot reshape ", shape, " to ",
-        to);
+  check(contiguous() && to.elements() == shape.elements(), "cannot reshape ", shape, " to ", to);
   Tensor out = *this;
   out.shape = to;
   out.row_stride = out.row_size();
@@ -119,8 +118,8 @@ size_t Arena::piece_bytes(Shape shape, DType dtype) {
 
 Tensor Arena::take(Shape shape, DType dtype) {
   const size_t bytes = piece_bytes(shape, dtype);
-  check(used_ + bytes <= buffer_.bytes(), "scratch memory is too small: ", shape, " needs ",
-        bytes, " bytes, ", buffer_.bytes() - used_, " left");
+  check(used_ + bytes <= buffer_.bytes(), "scratch memory is too small: ", shape, " needs ", bytes,
+        " bytes, ", buffer_.bytes() - used_, " left");
   Tensor out = buffer_.view(shape, dtype, used_);
   used_ += bytes;
   peak_ = std::max(peak_, used_);

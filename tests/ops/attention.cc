@@ -1,7 +1,7 @@
 // Attention against plain loops: head counts and widths, segments, cache types, windows, soft caps,
-// sinks, trees, chunks and decodes in one step. And its bits: a token's result is the same alone, batched,
-// in chunks of any size, in other segments, with other threads and by other kernels; on a GPU, with
-// the kernels that promise it.
+// sinks, trees, chunks and decodes in one step. And its bits: a token's result is the same alone,
+// batched, in chunks of any size, in other segments, with other threads and by other kernels; on a
+// GPU, with the kernels that promise it.
 #include "tests/reference/attention.h"
 
 #include <gtest/gtest.h>
@@ -247,9 +247,8 @@ Expected expected_of(const AttentionCase& c, const Past& past) {
         const auto g = static_cast<size_t>(h * c.kv_heads / c.heads);
         reference::AttentionOptions options{.scale = StepOf::scale(c), .soft_cap = c.soft_cap};
         if (c.sinks) options.sink = past.sinks->at(h, 0);
-        const reference::Attended row =
-            reference::attention(column(past.queries[b], p, h), keys[g], values[g],
-                                 past.seen(c, b, p), options);
+        const reference::Attended row = reference::attention(
+            column(past.queries[b], p, h), keys[g], values[g], past.seen(c, b, p), options);
         out.values.insert(out.values.end(), row.values.begin(), row.values.end());
         for (size_t d = 0; d < row.values.size(); ++d) {
           out.tolerance.push_back(of_scores + of_weights * row.spread[d] +
@@ -562,7 +561,8 @@ TEST(Attention, RandomSteps) {
       for (const RowCase& row : c.rows) rows += cat(" ", row.tokens, "@", row.length);
       SCOPED_TRACE(cat(c.name, ": heads ", c.heads, "/", c.kv_heads, ", width ", c.width,
                        ", cache ", name_of(c.cache), ", window ", c.window, ", cap ", c.soft_cap,
-                       ", sinks ", c.sinks, ", tree ", c.tree, ", gap ", c.row_gap, ", rows", rows));
+                       ", sinks ", c.sinks, ", tree ", c.tree, ", gap ", c.row_gap, ", rows",
+                       rows));
       // A kernel that is forced leaves out what it does not accept.
       test::run_setup(backend, name, name.find('=') != std::string::npos,
                       [&](Backend& same, const std::string& what) { each.expect(same, what); });

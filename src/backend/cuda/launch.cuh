@@ -13,8 +13,8 @@ struct Grid {
   size_t shared_bytes = 0;  // dynamic; for more than 48 KiB see allow_shared_bytes
 };
 
-// Must come before a launch whose kernel takes more than 48 KiB of shared memory, with `bytes` of it
-// dynamic: less than 40 KiB leave room for what is static.
+// Must come before a launch whose kernel takes more than 48 KiB of shared memory, with `bytes` of
+// it dynamic: less than 40 KiB leave room for what is static.
 template <class Kernel>
 void allow_shared_bytes(Kernel* kernel, size_t bytes) {
   if (bytes < size_t{40} << 10) return;

@@ -111,8 +111,8 @@ __device__ inline Seen seen_by_any(const AttentionProblem& problem, const RowSha
 }
 __device__ inline Seen seen_by_all(const AttentionProblem& problem, const RowShape& shape,
                                    int begin, int end) {
-  const int last = problem.tree == nullptr ? shape.position(begin / problem.group)
-                                           : shape.position(0) - 1;
+  const int last =
+      problem.tree == nullptr ? shape.position(begin / problem.group) : shape.position(0) - 1;
   return {first_seen(problem, shape.position((end - 1) / problem.group)), last};
 }
 
