@@ -2,12 +2,13 @@
 # Runs every test that uses a GPU and prints a summary line a group. Needs a GPU, and the test
 # programs of the gpu preset in FOLDER; the rest of the repository is their data.
 #
-#   tools/run_gpu_tests.sh [FOLDER]     FOLDER: build/gpu/tests
+#   tools/run_gpu_tests.sh [FOLDER [GROUP...]]     FOLDER: build/gpu/tests; GROUP: all of them
 set -uo pipefail
 folder=${1:-build/gpu/tests}
+groups=${*:2}
 failed=0
 export SPATE_TEST_DEVICE=cuda
-for group in cuda sample models engine quality ops; do
+for group in ${groups:-cuda sample models engine quality ops}; do
   log=$(mktemp)
   begin=$SECONDS
   "$folder/test_$group" >"$log" 2>&1
