@@ -15,6 +15,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/rates.h"
 #include "backend/cuda/devices.h"
+#include "backend/cuda/libraries.h"
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/json.h"
@@ -32,6 +33,7 @@ struct Findings {
   std::string disk_folder, disk_note;
   double disk_mb_per_s = 0;
   CudaDevices cuda;
+  std::vector<CudaLibrary> libraries;
   std::vector<std::string> driver_gpus;  // what the driver lists, whether or not we can use it
 };
 
@@ -136,6 +138,7 @@ Findings examine(const std::string& folder, bool quick) {
   findings.memory = open_cpu_backend({.threads = 1})->memory();
   findings.driver_gpus = list_driver_gpus();
   findings.cuda = list_cuda_devices(!quick);
+  findings.libraries = list_cuda_libraries();
   if (!quick) {
     findings.rates = cpu::measure_rates(findings.processors, "");
     findings.matmul_gflop_per_s = measure_matmul();
@@ -162,8 +165,18 @@ std::string gpu_text(const Findings& findings) {
   return text;
 }
 
+std::string library_text(const CudaLibrary& library) {
+  return cat(library.name, " ", library.version.empty() ? "not found" : library.version, " (",
+             library.use, ")");
+}
+
 Json to_json(const Findings& findings) {
   JsonArray gpus;
+  JsonObject libraries;
+  for (const CudaLibrary& library : findings.libraries) {
+    libraries.emplace_back(std::string(library.name),
+                           library.version.empty() ? Json() : Json(library.version));
+  }
   for (const CudaDevice& device : findings.cuda.devices) {
     gpus.emplace_back(JsonObject{{"name", device.name},
                                  {"compute", cat(device.compute_major, ".", device.compute_minor)},
@@ -190,7 +203,8 @@ Json to_json(const Findings& findings) {
                     {"gpus", std::move(gpus)},
                     {"gpu_note", findings.cuda.note},
                     {"cuda_driver", findings.cuda.driver_version},
-                    {"cuda_runtime", findings.cuda.runtime_version}};
+                    {"cuda_runtime", findings.cuda.runtime_version},
+                    {"cuda_libraries", std::move(libraries)}};
 }
 
 void print(const Findings& findings, bool quick) {
@@ -217,6 +231,9 @@ void print(const Findings& findings, bool quick) {
                      : cat(findings.disk_folder, ": ", findings.disk_note));
   }
   line("gpu", gpu_text(findings));
+  std::vector<std::string> libraries;
+  for (const CudaLibrary& library : findings.libraries) libraries.push_back(library_text(library));
+  if (!libraries.empty()) line("opens", join_words(libraries, ", "));
 }
 
 }  // namespace

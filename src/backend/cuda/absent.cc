@@ -2,6 +2,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/memory.h"
 #include "backend/cuda/devices.h"
+#include "backend/cuda/libraries.h"
 #include "base/check.h"
 
 namespace spate {
@@ -11,6 +12,8 @@ CudaDevices list_cuda_devices(bool) {
 }
 
 Buffer allocate_pinned(size_t bytes) { return cpu::allocate(bytes); }
+
+std::vector<CudaLibrary> list_cuda_libraries() { return {}; }
 
 std::vector<KernelFamily> cuda_kernel_families() { return {}; }
 

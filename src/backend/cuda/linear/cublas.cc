@@ -9,14 +9,11 @@
 #include <map>
 #include <tuple>
 
+#include "backend/cuda/libraries.h"
 #include "base/check.h"
 
 namespace spate::cuda {
 namespace {
-
-// Newest first; the loader looks in LD_LIBRARY_PATH and the system's folders.
-constexpr const char* kNames[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so",
-                                  "/usr/local/cuda/lib64/libcublasLt.so"};
 
 // What is used of the library.
 struct Functions {
@@ -107,7 +104,6 @@ cudaDataType_t type_of(DType type) { return type == DType::f32 ? CUDA_R_32F : CU
 }  // namespace
 
 struct Cublas::State {
-  void* library = nullptr;  // stays open: its own threads and device code may outlive a backend
   Functions f{};
   cublasLtHandle_t handle = nullptr;
   std::map<Key, Plan> plans;
@@ -165,16 +161,11 @@ void Cublas::State::choose(const Key& key, Plan& plan) const {
 }
 
 std::unique_ptr<Cublas> Cublas::open() {
-  for (const char* name : kNames) {
-    void* library = ::dlopen(name, RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) continue;
-    auto state = std::make_unique<State>();
-    state->library = library;
-    if (!find_all(library, state->f)) continue;
-    state->ensure(state->f.create(&state->handle));
-    return std::unique_ptr<Cublas>(new Cublas(std::move(state)));
-  }
-  return nullptr;
+  auto state = std::make_unique<State>();
+  void* library = open_cublaslt();
+  if (library == nullptr || !find_all(library, state->f)) return nullptr;
+  state->ensure(state->f.create(&state->handle));
+  return std::unique_ptr<Cublas>(new Cublas(std::move(state)));
 }
 
 Cublas::Cublas(std::unique_ptr<State> state) : state_(std::move(state)) {}
