@@ -25,7 +25,7 @@ struct BenchFlags {
   std::string lengths, input, report;
   int64_t limit = 0;  // rows of a file; 0: all
   int64_t seed = 1, repeat = 1;
-  bool json = false, profile = false;
+  bool json = false;
 };
 
 // "1,16,64"
@@ -63,8 +63,8 @@ CommandLine command_line(BenchFlags& flags) {
          {"--seed", "N", "of the random token ids", "1", into(flags.seed, 0)},
          {"--repeat", "N", "runs of each case; shown are medians", "1",
           into(flags.repeat, 1, 1000)},
-         {"--profile", "", "time every op (slows small models a little)", "",
-          set_true(flags.profile)},
+         profile_flag(flags.engine),
+         trace_flag(flags.engine),
          {"--json", "", "one JSON object instead of text", "", set_true(flags.json)},
          {"--report", "FILE", "also write the JSON object there", "", into(flags.report)},
          chat_template_flag(flags.engine),
@@ -183,9 +183,17 @@ std::vector<BenchCase> make_cases(const BenchFlags& flags, const ModelFiles& fil
   return grid_cases(flags, config.vocabulary);
 }
 
-EngineOptions options_of(const BenchFlags& flags, const BenchCase& one) {
+// What all cases share.
+struct Measuring {
+  std::optional<DeviceRates> rates;  // when profiling
+  std::unique_ptr<Trace> trace;      // or null
+};
+
+EngineOptions options_of(const BenchFlags& flags, const Measuring& measuring,
+                         const BenchCase& one) {
   EngineOptions options = flags.engine.options;
-  options.profile = flags.profile;
+  options.profile = measuring.rates;
+  options.trace = measuring.trace.get();
   if (options.max_model_len == 0) {
     options.max_model_len = std::max(one.longest(), kWarmUpTokens);
   }
@@ -207,21 +215,28 @@ int measure(const BenchFlags& flags) {
   if (!flags.report.empty()) {
     report.emplace(flags.report, "--report", true);
   }
+  Measuring measuring{.rates = {}, .trace = open_trace(flags.engine)};
   const ModelFiles files = open_model(flags.engine);
   std::vector<BenchCase> cases = make_cases(flags, files);
   std::string device;
   std::vector<BenchResult> results;
   JsonArray case_list;
   ProgressDisplay display(ProgressMode::automatic, ColorMode::automatic, 0);
+  if (flags.engine.profile) {
+    display.stage("measuring the device");
+    measuring.rates = before_running([&] { return measure_rates(flags.engine.options.backend); });
+    display.finish();
+  }
   for (BenchCase& next : cases) {
     BenchResult result{.what = std::move(next)};
     const BenchCase& one = result.what;
-    const EngineOptions options = options_of(flags, one);
+    const EngineOptions options = options_of(flags, measuring, one);
     if (!flags.json) {
       print_plan(files, options);
     }
     for (int64_t run = 1; run <= flags.repeat; ++run) {
       display.stage(cat(one.name, "   run ", run, " of ", flags.repeat));
+      const TraceSpan span(options.trace, TraceLane::main, one.name);
       result.runs.push_back(run_bench_case(files, options, one, device));
     }
     display.finish();
@@ -243,6 +258,7 @@ int measure(const BenchFlags& flags) {
   if (report) {
     report->append(all.dump() + "\n");
   }
+  close_trace(measuring.trace.get());
   return 0;
 }
 

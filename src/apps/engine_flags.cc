@@ -1,6 +1,7 @@
 #include "apps/engine_flags.h"
 
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
 #include <optional>
 
@@ -88,6 +89,20 @@ Flag max_length_flag(EngineFlags& flags) {
           "the model's", set_max_length(flags)};
 }
 
+Flag profile_flag(EngineFlags& flags) {
+  return {
+      "--profile", "",
+      "time every op on the device; decode steps are not recorded then, so that small ones wait "
+      "for the host",
+      "", set_true(flags.profile)};
+}
+
+Flag trace_flag(EngineFlags& flags) {
+  return {"--trace", "FILE",
+          "a Chrome trace of the steps, host and device, with the ops when they are profiled", "",
+          into(flags.trace)};
+}
+
 FlagGroup engine_flag_group(EngineFlags& flags) {
   EngineOptions& options = flags.options;
 
@@ -146,6 +161,27 @@ FlagGroup engine_flag_group(EngineFlags& flags) {
 ModelFiles open_model(const EngineFlags& flags) {
   return before_running(
       [&] { return open_model_files(flags.model, flags.random_weights, flags.chat_template); });
+}
+
+std::unique_ptr<Trace> open_trace(const EngineFlags& flags) {
+  if (flags.trace.empty()) {
+    return nullptr;
+  }
+  try {
+    return std::make_unique<Trace>(flags.trace);
+  } catch (const Error& error) {
+    throw Error(cat("--trace ", error.what()), error.code());
+  }
+}
+
+void close_trace(Trace* trace) {
+  if (trace == nullptr) {
+    return;
+  }
+  trace->close();
+  if (const std::string problem = trace->problem(); !problem.empty()) {
+    std::fprintf(stderr, "spate: --trace %s\n", problem.c_str());
+  }
 }
 
 std::string model_name(const std::string& path) {

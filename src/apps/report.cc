@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "apps/figures.h"
+#include "apps/profile_text.h"
 
 namespace spate {
 namespace {
@@ -184,6 +185,8 @@ Json report_json(const RunFacts& facts) {
       {"engine", JsonObject{{"busy_seconds", exact(engine.busy_seconds)},
                             {"idle_seconds", exact(engine.idle_seconds)},
                             {"device_idle_seconds", exact(engine.device_idle_seconds)}}},
+      {"device_rates", rates_json(engine)},
+      {"profile", profile_json(engine)},
       {"tail", JsonObject{{"last_rows_share", kTailShare},
                           {"last_rows_seconds", exact(numbers.tail_seconds)},
                           {"under_half_batch_seconds", exact(phases.under_half_seconds)},
@@ -221,7 +224,7 @@ std::string report_text(const RunFacts& facts) {
     line("errors", counts_text(tally.errors));
   }
   if (facts.engine.steps > 0) {
-    text += work_text(facts);
+    text += work_text(facts) + profile_text(facts.engine);
   }
   if (!facts.complete) {
     line("stopped", "by " + facts.stopped_by + "; finished rows are on file");

@@ -128,6 +128,9 @@ class Run {
       report_file_.emplace(flags_.report, "--report", true);
     }
     check_run_flags(flags_, files_);
+    if (!flags_.dry_run) {
+      trace_ = open_trace(flags_.engine);
+    }
     if (flags_.metrics_port >= 0 && !flags_.dry_run) {
       metrics_.open(flags_.metrics_host, static_cast<int>(flags_.metrics_port),
                     model_name(flags_.engine.model));
@@ -170,6 +173,7 @@ class Run {
   const ModelFiles files_;
   ProgressDisplay display_;
   std::optional<LineFile> report_file_;
+  std::unique_ptr<Trace> trace_;  // or null
   MetricsFeed metrics_;
   RowFormat asked_format_ = RowFormat::automatic;  // before `auto` was decided
   int64_t rows_ = -1;                              // of the job; -1: not known
@@ -268,6 +272,10 @@ JobEnd Run::answer_rows() {
   EngineOptions& options = flags_.engine.options;
   // The next rows are inside before those that are in order together have all begun.
   options.order_horizon = std::max<int64_t>(flags_.job.window / 2, 1);
+  options.trace = trace_.get();
+  if (flags_.engine.profile) {
+    options.profile = before_running([&] { return measure_rates(options.backend); });
+  }
   Engine engine = before_running([&] { return Engine(files_, options); });
   for (const std::string& warning : engine.warnings()) {
     notices_.add(warning);
@@ -280,7 +288,8 @@ JobEnd Run::answer_rows() {
   job.answers.model = model_name(flags_.engine.model);
   job.answers.tokenizer = files_.tokenizer.get();
   job.answers.created = std::time(nullptr);
-  RowOutput output(*job_);
+  job.trace = trace_.get();
+  RowOutput output(*job_, trace_.get());
   BatchJob batch(engine, *preparer_, *job_, output, tally_, notices_, job);
   const int64_t to_do = rows_ < 0 ? -1 : std::max<int64_t>(rows_ - done_rows(*job_), 0);
   JobEnd end = batch.run(signals_, display_, log_, metrics_, to_do);
@@ -307,6 +316,7 @@ JobEnd Run::answer_rows() {
 }
 
 int Run::finish(const JobEnd& end) {
+  close_trace(trace_.get());
   facts_.model = model_name(flags_.engine.model);
   facts_.input = flags_.job.source.input;
   facts_.output = flags_.output.output;

@@ -1,7 +1,7 @@
 // What a device can do: memory, order and the op vocabulary. One Backend is one device with one
 // in-order queue; ops run in the order in which they are given. `run` is the only door: it checks
-// the op's contract, times the op when profiling is on, and calls the private virtual, so checks
-// and profiles exist once for all ops and backends.
+// the op's contract, notes the op between two marks when profiling is on, and calls the private
+// virtual, so checks and profiles exist once for all ops and backends.
 //
 // Owner: the engine. One thread at a time.
 #pragma once
@@ -10,15 +10,15 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "backend/op_run.h"
 #include "backend/ops/attention.h"
 #include "backend/ops/basic.h"
 #include "backend/ops/linear.h"
 #include "backend/ops/norm.h"
 #include "backend/ops/sampling.h"
-#include "base/clock.h"
+#include "backend/rates.h"
 #include "quant/format.h"
 #include "tensor/tensor.h"
 
@@ -27,14 +27,6 @@ namespace spate {
 struct MemoryInfo {
   size_t total = 0;  // bytes the device has (or this process may use)
   size_t free = 0;   // bytes not taken by anybody
-};
-
-// One line of the profile: an op kind, summed over all its calls.
-struct OpProfile {
-  std::string_view name;
-  int64_t calls = 0;
-  double seconds = 0;
-  int64_t bytes = 0, flops = 0;  // the least that must be moved and computed
 };
 
 // Ops that were recorded, to be given again all at once.
@@ -62,10 +54,10 @@ class Backend {
   // The same without waiting: `to`, in memory of allocate_host, has the bytes once a mark that is
   // set later is passed.
   virtual void download_later(void* to, const Tensor& from) = 0;
-  // Marks the end of all that was given so far. The last few marks can be waited for.
+  // Marks the end of all that was given so far. Marks ascend; the last few can be waited for.
   virtual uint64_t mark() = 0;
   virtual void wait(uint64_t mark) = 0;
-  // What passed on the device between two marks that are passed; 0 where ops run when given.
+  // What passed on the device between two marks that are passed.
   virtual double seconds_between(uint64_t from, uint64_t to) = 0;
   // Records the ops that the function gives, without running them. Tensors are recorded by their
   // places. Only where can_record(): other backends gain nothing by it.
@@ -86,22 +78,42 @@ class Backend {
   template <class Op>
   void run(const Op& op) {
     op.contract();
-    if (!profiling_) {
+    if (profiling_) {
+      run_noted(op);
+    } else {
       execute(op);
-      return;
     }
-    const Stopwatch watch;
-    execute(op);
-    finish();
-    note(Op::kName, watch.seconds(), op.bytes(), op.flops());
+    if (waiting_) finish();
   }
 
   virtual void finish() {}  // waits until all ops given so far are done
-  void set_profiling(bool on) { profiling_ = on; }
+  // Every run() is waited for: for tests whose tensors the host reads, and to find an op that
+  // fails.
+  void set_waiting(bool on) { waiting_ = on; }
+
+  // Notes every op, without waiting for any. What is noted must be taken once its step has ended.
+  void set_profiling(bool on);
   bool profiling() const { return profiling_; }
-  const std::vector<OpProfile>& profile() const { return profile_; }
+  // The ops that ended before a mark which is passed, in their order; each is given once.
+  std::vector<OpRun> take_ops(uint64_t passed);
 
  private:
+  template <class Op>
+  void run_noted(const Op& op) {
+    OpRun run{.name = Op::kName, .kernels = {}, .bytes = op.bytes(), .flops = op.flops()};
+    if constexpr (requires { op.packed(); }) run.packed = op.packed();
+    run.begin = mark();
+    execute(op);
+    run.end = mark();
+    run.kernels = take_chosen();
+    noted_.push_back(run);
+  }
+
+  // The kernels chosen since they were last taken.
+  virtual ChosenKernels take_chosen() = 0;
+  // So many marks can be waited for and compared from now on.
+  virtual void keep_marks(size_t /*count*/) {}
+
   virtual void execute(const op::Embed&) = 0;
   virtual void execute(const op::GatherRows&) = 0;
   virtual void execute(const op::TakeDrawn&) = 0;
@@ -125,10 +137,8 @@ class Backend {
   virtual void execute(const op::LinearGated&);
   virtual void execute(const op::QkvNormRopeWrite&);
 
-  void note(std::string_view name, double seconds, int64_t bytes, int64_t flops);
-
-  bool profiling_ = false;
-  std::vector<OpProfile> profile_;
+  bool profiling_ = false, waiting_ = false;
+  std::vector<OpRun> noted_;
 };
 
 struct BackendOptions {
@@ -146,5 +156,11 @@ std::unique_ptr<Backend> open_backend(const BackendOptions& options);
 std::unique_ptr<Backend> open_cpu_backend(const BackendOptions& options);
 // Throws Error(ExitCode::memory) where no such GPU can be used, and says why.
 std::unique_ptr<Backend> open_cuda_backend(const BackendOptions& options, int index);
+
+// What the device that the options name can do with hidden states of their type; takes a part of a
+// second, and memory that is given back.
+DeviceRates measure_rates(const BackendOptions& options);
+DeviceRates measure_cpu_rates(const BackendOptions& options);
+DeviceRates measure_cuda_rates(const BackendOptions& options, int index);
 
 }  // namespace spate

@@ -29,16 +29,4 @@ void Backend::execute(const op::QkvNormRopeWrite& op) {
   execute(op::KvWrite{.key = op.key, .value = op.value, .kv = op.kv});
 }
 
-void Backend::note(std::string_view name, double seconds, int64_t bytes, int64_t flops) {
-  OpProfile* line = nullptr;
-  for (OpProfile& entry : profile_) {
-    if (entry.name == name) line = &entry;
-  }
-  if (line == nullptr) line = &profile_.emplace_back(OpProfile{.name = name});
-  line->calls += 1;
-  line->seconds += seconds;
-  line->bytes += bytes;
-  line->flops += flops;
-}
-
 }  // namespace spate

@@ -2,6 +2,7 @@
 // which accepts everything. The first that accepts a problem runs, unless one is forced by name.
 #pragma once
 
+#include <array>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,14 +34,37 @@ struct ForcedKernels {
 ForcedKernels parse_forced_kernels(const std::string& text, std::span<const KernelFamily> families,
                                    std::string_view device);
 
+// Names of kernels in the order in which they were chosen: the first few, so that noting them never
+// allocates. No op chooses more.
+class ChosenKernels {
+ public:
+  void add(std::string_view name) {
+    if (count_ < names_.size()) names_[count_++] = name;
+  }
+  std::span<const std::string_view> names() const { return std::span(names_).first(count_); }
+
+ private:
+  std::array<std::string_view, 4> names_;
+  size_t count_ = 0;
+};
+
+// What a backend keeps about its lists of kernels. Owner: its context.
+struct KernelChoice {
+  ForcedKernels forced;
+  ChosenKernels chosen;  // since somebody took them; for profiles
+};
+
 // The first kernel of a list that accepts the problem, or the forced one. A kernel type has `name`
 // and `accepts`; the last of a list accepts everything.
 template <class Kernel, class Problem>
-const Kernel& choose_kernel(std::span<const Kernel> list, std::string_view op,
-                            const ForcedKernels& forced, const Problem& problem) {
-  const std::string_view wanted = forced.of(op);
+const Kernel& choose_kernel(std::span<const Kernel> list, std::string_view op, KernelChoice& choice,
+                            const Problem& problem) {
+  const std::string_view wanted = choice.forced.of(op);
   for (const Kernel& kernel : list) {
-    if ((wanted.empty() || wanted == kernel.name) && kernel.accepts(problem)) return kernel;
+    if ((wanted.empty() || wanted == kernel.name) && kernel.accepts(problem)) {
+      choice.chosen.add(kernel.name);
+      return kernel;
+    }
   }
   throw Error(cat("kernel ", op, "=", wanted, " was forced, but does not accept this problem"),
               ExitCode::usage);

@@ -1,4 +1,4 @@
-// Which device an engine runs on.
+// Which device an engine runs on, and what it can do.
 #include <algorithm>
 #include <charconv>
 
@@ -8,12 +8,14 @@
 
 namespace spate {
 
-std::unique_ptr<Backend> open_backend(const BackendOptions& options) {
+namespace {
+
+// The number of the GPU that the options name; nothing: the CPU.
+std::optional<int> gpu_of(const BackendOptions& options) {
   const std::string& device = options.device;
-  if (device == "cpu") return open_cpu_backend(options);
+  if (device == "cpu") return {};
   if (device == "auto") {
-    return list_cuda_devices(false).devices.empty() ? open_cpu_backend(options)
-                                                    : open_cuda_backend(options, 0);
+    return list_cuda_devices(false).devices.empty() ? std::nullopt : std::optional(0);
   }
   int index = -1;
   const char* end = device.data() + device.size();
@@ -22,7 +24,19 @@ std::unique_ptr<Backend> open_backend(const BackendOptions& options) {
     throw Error(cat("unknown device \"", device, "\", expected cpu, auto or the number of a GPU"),
                 ExitCode::usage);
   }
-  return open_cuda_backend(options, index);
+  return index;
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> open_backend(const BackendOptions& options) {
+  const std::optional<int> gpu = gpu_of(options);
+  return gpu ? open_cuda_backend(options, *gpu) : open_cpu_backend(options);
+}
+
+DeviceRates measure_rates(const BackendOptions& options) {
+  const std::optional<int> gpu = gpu_of(options);
+  return gpu ? measure_cuda_rates(options, *gpu) : measure_cpu_rates(options);
 }
 
 }  // namespace spate

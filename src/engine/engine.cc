@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "engine/runner.h"
+#include "engine/step_trace.h"
 #include "models/model.h"
 
 namespace spate {
@@ -37,7 +38,7 @@ constexpr size_t kMostSlices = 1 << 16;  // then every two become one
 
 // What a step does, counted before its commit: a committed batch may point to rows that are gone.
 struct StepCount {
-  int64_t rows = 0, decode_rows = 0, prompt_tokens = 0, output_tokens = 0;
+  int64_t rows = 0, tokens = 0, decode_rows = 0, prompt_tokens = 0, output_tokens = 0;
 };
 
 StepCount count_step(const Batch& batch) {
@@ -46,6 +47,7 @@ StepCount count_step(const Batch& batch) {
     const Sequence& sequence = *row.sequence;
     const bool decodes = row.pending_draw >= 0 || (row.count == 1 && sequence.generated() > 0 &&
                                                    row.begin + 1 == sequence.length());
+    count.tokens += row.count;
     count.decode_rows += decodes ? 1 : 0;
     count.prompt_tokens += decodes ? 0 : row.count;
     count.output_tokens += row.wants_token ? 1 : 0;
@@ -86,17 +88,24 @@ struct Engine::Impl {
   Impl(const ModelFiles& files, const EngineOptions& options)
       : backend(open_backend(options.backend)),
         ahead(options.ahead.value_or(backend->device().kind == Device::Kind::cuda)),
+        rates(options.profile),
+        trace(options.trace),
         plan(plan_memory(*files.checkpoint, *backend, options)),
         model(load_model(files, *backend, plan, warnings)),
         kv(*backend,
            find_architecture(files.checkpoint->config()).kv_needs(files.checkpoint->config()),
            plan.kv_type, plan.kv_tokens),
         runner(*backend, *model, kv, files.checkpoint->config(), plan, options.graphs,
-               files.end_tokens),
+               files.end_tokens, options.trace),
+        step_trace(*backend, options.trace),
         scheduler(scheduler_options(plan, options), files.end_tokens) {
-    backend->set_profiling(options.profile);
+    if (rates) backend->set_profiling(true);
+    numbers.rates = rates;
     numbers.steps_by_rows.resize(static_cast<size_t>(plan.max_rows) + 1);
     load_seconds = load_watch.seconds();
+    if (trace != nullptr) {
+      trace->add(TraceLane::main, "load", trace->now() - load_seconds, trace->now(), {});
+    }
     thread = std::thread([this] { serve(); });
   }
 
@@ -114,7 +123,16 @@ struct Engine::Impl {
     Batch batch;
     StepCount counted;
     int64_t kv_used;  // before finished rows give theirs back
+    int64_t number;   // of this engine's steps, from 1
   };
+
+  // A part of the engine thread's work, for the trace.
+  template <class Work>
+  auto traced(std::string_view name, int64_t step, const Work& work) {
+    TraceSpan span(trace, TraceLane::engine, name);
+    span.set("step", step);
+    return work();
+  }
 
   // The engine thread. Work in flight is a value: a batch, then its results, then its events. With
   // `ahead` the next batch is planned and begun before the results of this one are taken, so that
@@ -125,7 +143,7 @@ struct Engine::Impl {
       std::optional<Flight> out;
       for (;;) {
         if (!take_messages(out.has_value())) return;
-        Batch batch = scheduler.next();
+        Batch batch = traced("plan", steps_begun + 1, [&] { return scheduler.next(); });
         std::vector<Event> started = scheduler.take_events();
         if (batch.rows.empty() && !out) {
           check(!started.empty() || scheduler.idle() || has_messages(),
@@ -137,12 +155,12 @@ struct Engine::Impl {
         std::optional<Flight> next;
         if (!batch.rows.empty()) {
           if (!out) since_step.restart();
-          next = Flight{std::move(batch), {}, scheduler.stats().kv_used};
+          next = Flight{std::move(batch), {}, scheduler.stats().kv_used, ++steps_begun};
           next->counted = count_step(next->batch);
-          runner.begin(next->batch);
+          traced("begin", next->number, [&] { runner.begin(next->batch); });
         }
         if (out) finish_step(*out);
-        if (next) runner.end(next->batch);
+        if (next) traced("end", next->number, [&] { runner.end(next->batch); });
         out = std::move(next);
         if (out && !ahead) {
           finish_step(*out);
@@ -160,11 +178,32 @@ struct Engine::Impl {
   // Takes the results of a step that has ended.
   void finish_step(const Flight& step) {
     const std::vector<RowResult> results = runner.results(step.batch);
-    std::vector<Event> events = scheduler.commit(step.batch, results);
-    for (Event& event : scheduler.take_events()) events.push_back(std::move(event));
+    note_device(step);
+    std::vector<Event> events = traced("commit", step.number, [&] {
+      std::vector<Event> all = scheduler.commit(step.batch, results);
+      for (Event& event : scheduler.take_events()) all.push_back(std::move(event));
+      return all;
+    });
     note(step.counted, step.kv_used, since_step.seconds());
     since_step.restart();
     send(std::move(events));
+  }
+
+  // What the step took on the device, for profile and trace.
+  void note_device(const Flight& step) {
+    std::vector<OpRun> ops;
+    if (rates) {
+      ops = backend->take_ops(runner.times().ended.mark);
+      for (const OpRun& op : ops) {
+        add_op(profile, op, backend->seconds_between(op.begin, op.end), *rates);
+      }
+    }
+    step_trace.add(runner.times(),
+                   {.number = step.number,
+                    .rows = step.counted.rows,
+                    .tokens = step.counted.tokens,
+                    .kv_used = step.kv_used},
+                   ops);
   }
 
   // Moves the inbox to the scheduler; waits while there is nothing to do. False: time to end.
@@ -178,6 +217,7 @@ struct Engine::Impl {
           outbox_news.notify_all();
         }
         const Stopwatch watch;
+        const TraceSpan span(trace, TraceLane::engine, "no requests");
         inbox_news.wait(lock, [&] { return stopping || !inbox.empty(); });
         if (numbers.steps > 0) numbers.idle_seconds += watch.seconds();
       }
@@ -203,6 +243,7 @@ struct Engine::Impl {
   }
 
   void send(std::vector<Event> events) {
+    const TraceSpan span(trace, TraceLane::engine, "send");
     const SchedulerStats now = scheduler.stats();
     const std::lock_guard lock(mutex);
     numbers.scheduler = now;
@@ -223,7 +264,7 @@ struct Engine::Impl {
     numbers.kv_peak = std::max(numbers.kv_peak, kv_used);
     kv_seconds += static_cast<double>(kv_used) * seconds;
     numbers.kv_mean = kv_seconds / numbers.busy_seconds;
-    numbers.profile = backend->profile();
+    if (rates) numbers.profile = profile;
     add_step(slice_of(since_first_step.seconds()), step, seconds);
     if (step.decode_rows == 0) add_step(numbers.prefill, step, seconds);
     if (step.decode_rows == step.rows) add_step(numbers.decode, step, seconds);
@@ -256,12 +297,17 @@ struct Engine::Impl {
   double load_seconds = 0;
   std::unique_ptr<Backend> backend;
   bool ahead;
+  std::optional<DeviceRates> rates;  // when profiling
+  Trace* trace;                      // null: none
   MemoryPlan plan;
   std::vector<std::string> warnings;
   std::unique_ptr<Model> model;
   KvPool kv;
   Runner runner;
+  StepTrace step_trace;
   Scheduler scheduler;
+  int64_t steps_begun = 0;
+  std::vector<OpProfile> profile;
 
   mutable std::mutex mutex;  // guards all below
   std::condition_variable inbox_news, outbox_news;

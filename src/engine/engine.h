@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/model_files.h"
+#include "engine/op_profile.h"
 #include "engine/options.h"
 #include "engine/plan.h"
 #include "sched/request.h"
@@ -48,7 +49,8 @@ struct EngineStats : EngineCounts {
   std::vector<int64_t> steps_by_rows;  // [rows] -> steps that ran so many rows
   double slice_seconds = 0.1;          // time a slice of `slices` covers; doubles in long runs
   std::vector<StepSlice> slices;       // since the first step
-  std::vector<OpProfile> profile;      // when profiling
+  std::optional<DeviceRates> rates;    // of the device, when profiling
+  std::vector<OpProfile> profile;
 };
 
 class Engine {

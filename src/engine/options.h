@@ -6,6 +6,7 @@
 #include <string>
 
 #include "backend/backend.h"
+#include "base/trace.h"
 #include "sched/scheduler.h"
 
 namespace spate {
@@ -26,8 +27,9 @@ struct EngineOptions {
   bool share_prefixes = true;
   // Plan and launch a step before the tokens of the one before are known; absent: on a GPU.
   std::optional<bool> ahead;
-  bool graphs = true;    // decode steps are recorded and replayed, where the device can
-  bool profile = false;  // time every op
+  bool graphs = true;  // decode steps are recorded and replayed, where the device can
+  std::optional<DeviceRates> profile;  // time every op, beside these rates of the device
+  Trace* trace = nullptr;              // the caller's, outlives the engine; null: no trace
 };
 
 }  // namespace spate

@@ -39,7 +39,7 @@ int64_t Runner::workspace_bytes(const Backend& backend, const Config& config,
 }
 
 Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Config& config,
-               const MemoryPlan& plan, bool graphs, std::vector<Token> end_tokens)
+               const MemoryPlan& plan, bool graphs, std::vector<Token> end_tokens, Trace* trace)
     : backend_(backend),
       model_(model),
       kv_(kv),
@@ -61,7 +61,8 @@ Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Con
       logits_(
           backend.allocate(static_cast<size_t>(logit_rows_ * config.vocabulary) * sizeof(float))),
       sampler_(backend, logit_rows_, config.vocabulary),
-      drawn_(backend, plan.max_rows) {}
+      drawn_(backend, plan.max_rows),
+      trace_(trace) {}
 
 // Rows of the recorded step that a batch is filled up to; 0: it runs as it is.
 int64_t Runner::recorded_rows(const Batch& batch) const {
@@ -74,10 +75,18 @@ int64_t Runner::recorded_rows(const Batch& batch) const {
   return StepTables::has_room(batch, filled) ? filled : 0;
 }
 
+Stamp Runner::stamp() {
+  return {.mark = backend_.mark(), .given = trace_ == nullptr ? 0 : trace_->now()};
+}
+
 void Runner::begin(const Batch& batch) {
-  begun_ = {.begin = backend_.mark(), .follows = !taken_};
-  if (const int64_t rows = recorded_rows(batch); rows > 0) {
-    view_ = tables_.pack_decodes(batch, rows, kv_.spare_slot());
+  begun_ = {.begin = stamp(), .follows = !taken_};
+  const int64_t rows = recorded_rows(batch);
+  {
+    const TraceSpan span(trace_, TraceLane::engine, "pack");
+    view_ = rows > 0 ? tables_.pack_decodes(batch, rows, kv_.spare_slot()) : tables_.pack(batch);
+  }
+  if (rows > 0) {
     if (recorded_growths_ != tables_.growths()) {  // what is recorded reads the old tables
       recorded_.clear();
       recorded_growths_ = tables_.growths();
@@ -86,14 +95,14 @@ void Runner::begin(const Batch& batch) {
     if (++step.uses == 2) step.recording = backend_.record([this] { forward(); });
     if (step.recording != nullptr) {
       backend_.replay(*step.recording);
+      begun_.recorded = true;
     } else {
       forward();
     }
   } else {
-    view_ = tables_.pack(batch);
     forward();
   }
-  begun_.begun = backend_.mark();
+  begun_.begun = stamp();
 }
 
 void Runner::forward() {
@@ -106,7 +115,7 @@ void Runner::forward() {
 
 void Runner::end(const Batch& batch) {
   ended_ = begun_;
-  ended_.end = backend_.mark();
+  ended_.end = stamp();
   std::vector<Wanted> draws, scores;
   int64_t first = 0;  // token of the step
   for (size_t r = 0; r < batch.rows.size(); ++r) {
@@ -138,12 +147,15 @@ void Runner::end(const Batch& batch) {
   });
   prompt_logprobs_.assign(batch.rows.size(), {});
   in_chunks(scores, [&](std::span<const Wanted> chunk) { score(step, batch, chunk); });
-  ended_.ended = backend_.mark();
+  ended_.ended = stamp();
   taken_ = false;
 }
 
 std::vector<RowResult> Runner::results(const Batch& batch) {
-  backend_.wait(ended_.ended);
+  {
+    const TraceSpan span(trace_, TraceLane::engine, "wait");
+    backend_.wait(ended_.ended.mark);
+  }
   note_idle();
   std::vector<RowResult> results(batch.rows.size());
   for (size_t r = 0; r < results.size(); ++r) {
@@ -155,10 +167,13 @@ std::vector<RowResult> Runner::results(const Batch& batch) {
 }
 
 void Runner::note_idle() {
-  idle_seconds_ += backend_.seconds_between(ended_.begun, ended_.end);
-  if (ended_.follows) idle_seconds_ += backend_.seconds_between(last_ended_, ended_.begin);
-  last_ended_ = ended_.ended;
   taken_ = true;
+  if (backend_.device().kind == Device::Kind::cpu) return;
+  idle_seconds_ += backend_.seconds_between(ended_.begun.mark, ended_.end.mark);
+  if (ended_.follows) {
+    idle_seconds_ += backend_.seconds_between(last_ended_, ended_.begin.mark);
+  }
+  last_ended_ = ended_.ended.mark;
 }
 
 SampleRow Runner::sample_row(const Sequence& sequence) const {

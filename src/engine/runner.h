@@ -16,8 +16,10 @@
 #include <span>
 #include <vector>
 
+#include "base/trace.h"
 #include "engine/plan.h"
 #include "engine/step_tables.h"
+#include "engine/step_times.h"
 #include "kv/pool.h"
 #include "models/model.h"
 #include "sample/sampler.h"
@@ -28,14 +30,16 @@ namespace spate {
 class Runner {
  public:
   Runner(Backend& backend, const Model& model, const KvPool& kv, const Config& config,
-         const MemoryPlan& plan, bool graphs, std::vector<Token> end_tokens);
+         const MemoryPlan& plan, bool graphs, std::vector<Token> end_tokens, Trace* trace);
 
   void begin(const Batch& batch);  // of at least one row
   void end(const Batch& batch);    // the one that began last
   // Waits for the step that ended last. One result a row.
   std::vector<RowResult> results(const Batch& batch);
+  // Of the step whose results were taken last.
+  const StepTimes& times() const { return ended_; }
   // Time in which the device had nothing to do between and inside of steps, while steps followed
-  // each other.
+  // each other; 0 on a CPU.
   double idle_seconds() const { return idle_seconds_; }
 
   // Rows of logits that exist at once; more rows than that go through the head in turns.
@@ -53,12 +57,6 @@ class Runner {
     int64_t position;  // of that token in its sequence
   };
 
-  // Marks of a step: of its two parts.
-  struct Times {
-    uint64_t begin = 0, begun = 0, end = 0, ended = 0;
-    bool follows = false;  // the step before had not been taken when this one began
-  };
-
   // A decode step of so many rows, recorded when it comes the second time: the first run brings
   // kernels to the device, which a recording must not.
   struct Recorded {
@@ -68,6 +66,7 @@ class Runner {
 
   int64_t recorded_rows(const Batch& batch) const;
   void forward();
+  Stamp stamp();
   void note_idle();
   SampleRow sample_row(const Sequence& sequence) const;
   Tensor make_logits(Step& step, std::span<const Wanted> chunk);
@@ -95,7 +94,8 @@ class Runner {
   Sampler sampler_;
   SampleResults drawn_;
   std::vector<std::vector<TokenLogprob>> prompt_logprobs_;  // of the step that ended last, by row
-  Times begun_, ended_;      // of the step that began last, and of the one that ended last
+  Trace* trace_;                                            // null: none
+  StepTimes begun_, ended_;  // of the step that began last, and of the one that ended last
   uint64_t last_ended_ = 0;  // mark of the step that was taken last
   bool taken_ = true;        // the step that ended last
   double idle_seconds_ = 0;

@@ -30,6 +30,7 @@ int64_t segments_of(const Batch& batch) {
 StepTables::StepTables(Backend& backend, int64_t max_tokens, int64_t max_rows)
     : backend_(backend), device_(backend.allocate(device_bytes(max_tokens, max_rows))) {
   host_.reserve(device_.bytes() / sizeof(int32_t));
+  extents_.reserve(static_cast<size_t>(max_rows));
 }
 
 size_t StepTables::device_bytes(int64_t max_tokens, int64_t max_rows) {
@@ -54,6 +55,8 @@ BatchView StepTables::pack(const Batch& batch, int64_t fill_rows, int32_t fill_s
   const int64_t tokens = batch.tokens() + fill_rows;
   const int64_t rows = static_cast<int64_t>(batch.rows.size()) + fill_rows;
   host_.clear();
+  extents_.clear();
+  for (const Row& row : batch.rows) extents_.push_back({row.begin, row.count});
 
   const auto push = [&](int64_t value) { host_.push_back(static_cast<int32_t>(value)); };
   // Appends one table: fill(row) for each row, then `other` for those that fill up. Answers where
@@ -134,7 +137,8 @@ BatchView StepTables::pack(const Batch& batch, int64_t fill_rows, int32_t fill_s
           .row_begin = place(row_table, {rows + 1}),
           .length = place(length_table, {rows}),
           .segment_begin = place(segment_begin_table, {rows + 1}),
-          .segments = place(segment_table, {segments, 2})};
+          .segments = place(segment_table, {segments, 2}),
+          .extents = extents_};
 }
 
 }  // namespace spate

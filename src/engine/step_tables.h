@@ -30,8 +30,9 @@ class StepTables {
   BatchView pack(const Batch& batch, int64_t fill_rows, int32_t fill_slot, int64_t segments);
 
   Backend& backend_;
-  std::vector<int32_t> host_;  // one table after the other
-  Buffer device_;              // the same on the device
+  std::vector<int32_t> host_;       // one table after the other
+  std::vector<RowExtent> extents_;  // of the batch that was packed last
+  Buffer device_;                   // the same on the device
   int64_t growths_ = 0;
 };
 

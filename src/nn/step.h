@@ -2,6 +2,8 @@
 // T tokens in the step, B rows (sequences) in it, N segments of all rows together.
 #pragma once
 
+#include <span>
+
 #include "backend/backend.h"
 #include "kv/pool.h"
 #include "tensor/tensor.h"
@@ -10,13 +12,14 @@ namespace spate {
 
 // The tables of one batch, on the device. See KvView for their meaning.
 struct BatchView {
-  Tensor tokens;         // [T] i32
-  Tensor positions;      // [T] i32, place of each token in its sequence
-  Tensor slot;           // [T] i32
-  Tensor row_begin;      // [B + 1] i32
-  Tensor length;         // [B] i32
-  Tensor segment_begin;  // [B + 1] i32
-  Tensor segments;       // [N, 2] i32
+  Tensor tokens;                       // [T] i32
+  Tensor positions;                    // [T] i32, place of each token in its sequence
+  Tensor slot;                         // [T] i32
+  Tensor row_begin;                    // [B + 1] i32
+  Tensor length;                       // [B] i32
+  Tensor segment_begin;                // [B + 1] i32
+  Tensor segments;                     // [N, 2] i32
+  std::span<const RowExtent> extents;  // [B] on the host, without rows that only fill up
 };
 
 struct Step {
@@ -36,7 +39,8 @@ struct Step {
             .row_begin = batch.row_begin,
             .length = batch.length,
             .segment_begin = batch.segment_begin,
-            .segments = batch.segments};
+            .segments = batch.segments,
+            .extents = batch.extents};
   }
 };
 

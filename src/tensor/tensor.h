@@ -41,6 +41,7 @@ struct Tensor {
 
   int64_t rows() const { return shape.rank() == 0 ? 1 : shape[0]; }
   int64_t row_size() const;  // elements in a row
+  int64_t bytes() const { return shape.elements() * static_cast<int64_t>(size_of(dtype)); }
   bool contiguous() const { return row_stride == row_size() || rows() <= 1; }
   bool empty() const { return data == nullptr || shape.elements() == 0; }
 

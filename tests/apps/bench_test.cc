@@ -3,6 +3,7 @@
 
 #include "apps/bench/measure.h"
 #include "apps/bench/text.h"
+#include "apps/profile_text.h"
 #include "tests/apps/support.h"
 
 namespace spate {
@@ -93,14 +94,31 @@ TEST(Bench, CaseSizes) {
 
 TEST(Bench, ProfileTableAccountsForAllTime) {
   EngineStats stats;
+  EXPECT_EQ(profile_text(stats), "");
   stats.busy_seconds = 4;
-  stats.profile = {{.name = "draw", .calls = 1, .seconds = 1},
-                   {.name = "linear", .calls = 2, .seconds = 2, .bytes = 4'000'000'000}};
-  const std::string text = profile_text(stats);
-  EXPECT_LT(text.find("linear"), text.find("draw"));  // slowest first
-  EXPECT_TRUE(apps_test::contains(text, "50.0%"));
-  EXPECT_TRUE(apps_test::contains(text, "between ops")) << text;
-  EXPECT_TRUE(apps_test::contains(text, "2.00")) << text;
+  stats.rates = DeviceRates{.read_bytes = 3e9, .matrix_ops = 2e12, .packed_ops = 5e12};
+  stats.profile = {{.name = "attention",
+                    .calls = 40,
+                    .seconds = 1,
+                    .floor_seconds = 0.25,
+                    .kernels = {{"decode", 32}, {"mixed", 8}}},
+                   {.name = "linear",
+                    .calls = 2,
+                    .seconds = 2,
+                    .bytes = 4'000'000'000,
+                    .flops = 1'000'000'000'000,
+                    .floor_seconds = 1.5,
+                    .kernels = {{"stream", 2}}}};
+  EXPECT_EQ(
+      profile_text(stats),
+      "  op                       calls   seconds   share     GB/s  TFLOP/s  roofline  kernels\n"
+      "  linear                       2     2.000   50.0%     2.00    0.500     75.0%  stream\n"
+      "  attention                   40     1.000   25.0%    0.000    0.000     25.0%  decode 32, "
+      "mixed 8\n"
+      "  all ops                     42     3.000   75.0%     1.33    0.333     58.3%\n"
+      "  between ops                        1.000   25.0%\n"
+      "  roofline: reads 3.00 GB/s, multiplies 2.00 TFLOP/s, packed weights 5.00 TFLOP/s; measured "
+      "on this device before the run\n");
 }
 
 }  // namespace

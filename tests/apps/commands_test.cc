@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/apps/program.h"
+#include "tests/support/trace.h"
 
 namespace spate::apps_test {
 namespace {
@@ -196,7 +197,65 @@ TEST(Bench, GridOfCases) {
   EXPECT_GT(at(last, {"metrics", "total_tokens_per_second", "median"}).as_number(), 0);
   EXPECT_GT(at(last, {"metrics", "prefill_tokens_per_second", "median"}).as_number(), 0);
   EXPECT_GT(at(last, {"metrics", "decode_tokens_per_second", "median"}).as_number(), 0);
-  EXPECT_FALSE(at(last, {"profile"}).as_array().empty());
+  EXPECT_GT(at(last, {"device_rates", "read_gb_per_second"}).as_number(), 0);
+  const JsonArray profile = at(last, {"profile"}).as_array();
+  ASSERT_FALSE(profile.empty());
+  double share = 0;
+  for (const Json& op : profile) {
+    share += at(op, {"share"}).as_number();
+    EXPECT_GT(at(op, {"calls"}).as_integer(), 0);
+    EXPECT_GE(at(op, {"roofline_share"}).as_number(), 0);
+    if (at(op, {"op"}) == Json("attention")) {
+      EXPECT_FALSE(at(op, {"kernels"}).as_array().empty());
+    }
+  }
+  EXPECT_GT(share, 0);
+  EXPECT_LE(share, 1);
+}
+
+TEST(Bench, TracesItsCases) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("trace.json");
+  bench({"--prompt-tokens", "8", "--output-tokens", "4", "--rows", "1,3", "--trace", path});
+  const auto events = test::read_trace(path);
+  EXPECT_EQ(test::events_of(events, "host main", "8 + 4 tokens, 3 rows").size(), 1U);
+  EXPECT_GE(test::events_of(events, "device steps", "begin").size(), 8U);
+  test::expect_nested(events, "host main");
+  test::expect_nested(events, "host engine");
+  test::expect_nested(events, "device steps");
+}
+
+TEST(Run, ProfilesAndTraces) {
+  const TemporaryFolder folder;
+  const std::string input = folder.write("in.jsonl", "[1,2,3]\n[4,5]\n");
+  const std::string output = folder.file("out.jsonl"), path = folder.file("trace.json");
+  const std::vector<std::string> arguments{
+      "run",      kTiny,          "-i", input,      "-o",
+      output,     "--max-tokens", "6",  "--report", folder.file("report"),
+      "--profile"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), arguments.begin(), arguments.end());
+    return run_program(more);
+  };
+  // Refused before the run begins: nothing is written.
+  for (const std::string& bad : {folder.file("none/trace.json"), output, input}) {
+    const Ended ended = with({"--trace", bad});
+    EXPECT_EQ(ended.code, 2) << ended.err;
+    EXPECT_TRUE(contains(ended.err, "--trace " + bad)) << ended.err;
+    EXPECT_FALSE(file_exists(output));
+  }
+  const Ended ended = with({"--trace", path, "--overwrite"});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_TRUE(contains(ended.err, "between ops")) << ended.err;
+  EXPECT_TRUE(contains(ended.err, "roofline: reads")) << ended.err;
+  const Json report = parse_json_file(folder.file("report"));
+  EXPECT_FALSE(at(report, {"profile"}).as_array().empty());
+  const auto events = test::read_trace(path);
+  for (const char* lane : {"host main", "host engine", "host reader", "host writer"}) {
+    EXPECT_FALSE(test::events_of(events, lane).empty()) << lane;
+    test::expect_nested(events, lane);
+  }
+  EXPECT_FALSE(test::events_of(events, "device steps", "attention").empty());
 }
 
 TEST(Bench, LengthsAndFiles) {

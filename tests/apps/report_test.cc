@@ -150,7 +150,8 @@ TEST(Report, EveryKeyIsDocumented) {
   std::vector<std::string> keys;
   collect_keys(report_json(facts()), keys);
   BenchRun run;
-  run.stats.profile.push_back({.name = "linear"});
+  run.stats.rates.emplace();
+  run.stats.profile.push_back({.name = "linear", .kernels = {{"stream", 1}}});
   collect_keys(bench_case_json({.what = {}, .runs = {run}}), keys);
   for (const std::string& key : keys) {
     EXPECT_TRUE(contains(page, "`" + key + "`")) << key << " is not in docs/report.md";

@@ -1,8 +1,6 @@
 // The engine as its callers see it: finish reasons, errors, cancel, order of events, plans.
 #include <gtest/gtest.h>
 
-#include <set>
-
 #include "engine/model_files.h"
 #include "tests/support/generate.h"
 
@@ -128,7 +126,6 @@ TEST(Engine, RandomWeightsNeedOnlyAConfig) {
 TEST(Engine, StatsAddUp) {
   EngineStats stats;
   EngineOptions options = small();
-  options.profile = true;
   generate(tiny(), options, {request_of(1, {5, 6, 7}, 10), request_of(2, {1, 2}, 4)}, &stats);
   EXPECT_EQ(stats.output_tokens, 14);
   EXPECT_EQ(stats.prompt_tokens, 5);
@@ -138,9 +135,7 @@ TEST(Engine, StatsAddUp) {
   EXPECT_EQ(steps, stats.steps);
   EXPECT_EQ(drawn, 14);
   EXPECT_EQ(stats.scheduler.running, 0);
-  std::set<std::string_view> ops;
-  for (const OpProfile& line : stats.profile) ops.insert(line.name);
-  EXPECT_TRUE(ops.count("linear") && ops.count("attention")) << ops.size();
+  EXPECT_TRUE(stats.profile.empty());
 }
 
 }  // namespace

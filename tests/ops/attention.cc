@@ -366,7 +366,7 @@ void for_each_steady_setup(const test::SetupBody& body) {
       const bool forced = *kernels != 0;
       const auto backend =
           open_cuda_backend({.activation = type, .deterministic = !forced, .kernels = kernels}, 0);
-      backend->set_profiling(true);
+      backend->set_waiting(true);
       test::run_setup(*backend, cat("GPU ", name_of(type), " ", kernels, ", "), forced, body);
     }
   }

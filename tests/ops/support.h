@@ -74,14 +74,13 @@ inline void for_each_cpu_setup(std::string_view op, const SetupBody& body) {
 }
 
 // The first GPU, where one is, with hidden states of f32 and of bf16 and every kernel of the op's
-// list. Ops are done when run() returns, because profiling waits for each; the tensors of a test
-// lie in memory that the GPU reaches.
+// list. Ops are done when run() returns; the tensors of a test lie in memory that the GPU reaches.
 inline void for_each_gpu_setup(std::string_view op, const SetupBody& body) {
   if (!has_gpu()) return;
   for (const DType type : {DType::f32, DType::bf16}) {
     for (const std::string& kernels : choices_of(cuda_kernel_families(), op)) {
       const auto backend = open_cuda_backend({.activation = type, .kernels = kernels}, 0);
-      backend->set_profiling(true);
+      backend->set_waiting(true);
       const std::string name = cat("GPU, ", name_of(type), kernels.empty() ? "" : ", ", kernels);
       run_setup(*backend, name, !kernels.empty(), body);
     }
@@ -93,7 +92,7 @@ inline void for_each_deterministic_gpu_setup(const SetupBody& body) {
   if (!has_gpu()) return;
   for (const DType type : {DType::f32, DType::bf16}) {
     const auto backend = open_cuda_backend({.activation = type, .deterministic = true}, 0);
-    backend->set_profiling(true);
+    backend->set_waiting(true);
     run_setup(*backend, cat("GPU, ", name_of(type), ", deterministic"), false, body);
   }
 }

@@ -124,16 +124,7 @@ EngineStats stats_between(const EngineStats& before, const EngineStats& after, s
   }
   first_slice = std::min(first_slice, stats.slices.size());
   stats.slices.erase(stats.slices.begin(), stats.slices.begin() + static_cast<long>(first_slice));
-  for (OpProfile& op : stats.profile) {
-    for (const OpProfile& earlier : before.profile) {
-      if (earlier.name == op.name) {
-        op.calls -= earlier.calls;
-        op.seconds -= earlier.seconds;
-        op.bytes -= earlier.bytes;
-        op.flops -= earlier.flops;
-      }
-    }
-  }
+  subtract_ops(stats.profile, before.profile);
   return stats;
 }
 

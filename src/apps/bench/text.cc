@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "apps/figures.h"
+#include "apps/profile_text.h"
 
 namespace spate {
 namespace {
@@ -26,60 +27,7 @@ double mean_tokens(const EngineStats& stats) {
   return share(stats.prompt_tokens + stats.output_tokens, stats.steps);
 }
 
-std::vector<OpProfile> slowest_first(const EngineStats& stats) {
-  std::vector<OpProfile> ops = stats.profile;
-  std::sort(ops.begin(), ops.end(),
-            [](const OpProfile& a, const OpProfile& b) { return a.seconds > b.seconds; });
-  return ops;
-}
-
-double ops_seconds(const EngineStats& stats) {
-  double seconds = 0;
-  for (const OpProfile& op : stats.profile) {
-    seconds += op.seconds;
-  }
-  return seconds;
-}
-
-double giga_per_second(int64_t amount, double seconds) {
-  return share(1e-9 * static_cast<double>(amount), seconds);
-}
-
-Json profile_json(const EngineStats& stats) {
-  JsonArray list;
-  for (const OpProfile& op : slowest_first(stats)) {
-    list.emplace_back(
-        JsonObject{{"op", op.name},
-                   {"calls", op.calls},
-                   {"seconds", exact(op.seconds)},
-                   {"share", exact(share(op.seconds, stats.busy_seconds))},
-                   {"gb_per_second", exact(giga_per_second(op.bytes, op.seconds))},
-                   {"gflop_per_second", exact(giga_per_second(op.flops, op.seconds))}});
-  }
-  return list;
-}
-
 }  // namespace
-
-std::string profile_text(const EngineStats& stats) {
-  constexpr size_t kName = 24, kColumn = 12;
-  std::string text = "  " + left("op", kName);
-  for (const char* title : {"calls", "seconds", "share", "GB/s", "GFLOP/s"}) {
-    text += right(title, kColumn);
-  }
-  text += '\n';
-  for (const OpProfile& op : slowest_first(stats)) {
-    text += "  " + left(std::string(op.name), kName) + right(with_commas(op.calls), kColumn) +
-            right(fixed(op.seconds, 3), kColumn) +
-            right(percent_text(op.seconds, stats.busy_seconds, 1), kColumn) +
-            right(fixed(giga_per_second(op.bytes, op.seconds), 2), kColumn) +
-            right(fixed(giga_per_second(op.flops, op.seconds), 1), kColumn) + "\n";
-  }
-  const double rest = stats.busy_seconds - ops_seconds(stats);
-  return text + "  " + left("between ops", kName) + right("", kColumn) +
-         right(fixed(rest, 3), kColumn) +
-         right(percent_text(rest, stats.busy_seconds, 1), kColumn) + "\n";
-}
 
 std::string bench_case_text(const BenchResult& result) {
   const EngineStats& stats = typical_run(result.runs).stats;
@@ -109,7 +57,7 @@ std::string bench_case_text(const BenchResult& result) {
             right(percent_text(stats.device_idle_seconds, stats.busy_seconds, 2), 10) +
             "   between steps and inside of them\n";
   }
-  return stats.profile.empty() ? text : text + profile_text(stats);
+  return text + profile_text(stats);
 }
 
 std::string bench_table_text(const std::vector<BenchResult>& all) {
@@ -165,6 +113,7 @@ Json bench_case_json(const BenchResult& result) {
                         {"mean_slots", exact(stats.kv_mean)},
                         {"evictions", stats.scheduler.evictions},
                         {"recomputed_tokens", stats.scheduler.recomputed}}},
+      {"device_rates", rates_json(stats)},
       {"profile", profile_json(stats)},
   };
 }

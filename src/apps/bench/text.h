@@ -16,7 +16,6 @@ struct BenchResult {
 
 std::string bench_case_text(const BenchResult& result);             // a block of lines
 std::string bench_table_text(const std::vector<BenchResult>& all);  // a line a case
-std::string profile_text(const EngineStats& stats);                 // a line an op, slowest first
 Json bench_case_json(const BenchResult& result);
 
 }  // namespace spate

@@ -15,6 +15,7 @@ constexpr size_t kRowsAhead = 1024;       // read and not yet prepared
 constexpr size_t kBytesAhead = 16 << 20;  // of their lines
 constexpr int64_t kMostBehind = int64_t{1} << 20;  // rows that may wait for one before them
 constexpr size_t kOldestShown = 5;
+constexpr int64_t kRowsTraced = 256;
 
 }  // namespace
 
@@ -57,7 +58,11 @@ void BatchJob::read_rows() {
   try {
     RowSource source(options_.source);
     int64_t turn = 0;
+    std::optional<TraceSpan> span;  // over so many rows, waiting for room included
     while (std::optional<SourceRow> row = source.next(stop_)) {
+      if (taken_ % kRowsTraced == 0) {
+        span.emplace(options_.trace, TraceLane::reader, "read");
+      }
       ++taken_;
       const Journal::Outcome before = files_.journal().find(row->row.key);
       if (files_.is_done(before)) {
@@ -383,7 +388,13 @@ JobEnd BatchJob::run(StopSignals& signals, ProgressDisplay& display, LogFile& lo
     threads_.emplace_back([this] { prepare_rows(); });
   }
   while (!finished()) {
-    for (Event& event : engine_.next_events(kLookSeconds)) {
+    std::vector<Event> events = engine_.next_events(kLookSeconds);
+    TraceSpan span(options_.trace, TraceLane::main, "answers");
+    span.set("events", static_cast<int64_t>(events.size()));
+    if (events.empty()) {
+      span.drop();
+    }
+    for (Event& event : events) {
       handle(std::move(event));
     }
     look_around(signals);

@@ -57,6 +57,7 @@ struct JobOptions {
   bool row_stats = false;
   bool verbose = false;  // a note for every failed row
   AnswerFormat answers;
+  Trace* trace = nullptr;  // null: none
 };
 
 enum class EndedBy { input, signal, errors, deadline, watchdog, lost_input };

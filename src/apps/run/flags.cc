@@ -131,6 +131,8 @@ CommandLine run_command_line(RunFlags& flags) {
              into(flags.report)},
             {"--log", "FILE", "add plan, notes and report to a file, with times", "",
              into(flags.log)},
+            profile_flag(flags.engine),
+            trace_flag(flags.engine),
             {"--metrics-port", "PORT", "serve /metrics for Prometheus while it runs; 0: any port",
              "off", into(flags.metrics_port, 0, 65535)},
             {"--metrics-host", "ADDRESS", "IP address to serve them on", "127.0.0.1",
@@ -151,6 +153,9 @@ void check_run_flags(RunFlags& flags, const ModelFiles& files) {
   if (input != "-" && flags.output.output != "-" && file_exists(flags.output.output) &&
       std::filesystem::equivalent(input, flags.output.output)) {
     usage_error(cat("--output ", flags.output.output, " is the input; give another name"));
+  }
+  if (!flags.engine.trace.empty() && flags.engine.trace == flags.output.output) {
+    usage_error(cat("--trace ", flags.engine.trace, " is the output; give another name"));
   }
   if (files.tokenizer == nullptr && (flags.job.answers.format == OutputFormat::openai ||
                                      flags.job.answers.format == OutputFormat::flat)) {

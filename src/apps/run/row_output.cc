@@ -25,11 +25,12 @@ std::string advice_of(const JobFiles& files) {
 
 }  // namespace
 
-RowOutput::RowOutput(JobFiles& files)
+RowOutput::RowOutput(JobFiles& files, Trace* trace)
     : files_(files),
       ordered_(files.options().ordered),
       sync_(files.options().sync),
       advice_(advice_of(files)),
+      trace_(trace),
       output_(files.files(), files.names().output, "--output", Existing::append, advice_) {
   files.part_lines().for_each(
       [&](const Hash128&, const PartLine& line) { unclaimed_ += line.in_output ? 0 : 1; });
@@ -214,6 +215,7 @@ void RowOutput::write_answers(std::unique_lock<std::mutex>& lock, bool last) {
     }
     lock.unlock();
     changed_.notify_all();
+    const TraceSpan span(trace_, TraceLane::writer, "write");
     write_errors(errors);
     if (ordered_) {
       block = block_of(ready);
@@ -260,6 +262,7 @@ void RowOutput::spill(std::unique_lock<std::mutex>& lock) {
 void RowOutput::sync(std::unique_lock<std::mutex>& lock) {
   rows_since_sync_ = 0;
   lock.unlock();
+  const TraceSpan span(trace_, TraceLane::writer, "sync");
   for (auto* file : {&part_, &errors_}) {
     if (*file) {
       (*file)->sync();

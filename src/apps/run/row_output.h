@@ -20,13 +20,14 @@
 #include "apps/run/ordered.h"
 #include "apps/writer.h"
 #include "base/clock.h"
+#include "base/trace.h"
 
 namespace spate {
 
 class RowOutput {
  public:
-  // `files` has begun, and outlives it.
-  explicit RowOutput(JobFiles& files);
+  // `files` has begun, and outlives it. `trace`: null for none.
+  explicit RowOutput(JobFiles& files, Trace* trace = nullptr);
   ~RowOutput();  // writes what is pending; errors are lost, so call close first
   RowOutput(const RowOutput&) = delete;
   RowOutput& operator=(const RowOutput&) = delete;
@@ -71,6 +72,7 @@ class RowOutput {
   const bool ordered_;
   const SyncPolicy sync_;
   const std::string advice_;
+  Trace* const trace_;
 
   // Of the writing thread.
   LineFile output_;

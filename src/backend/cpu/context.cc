@@ -25,7 +25,7 @@ void Context::Free::operator()(void* data) const { ::operator delete(data, kAlig
 Context::Context(int threads, const Isa& isa, ForcedKernels forced)
     : pool_(threads),
       isa_(isa),
-      forced_(std::move(forced)),
+      choice_{.forced = std::move(forced), .chosen = {}},
       scratch_(static_cast<size_t>(threads) + 1) {}
 
 void* Context::scratch(int thread, size_t bytes) {

@@ -25,7 +25,7 @@ class Context {
   int threads() const { return pool_.threads(); }
   const Isa& isa() const { return isa_; }
   const KernelTable& kernels() const { return *isa_.kernels; }
-  const ForcedKernels& forced() const { return forced_; }
+  KernelChoice& choice() { return choice_; }
 
   // At least `bytes` bytes, aligned to 64, with undefined content. Grows when first asked for more
   // and is kept, so steps after the first few allocate nothing. A second call by the same thread
@@ -45,7 +45,7 @@ class Context {
 
   ThreadPool pool_;
   const Isa& isa_;
-  ForcedKernels forced_;
+  KernelChoice choice_;
   std::vector<Scratch> scratch_;  // one a thread, and the shared one
 };
 

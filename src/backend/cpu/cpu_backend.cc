@@ -1,5 +1,6 @@
 #include "backend/cpu/cpu_backend.h"
 
+#include <chrono>
 #include <cstring>
 
 #include "backend/cpu/linear/place.h"
@@ -45,6 +46,11 @@ void CpuBackend::download(void* to, const Tensor& from) {
   check(from.contiguous(), "download of a tensor with gaps between rows: ", from.shape);
   const size_t bytes = static_cast<size_t>(from.shape.elements()) * size_of(from.dtype);
   if (bytes > 0) std::memcpy(to, from.data, bytes);
+}
+
+uint64_t CpuBackend::mark() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
 }
 
 Weight CpuBackend::place(const HostWeight& weight) {

@@ -1,6 +1,8 @@
 // The CPU as a Backend: memory from the system, ops forwarded to cpu/ops.h.
 #pragma once
 
+#include <utility>
+
 #include "backend/backend.h"
 #include "backend/cpu/context.h"
 #include "backend/cpu/memory.h"
@@ -21,9 +23,12 @@ class CpuBackend final : public Backend {
   void upload(const Tensor& to, const void* from) override;
   void download(void* to, const Tensor& from) override;
   void download_later(void* to, const Tensor& from) override { download(to, from); }
-  uint64_t mark() override { return 0; }
+  // Ops run when they are given, so a mark is a time: nanoseconds of the monotonic clock.
+  uint64_t mark() override;
   void wait(uint64_t /*mark*/) override {}
-  double seconds_between(uint64_t /*from*/, uint64_t /*to*/) override { return 0; }
+  double seconds_between(uint64_t from, uint64_t to) override {
+    return 1e-9 * (static_cast<double>(to) - static_cast<double>(from));
+  }
   Weight place(const HostWeight& weight) override;
   size_t placed_bytes(const Format& format, int64_t out, int64_t in) const override;
 
@@ -49,6 +54,7 @@ class CpuBackend final : public Backend {
   void execute(const op::LinearQkv& op) override;
   void execute(const op::LinearGated& op) override;
   void execute(const op::QkvNormRopeWrite& op) override;
+  ChosenKernels take_chosen() override { return std::exchange(context_.choice().chosen, {}); }
 
   const cpu::Isa& isa_;
   cpu::Context context_;

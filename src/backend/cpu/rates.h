@@ -18,8 +18,8 @@ struct Rates {
   std::string_view dot;   // the instructions of byte_ops
 };
 
-// About a second of work. Threads and set as in BackendOptions.
-Rates measure_rates(int threads, const std::string& instruction_set);
+// About so many seconds of work. Threads and set as in BackendOptions.
+Rates measure_rates(int threads, const std::string& instruction_set, double seconds = 0.8);
 
 // Repeats `work`, which answers the amount it did, for about `seconds`; the best amount a second.
 double best_rate(double seconds, const std::function<double()>& work);

@@ -22,4 +22,9 @@ std::unique_ptr<Backend> open_cuda_backend(const BackendOptions&, int index) {
               ExitCode::memory);
 }
 
+DeviceRates measure_cuda_rates(const BackendOptions& options, int index) {
+  open_cuda_backend(options, index);
+  return {};
+}
+
 }  // namespace spate

@@ -8,7 +8,8 @@
 
 namespace spate::cuda {
 
-Context::Context(ContextOptions options) : options_(std::move(options)) {
+Context::Context(ContextOptions options)
+    : options_(std::move(options)), choice_{.forced = options_.forced, .chosen = {}} {
   cuda_check(cudaSetDevice(options_.device));
   cuda_check(cudaGetDeviceProperties(&properties_, options_.device));
   cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));

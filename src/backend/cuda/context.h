@@ -38,7 +38,7 @@ class Context {
   int device() const { return options_.device; }
   DType activation() const { return options_.activation; }
   bool deterministic() const { return options_.deterministic; }
-  const ForcedKernels& forced() const { return options_.forced; }
+  KernelChoice& choice() { return choice_; }
   cudaStream_t stream() const { return stream_; }
   const cudaDeviceProp& properties() const { return properties_; }
   int multiprocessors() const { return properties_.multiProcessorCount; }
@@ -52,6 +52,7 @@ class Context {
 
  private:
   ContextOptions options_;
+  KernelChoice choice_;
   cudaDeviceProp properties_{};
   cudaStream_t stream_ = nullptr;
   void* workspace_ = nullptr;

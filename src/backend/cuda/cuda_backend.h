@@ -1,6 +1,8 @@
 // One NVIDIA GPU as a Backend: memory from the runtime, ops forwarded to cuda/ops.h.
 #pragma once
 
+#include <utility>
+
 #include "backend/backend.h"
 #include "backend/cuda/context.h"
 #include "backend/cuda/linear/place.h"
@@ -58,6 +60,8 @@ class CudaBackend final : public Backend {
   void execute(const op::LinearQkv& op) override;
   void execute(const op::LinearGated& op) override;
   void execute(const op::QkvNormRopeWrite& op) override;
+  ChosenKernels take_chosen() override { return std::exchange(context_.choice().chosen, {}); }
+  void keep_marks(size_t count) override { marks_.keep(count); }
 
   cuda::Context context_;
   cuda::Staging staging_;

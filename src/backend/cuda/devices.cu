@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/cuda/devices.h"
+#include "backend/cuda/rates.h"
 
 namespace spate {
 namespace {
@@ -22,8 +23,17 @@ __global__ void read_all(const float4* data, size_t count, float* sum) {
   if (total != 0) atomicAdd(sum, total);
 }
 
-// The best of a few passes in GB/s, or 0 when anything fails.
-double measure_read(int multiprocessors) {
+int multiprocessors() {
+  int device = 0, count = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+  return count;
+}
+
+}  // namespace
+
+double cuda::measure_read() {
+  const int blocks = 4 * multiprocessors();
   void* data = nullptr;
   float* sum = nullptr;
   cudaEvent_t begin = nullptr, end = nullptr;
@@ -35,8 +45,8 @@ double measure_read(int multiprocessors) {
       cudaEventCreate(&end) == cudaSuccess) {
     for (int repeat = 0; repeat <= kRepeats; ++repeat) {  // the first pass warms up
       cudaEventRecord(begin);
-      read_all<<<4 * multiprocessors, kBlock>>>(static_cast<const float4*>(data),
-                                                kReadBytes / sizeof(float4), sum);
+      read_all<<<blocks, kBlock>>>(static_cast<const float4*>(data), kReadBytes / sizeof(float4),
+                                   sum);
       cudaEventRecord(end);
       float milliseconds = 0;
       if (cudaEventSynchronize(end) != cudaSuccess || cudaGetLastError() != cudaSuccess ||
@@ -44,7 +54,7 @@ double measure_read(int multiprocessors) {
         best = 0;
         break;
       }
-      if (repeat > 0) best = std::max(best, kReadBytes / 1e6 / milliseconds);
+      if (repeat > 0) best = std::max(best, kReadBytes / (1e-3 * milliseconds));
     }
   }
   if (end != nullptr) cudaEventDestroy(end);
@@ -54,8 +64,6 @@ double measure_read(int multiprocessors) {
   cudaGetLastError();  // a failed measurement must not surface in a later call
   return best;
 }
-
-}  // namespace
 
 CudaDevices list_cuda_devices(bool measure) {
   CudaDevices out;
@@ -85,7 +93,7 @@ CudaDevices list_cuda_devices(bool measure) {
                       .total_bytes = properties.totalGlobalMem};
     size_t total = 0;
     cudaMemGetInfo(&device.free_bytes, &total);
-    if (measure) device.read_gb_per_s = measure_read(device.multiprocessors);
+    if (measure) device.read_gb_per_s = 1e-9 * cuda::measure_read();
     out.devices.push_back(device);
   }
   return out;

@@ -3,8 +3,8 @@
 
 #include <cuda_runtime.h>
 
-#include <array>
 #include <cstdint>
+#include <vector>
 
 #include "backend/cuda/error.h"
 #include "base/check.h"
@@ -13,14 +13,22 @@ namespace spate::cuda {
 
 class Marks {
  public:
-  Marks() {
-    for (cudaEvent_t& event : events_) cuda_check(cudaEventCreate(&event));
-  }
+  Marks() { keep(32); }
   ~Marks() {
     for (const cudaEvent_t event : events_) cudaEventDestroy(event);
   }
   Marks(const Marks&) = delete;
   Marks& operator=(const Marks&) = delete;
+
+  // The last `count` marks can be used, of those that are set from now on.
+  void keep(size_t count) {
+    first_ = count_;
+    while (events_.size() < count) {
+      cudaEvent_t event = nullptr;
+      cuda_check(cudaEventCreate(&event));
+      events_.push_back(event);
+    }
+  }
 
   uint64_t set(cudaStream_t stream) {
     cuda_check(cudaEventRecord(events_[count_ % events_.size()], stream));
@@ -35,12 +43,13 @@ class Marks {
 
  private:
   cudaEvent_t event(uint64_t mark) const {
-    check(mark < count_ && count_ - mark <= events_.size(), "a mark that is too old");
+    check(mark >= first_ && mark < count_ && count_ - mark <= events_.size(),
+          "a mark that is too old");
     return events_[mark % events_.size()];
   }
 
-  std::array<cudaEvent_t, 32> events_{};
-  uint64_t count_ = 0;
+  std::vector<cudaEvent_t> events_;
+  uint64_t first_ = 0, count_ = 0;
 };
 
 }  // namespace spate::cuda

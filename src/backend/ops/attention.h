@@ -2,9 +2,30 @@
 // it, H query heads, G key/value heads, D head width, N segments of all rows together.
 #pragma once
 
+#include <algorithm>
+#include <limits>
+#include <span>
+
 #include "backend/contract.h"
 
 namespace spate {
+
+// The tokens [begin, begin + count) of a sequence, which a row runs.
+struct RowExtent {
+  int64_t begin = 0, count = 0;
+
+  // With a window of so many keys; 0: none.
+  int64_t keys(int64_t window) const {
+    return window > 0 ? std::min(begin + count, count + window - 1) : begin + count;
+  }
+  // Query-key pairs, each token with those it sees.
+  int64_t pairs(int64_t window) const {
+    const int64_t most = window > 0 ? window : std::numeric_limits<int64_t>::max();
+    const int64_t growing = std::clamp<int64_t>(most - 1 - begin, 0, count);
+    return growing * begin + growing * (growing + 1) / 2 +
+           (growing < count ? (count - growing) * most : 0);
+  }
+};
 
 // The device table that every attention kernel reads; filled by the engine from each row's
 // segments. Row b owns the tokens [row_begin[b], row_begin[b + 1]) of the step and reads the
@@ -17,6 +38,8 @@ struct KvView {
   Tensor length;         // [B] i32, keys of a row including its tokens of this step
   Tensor segment_begin;  // [B + 1] i32
   Tensor segments;       // [N, 2] i32: first slot, tokens
+  // [B], or empty: the same rows on the host, to count an op's work by; no kernel reads them.
+  std::span<const RowExtent> extents;
 };
 
 // Rotary position embedding (Su et al., 2021): which two elements of a head turn together.
@@ -46,7 +69,7 @@ struct RopeApply {
     check(rope.frequencies.dtype == DType::f32 && 2 * rope.frequencies.rows() <= D.value,
           "op contract: rope turns more elements than a head has");
   }
-  int64_t bytes() const { return 2 * x.shape.elements() * static_cast<int64_t>(size_of(x.dtype)); }
+  int64_t bytes() const { return 2 * x.bytes(); }
   int64_t flops() const { return 3 * x.shape.elements(); }
 };
 
@@ -105,9 +128,18 @@ struct Attention {
     if (sinks.data != nullptr) match("sinks", sinks, DType::f32, {H});
     if (tree.data != nullptr) match("tree", tree, DType::i32, {T, 2});
   }
-  // Counted without the table, which lives on the device: one pass over q and out only.
-  int64_t bytes() const { return 2 * q.shape.elements() * static_cast<int64_t>(size_of(q.dtype)); }
-  int64_t flops() const { return 0; }
+  // Without extents, q and out alone. The tokens of a tree count as if they saw all before them.
+  int64_t bytes() const {
+    int64_t keys_read = 0;
+    for (const RowExtent& row : kv.extents) keys_read += row.keys(window);
+    return 2 * q.bytes() +
+           2 * keys_read * kv.keys.row_size() * static_cast<int64_t>(size_of(kv.keys.dtype));
+  }
+  int64_t flops() const {
+    int64_t pairs = 0;
+    for (const RowExtent& row : kv.extents) pairs += row.pairs(window);
+    return 4 * pairs * q.row_size();
+  }
 };
 
 // Fused: norm q and k by head (when their weights are there), turn them, write k and v to the

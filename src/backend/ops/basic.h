@@ -17,9 +17,7 @@ struct Embed {
     match("tokens", tokens, DType::i32, {T});
     match("out", out, {T, table->in});
   }
-  int64_t bytes() const {
-    return out.rows() * (table->format->row_bytes(table->in) + 4 * table->in);
-  }
+  int64_t bytes() const { return out.rows() * table->format->row_bytes(table->in) + out.bytes(); }
   int64_t flops() const { return 0; }
 };
 
@@ -50,9 +48,7 @@ struct GatherRows {
     match("rows", rows, DType::i32, {B});
     match("out", out, x.dtype, {B, C});
   }
-  int64_t bytes() const {
-    return 2 * out.shape.elements() * static_cast<int64_t>(size_of(out.dtype));
-  }
+  int64_t bytes() const { return 2 * out.bytes(); }
   int64_t flops() const { return 0; }
 };
 
@@ -66,9 +62,7 @@ struct Add {
     match("b", b, a.dtype, {T, C});
     match("out", out, a.dtype, {T, C});
   }
-  int64_t bytes() const {
-    return 3 * out.shape.elements() * static_cast<int64_t>(size_of(out.dtype));
-  }
+  int64_t bytes() const { return 3 * out.bytes(); }
   int64_t flops() const { return out.shape.elements(); }
 };
 
@@ -81,7 +75,7 @@ struct Scale {
     Dim T{"T"}, C{"C"};
     match("x", x, {T, C});
   }
-  int64_t bytes() const { return 2 * x.shape.elements() * static_cast<int64_t>(size_of(x.dtype)); }
+  int64_t bytes() const { return 2 * x.bytes(); }
   int64_t flops() const { return x.shape.elements(); }
 };
 

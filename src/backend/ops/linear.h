@@ -6,6 +6,10 @@
 
 namespace spate::op {
 
+inline int64_t placed_bytes(const Weight& weight) {
+  return static_cast<int64_t>(weight.storage.bytes());
+}
+
 // out = x * weight^T + bias. Each output depends on its own row of x alone, bit for bit: the sum
 // over I runs in one fixed order whatever T is, so a row gives the same result in any batch.
 struct Linear {
@@ -20,11 +24,9 @@ struct Linear {
     match("out", out, {T, weight->out});
     if (bias.data != nullptr) match("bias", bias, DType::f32, {weight->out});
   }
-  int64_t bytes() const {
-    return weight->out * weight->format->row_bytes(weight->in) +
-           (x.shape.elements() + out.shape.elements()) * static_cast<int64_t>(size_of(x.dtype));
-  }
+  int64_t bytes() const { return placed_bytes(*weight) + x.bytes() + out.bytes(); }
   int64_t flops() const { return 2 * x.rows() * weight->in * weight->out; }
+  bool packed() const { return weight->format->block > 1; }
 };
 
 // Fused: the three products of an attention layer's input. Meaning: backend/fused.cc.
@@ -44,10 +46,10 @@ struct LinearQkv {
     for (const Part* part : {&q, &k, &v}) product(*part).contract();
   }
   int64_t bytes() const {
-    return product(q).bytes() + product(k).bytes() + product(v).bytes() -
-           2 * x.shape.elements() * static_cast<int64_t>(size_of(x.dtype));
+    return product(q).bytes() + product(k).bytes() + product(v).bytes() - 2 * x.bytes();
   }
   int64_t flops() const { return product(q).flops() + product(k).flops() + product(v).flops(); }
+  bool packed() const { return product(q).packed(); }
 };
 
 enum class Activation : uint8_t { silu, gelu_tanh };
@@ -63,9 +65,7 @@ struct Gated {
     match("up", up, gate.dtype, {T, F});
     match("out", out, gate.dtype, {T, F});
   }
-  int64_t bytes() const {
-    return 3 * out.shape.elements() * static_cast<int64_t>(size_of(out.dtype));
-  }
+  int64_t bytes() const { return 3 * out.bytes(); }
   int64_t flops() const { return 6 * out.shape.elements(); }
 };
 
@@ -86,10 +86,10 @@ struct LinearGated {
     check(gate->in == up->in && gate->out == up->out, "op contract: gate and up differ in shape");
   }
   int64_t bytes() const {
-    return gate->out * (gate->format->row_bytes(gate->in) + up->format->row_bytes(up->in)) +
-           (x.shape.elements() + out.shape.elements()) * static_cast<int64_t>(size_of(x.dtype));
+    return placed_bytes(*gate) + placed_bytes(*up) + x.bytes() + out.bytes();
   }
   int64_t flops() const { return 4 * x.rows() * gate->in * gate->out + 6 * out.shape.elements(); }
+  bool packed() const { return gate->format->block > 1; }
 };
 
 }  // namespace spate::op

@@ -24,7 +24,7 @@ struct RmsNorm {
     }
     match("weight", weight, DType::f32, {C});
   }
-  int64_t bytes() const { return 2 * x.shape.elements() * static_cast<int64_t>(size_of(x.dtype)); }
+  int64_t bytes() const { return 2 * x.bytes(); }
   int64_t flops() const { return 4 * x.shape.elements(); }
 };
 
@@ -43,7 +43,7 @@ struct AddRmsNorm {
     match("weight", weight, DType::f32, {C});
     match("out", out, residual.dtype, {T, C});
   }
-  int64_t bytes() const { return 4 * x.shape.elements() * static_cast<int64_t>(size_of(x.dtype)); }
+  int64_t bytes() const { return 4 * x.bytes(); }
   int64_t flops() const { return 5 * x.shape.elements(); }
 };
 

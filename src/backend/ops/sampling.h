@@ -64,7 +64,7 @@ struct KeepOnly {
     match("begin", begin, DType::i32, {B.value + 1});
     match("tokens", tokens, DType::i32, {N});
   }
-  int64_t bytes() const { return 2 * logits.shape.elements() * 4; }
+  int64_t bytes() const { return 2 * logits.bytes(); }
   int64_t flops() const { return 0; }
 };
 
@@ -89,7 +89,7 @@ struct MaskTop {
     match("min_p", min_p, DType::f32, {B});
     match("top_k", top_k, DType::i32, {B});
   }
-  int64_t bytes() const { return 2 * logits.shape.elements() * 4; }
+  int64_t bytes() const { return 2 * logits.bytes(); }
   int64_t flops() const { return 4 * logits.shape.elements(); }
 };
 
@@ -112,7 +112,7 @@ struct Draw {
     match("position", position, DType::i32, {B});
     match("out", out, DType::i32, {B});
   }
-  int64_t bytes() const { return logits.shape.elements() * 4; }
+  int64_t bytes() const { return logits.bytes(); }
   int64_t flops() const { return 10 * logits.shape.elements(); }
 };
 
@@ -137,7 +137,7 @@ struct Logprobs {
       match("top_logprobs", top_logprobs, DType::f32, {B, K});
     }
   }
-  int64_t bytes() const { return logits.shape.elements() * 4; }
+  int64_t bytes() const { return logits.bytes(); }
   int64_t flops() const { return 4 * logits.shape.elements(); }
 };
 

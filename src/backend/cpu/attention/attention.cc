@@ -200,7 +200,7 @@ void run(Context& context, const op::Attention& op) {
   const AttentionProblem problem = problem_of(op);
   const AttentionKernels& kernels = *context.kernels().attention;
   const AttentionChoice& choice = choose_kernel(std::span<const AttentionChoice>(kernels.choices),
-                                                op.kName, context.forced(), problem);
+                                                op.kName, context.choice(), problem);
   Plan plan = make_plan(problem, kernels, static_cast<int>(op.kv.length.rows()),
                         choice.streamed_queries, context.threads());
 

@@ -107,7 +107,7 @@ void run(Context& context, const op::Attention& op) {
   if (context.deterministic()) {
     while (!kernels.front().bits_of_token) kernels = kernels.subspan(1);
   }
-  choose_kernel(kernels, op.kName, context.forced(), problem).run(context, problem);
+  choose_kernel(kernels, op.kName, context.choice(), problem).run(context, problem);
 }
 
 }  // namespace spate::cuda

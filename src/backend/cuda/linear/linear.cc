@@ -146,7 +146,7 @@ KernelFamily linear_family() {
 void run(Context& context, const op::Linear& op) {
   if (op.out.shape.elements() == 0) return;
   const Problem problem{.context = context, .op = op};
-  choose_kernel<Kernel>(kKernels, "linear", context.forced(), problem).run(problem);
+  choose_kernel<Kernel>(kKernels, "linear", context.choice(), problem).run(problem);
 }
 
 void run(Context& context, const op::LinearQkv& op) {
