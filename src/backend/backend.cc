@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+
 namespace spate {
 
 void Backend::set_profiling(bool on) {
@@ -17,6 +19,21 @@ std::vector<OpRun> Backend::take_ops(uint64_t passed) {
   std::vector<OpRun> ops(noted_.begin(), end);
   noted_.erase(noted_.begin(), end);
   return ops;
+}
+
+Weight Backend::place(const HostWeight& weight) {
+  check(weight.in % weight.format->block == 0, "a row of ", weight.in,
+        " elements is no whole number of ", weight.format->name, " blocks of ",
+        weight.format->block);
+  return weight.random ? place_random(weight) : place_stored(weight);
+}
+
+Weight Backend::place_random(const HostWeight& weight) {
+  const auto bytes = make_random(*weight.random, *weight.format, weight.out * weight.in);
+  HostWeight made = weight;
+  made.random.reset();
+  made.bytes = bytes.get();
+  return place_stored(made);
 }
 
 }  // namespace spate

@@ -68,9 +68,9 @@ class Backend {
   virtual void replay(const Recording& /*recording*/) {}
   // Before the first use by another thread than the one before.
   virtual void enter_thread() {}
-  // Copies a weight to the device, in the layout its kernels like. Not to be used after the
+  // Brings a weight to the device, in the layout its kernels like. Not to be used after the
   // backend.
-  virtual Weight place(const HostWeight& weight) = 0;
+  Weight place(const HostWeight& weight);
   virtual size_t placed_bytes(const Format& format, int64_t out, int64_t in) const = 0;
   // All weights to come need so many bytes together: a backend may take them at once.
   virtual void reserve_weights(size_t /*bytes*/) {}
@@ -113,6 +113,10 @@ class Backend {
   virtual ChosenKernels take_chosen() = 0;
   // So many marks can be waited for and compared from now on.
   virtual void keep_marks(size_t /*count*/) {}
+
+  virtual Weight place_stored(const HostWeight& weight) = 0;  // with bytes
+  // Without; made on the host and placed. Override only for speed.
+  virtual Weight place_random(const HostWeight& weight);
 
   virtual void execute(const op::Embed&) = 0;
   virtual void execute(const op::GatherRows&) = 0;

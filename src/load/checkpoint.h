@@ -24,10 +24,14 @@ class GgufFile;
 
 struct HostTensor {
   const Format* format = nullptr;
-  Shape shape;                        // row-major, as in Hugging Face: [out, in]
-  std::span<const std::byte> bytes;   // any alignment
-  std::shared_ptr<const void> owner;  // keeps `bytes` alive; null: the checkpoint does
+  Shape shape;                         // row-major, as in Hugging Face: [out, in]
+  std::span<const std::byte> bytes;    // any alignment
+  std::shared_ptr<const void> owner;   // keeps `bytes` alive; null: the checkpoint does
+  std::optional<RandomValues> random;  // in place of bytes
 };
+
+// The tensor with bytes, made where it is random.
+HostTensor with_bytes(HostTensor tensor);
 
 // What a stored tensor is, without its bytes.
 struct TensorInfo {
@@ -65,7 +69,7 @@ class Checkpoint {
 // files.
 std::unique_ptr<Checkpoint> open_checkpoint(const std::string& path);
 // Random weights for the config at `path` (config.json, a folder that has one, or a GGUF file). The
-// same seed, name and shape give the same bytes on every machine, whatever the number of threads.
+// same seed, name and shape give the same values on every machine and device.
 std::unique_ptr<Checkpoint> open_random_checkpoint(const std::string& path, uint64_t seed);
 
 }  // namespace spate

@@ -42,12 +42,15 @@ HostTensor Source::find(std::string_view name, Shape wanted) const {
 
 Weight Source::weight(std::string_view name, int64_t out, int64_t in) const {
   const HostTensor tensor = find(name, {out, in});
-  return shared_->backend.place(
-      {.format = tensor.format, .out = out, .in = in, .bytes = tensor.bytes.data()});
+  return shared_->backend.place({.format = tensor.format,
+                                 .out = out,
+                                 .in = in,
+                                 .bytes = tensor.bytes.data(),
+                                 .random = tensor.random});
 }
 
 Vector Source::vector(std::string_view name, int64_t n) const {
-  const HostTensor tensor = find(name, {n});
+  const HostTensor tensor = with_bytes(find(name, {n}));
   std::vector<float> values(static_cast<size_t>(n));
   tensor.format->decode(tensor.bytes.data(), values);
   return constant(values);

@@ -5,9 +5,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
+#include "quant/random_values.h"
 #include "tensor/tensor.h"
 
 namespace spate {
@@ -35,11 +37,12 @@ const Format* find_format(std::string_view name);  // null when there is none
 const Format* find_gguf_format(int gguf_type);     // null when there is none
 
 // A matrix as it lies in a checkpoint: `out` rows of `in` elements, each row a run of blocks.
-// A view; the checkpoint owns the bytes.
+// A view; the checkpoint owns the bytes. A random one has none: it is made where it is wanted.
 struct HostWeight {
   const Format* format = nullptr;
   int64_t out = 0, in = 0;
-  const std::byte* bytes = nullptr;  // out * format->row_bytes(in) bytes, any alignment
+  const std::byte* bytes = nullptr;    // out * format->row_bytes(in) bytes, any alignment
+  std::optional<RandomValues> random;  // of a plain float format, in place of bytes
 };
 
 // A matrix on a device, in the layout that the device's kernels like. Made by Backend::place,

@@ -38,7 +38,7 @@ TEST(RandomCheckpoint, ValuesFollowFromSeedNameAndIndex) {
   const auto other = open_random_checkpoint(kFolder + "tiny", 2);
   const Shape shape{1000, 1003};  // several pieces, the last one ragged
   const auto bytes = [&](const Checkpoint& from, const char* name, Shape wanted) {
-    const HostTensor tensor = from.find(name, wanted).value();
+    const HostTensor tensor = with_bytes(from.find(name, wanted).value());
     EXPECT_EQ(tensor.shape, wanted);
     EXPECT_EQ(tensor.format, &kBf16);
     return std::string(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
@@ -76,7 +76,7 @@ TEST(RandomCheckpoint, Distribution) {
 // The values were worked out by a separate Python program.
 TEST(RandomCheckpoint, FirstValuesNeverChange) {
   const auto random = open_random_checkpoint(kFolder + "tiny", 42);
-  const HostTensor tensor = random->find("model.norm.weight", {6}).value();
+  const HostTensor tensor = with_bytes(random->find("model.norm.weight", {6}).value());
   uint16_t bits[6];
   std::memcpy(bits, tensor.bytes.data(), sizeof bits);
   EXPECT_EQ(std::vector<uint16_t>(bits, bits + 6),

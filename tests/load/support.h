@@ -45,7 +45,8 @@ void expect_error(const Action& action, std::initializer_list<std::string_view> 
 // Element i of every float tensor of the golden files.
 inline float golden_value(int64_t i) { return static_cast<float>(i * 7 % 251 - 125) / 64; }
 
-inline std::vector<float> decoded(const HostTensor& tensor) {
+inline std::vector<float> decoded(const HostTensor& found) {
+  const HostTensor tensor = with_bytes(found);
   std::vector<float> values(static_cast<size_t>(tensor.shape.elements()));
   tensor.format->decode(tensor.bytes.data(), values);
   return values;

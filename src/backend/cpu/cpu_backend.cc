@@ -53,10 +53,7 @@ uint64_t CpuBackend::mark() {
   return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
 }
 
-Weight CpuBackend::place(const HostWeight& weight) {
-  check(weight.in % weight.format->block == 0, "a row of ", weight.in,
-        " elements is no whole number of ", weight.format->name, " blocks of ",
-        weight.format->block);
+Weight CpuBackend::place_stored(const HostWeight& weight) {
   Weight placed{.format = weight.format,
                 .out = weight.out,
                 .in = weight.in,

@@ -36,8 +36,9 @@ size_t bytes_of(const Tensor& tensor) {
 
 CudaBackend::CudaBackend(const BackendOptions& options, int index)
     : context_(context_options(options, index)),
+      staging_(context_),
       weights_(context_.device()),
-      placer_(context_, options.threads) {}
+      placer_(context_, staging_, options.threads) {}
 
 std::string CudaBackend::describe() const {
   return cat("GPU ", context_.device(), ", ", context_.properties().name);
@@ -54,7 +55,7 @@ Buffer CudaBackend::allocate_host(size_t bytes) { return allocate_pinned(bytes);
 
 void CudaBackend::upload(const Tensor& to, const void* from) {
   check(to.contiguous(), "upload to a tensor with gaps between rows: ", to.shape);
-  staging_.upload(to.data, from, bytes_of(to), context_.stream());
+  staging_.upload(to.data, from, bytes_of(to));
 }
 
 void CudaBackend::download_later(void* to, const Tensor& from) {
@@ -85,11 +86,12 @@ void CudaBackend::enter_thread() { cuda::cuda_check(cudaSetDevice(context_.devic
 
 void CudaBackend::finish() { cuda::cuda_check(cudaStreamSynchronize(context_.stream())); }
 
-Weight CudaBackend::place(const HostWeight& weight) {
-  check(weight.in % weight.format->block == 0, "a row of ", weight.in,
-        " elements is no whole number of ", weight.format->name, " blocks of ",
-        weight.format->block);
+Weight CudaBackend::place_stored(const HostWeight& weight) {
   return placer_.place(weights_, weight);
+}
+
+Weight CudaBackend::place_random(const HostWeight& weight) {
+  return cuda::place_random(context_, weights_, weight);
 }
 
 size_t CudaBackend::placed_bytes(const Format& format, int64_t out, int64_t in) const {

@@ -33,12 +33,13 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Recording> record(const std::function<void()>& give_ops) override;
   void replay(const Recording& recording) override;
   void enter_thread() override;
-  Weight place(const HostWeight& weight) override;
   size_t placed_bytes(const Format& format, int64_t out, int64_t in) const override;
   void reserve_weights(size_t bytes) override { weights_.reserve(bytes); }
   void finish() override;
 
  private:
+  Weight place_stored(const HostWeight& weight) override;
+  Weight place_random(const HostWeight& weight) override;
   void execute(const op::Embed& op) override;
   void execute(const op::GatherRows& op) override;
   void execute(const op::TakeDrawn& op) override;

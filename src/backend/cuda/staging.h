@@ -1,34 +1,41 @@
-// Bytes on their way to the device: copied to page-locked memory, which goes round, and from there
-// asynchronously. So callers may change what they gave at once, and no copy waits for the device
-// unless it is a whole round behind.
+// Bytes on their way to the device: written to page-locked memory, which goes round, and copied
+// from there asynchronously. So callers may change what they gave at once, and nobody waits for the
+// device unless he is a whole round ahead of it.
 //
 // Owner: CudaBackend.
 #pragma once
 
-#include <cuda_runtime.h>
-
 #include <array>
 
+#include "backend/cuda/context.h"
 #include "tensor/tensor.h"
 
 namespace spate::cuda {
 
 class Staging {
  public:
-  Staging();
+  static constexpr size_t kPartBytes = size_t{8} << 20;
+
+  explicit Staging(const Context& context);
   ~Staging();
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
 
-  void upload(void* to, const void* from, size_t bytes, cudaStream_t stream);
+  // The copy is in the context's queue when this returns.
+  void upload(void* to, const void* from, size_t bytes);
+
+  // For what is made on the way: kPartBytes to write to, and the copy of the first of them.
+  std::byte* whole_part();
+  void send(void* to, size_t bytes);
 
  private:
-  static constexpr size_t kPartBytes = size_t{8} << 20;
   static constexpr size_t kParts = 4;
 
-  void next_part(cudaStream_t stream);
+  std::byte* room();  // what is left of the part
+  void next_part();
 
-  Buffer memory_;                             // kParts parts
+  const Context& context_;
+  Buffer memory_;                             // kParts parts, there from the first use on
   std::array<cudaEvent_t, kParts> copied_{};  // the last copy out of each
   size_t part_ = 0, used_ = 0;
 };

@@ -1,11 +1,11 @@
 #include "backend/cuda/linear/place.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
-#include "backend/cuda/devices.h"
-#include "backend/cuda/error.h"
+#include "backend/cuda/linear/random.h"
 #include "backend/tiles/pack.h"
 #include "base/check.h"
 #include "tensor/half.h"
@@ -13,7 +13,6 @@
 namespace spate::cuda {
 namespace {
 
-constexpr size_t kStageBytes = size_t{16} << 20;
 constexpr size_t kTaskBytes = size_t{128} << 10;  // of one thread at a time
 
 // A unit is what is made at once: a tile, or a row of plain floats.
@@ -50,6 +49,18 @@ void make_row(const HostWeight& weight, int64_t index, DType type, uint8_t* to) 
   }
 }
 
+// Memory for a weight, and how it will lie there.
+Weight take(const Context& context, WeightMemory& memory, const HostWeight& weight) {
+  const Format& format = *weight.format;
+  const Units units = units_of(context, format, weight.out, weight.in);
+  const TileFormat plain = context.activation() == DType::f32 ? TileFormat::f32 : TileFormat::bf16;
+  return {.format = &format,
+          .out = weight.out,
+          .in = weight.in,
+          .layout = is_packed(format) ? layout_of(format) : static_cast<int>(plain),
+          .storage = memory.take(static_cast<size_t>(units.count) * units.bytes)};
+}
+
 }  // namespace
 
 size_t placed_bytes(const Context& context, const Format& format, int64_t out, int64_t in) {
@@ -57,66 +68,60 @@ size_t placed_bytes(const Context& context, const Format& format, int64_t out, i
   return WeightMemory::rounded(static_cast<size_t>(units.count) * units.bytes);
 }
 
-Placer::~Placer() {
-  for (Stage& stage : stages_) {
-    if (stage.done == nullptr) continue;
-    cudaEventSynchronize(stage.done);
-    cudaEventDestroy(stage.done);
-  }
-}
-
-void Placer::open() {
-  if (pool_) return;
-  pool_ = std::make_unique<ThreadPool>(threads_ > 0 ? threads_ : available_cpus());
-  for (Stage& stage : stages_) {
-    stage.memory = allocate_pinned(kStageBytes);
-    cuda_check(cudaEventCreateWithFlags(&stage.done, cudaEventDisableTiming));
-  }
-}
-
 void Placer::copy(uint8_t* to, int64_t units, size_t unit_bytes, const MakeUnit& make) {
   if (unit_bytes == 0) return;
-  const auto at_once = static_cast<int64_t>(kStageBytes / unit_bytes);
-  check(at_once > 0, "a row of weights takes ", unit_bytes, " bytes, at most ", kStageBytes,
+  const auto at_once = static_cast<int64_t>(Staging::kPartBytes / unit_bytes);
+  check(at_once > 0, "a row of weights takes ", unit_bytes, " bytes, at most ", Staging::kPartBytes,
         " are expected");
   const int64_t of_task = std::max<int64_t>(static_cast<int64_t>(kTaskBytes / unit_bytes), 1);
   for (int64_t begin = 0; begin < units; begin += at_once) {
     const int64_t count = std::min(at_once, units - begin);
-    Stage& stage = stages_[static_cast<size_t>(next_)];
-    next_ = 1 - next_;
-    cuda_check(cudaEventSynchronize(stage.done));
-    auto* memory = static_cast<uint8_t*>(stage.memory.data());
+    auto* part = reinterpret_cast<uint8_t*>(staging_.whole_part());
     pool_->parallel((count + of_task - 1) / of_task, [&](int64_t task, int /*thread*/) {
       for (int64_t unit = task * of_task; unit < std::min((task + 1) * of_task, count); ++unit) {
-        uint8_t* made = memory + static_cast<size_t>(unit) * unit_bytes;
-        std::memset(made, 0, unit_bytes);
-        make(begin + unit, made);
+        make(begin + unit, part + static_cast<size_t>(unit) * unit_bytes);
       }
     });
-    cuda_check(cudaMemcpyAsync(to + static_cast<size_t>(begin) * unit_bytes, memory,
-                               static_cast<size_t>(count) * unit_bytes, cudaMemcpyHostToDevice,
-                               context_.stream()));
-    cuda_check(cudaEventRecord(stage.done, context_.stream()));
+    staging_.send(to + static_cast<size_t>(begin) * unit_bytes,
+                  static_cast<size_t>(count) * unit_bytes);
   }
 }
 
 Weight Placer::place(WeightMemory& memory, const HostWeight& weight) {
-  open();
-  const Format& format = *weight.format;
-  const Units units = units_of(context_, format, weight.out, weight.in);
-  const DType type = context_.activation();
-  Weight placed{.format = &format, .out = weight.out, .in = weight.in};
-  placed.storage = memory.take(static_cast<size_t>(units.count) * units.bytes);
+  if (!pool_) pool_ = std::make_unique<ThreadPool>(threads_ > 0 ? threads_ : available_cpus());
+  const Units units = units_of(context_, *weight.format, weight.out, weight.in);
+  Weight placed = take(context_, memory, weight);
   auto* to = static_cast<uint8_t*>(placed.storage.data());
-  if (is_packed(format)) {
-    placed.layout = layout_of(format);
-    copy(to, units.count, units.bytes,
-         [&](int64_t index, uint8_t* tile) { pack_tile(weight, index, tile); });
+  if (is_packed(*weight.format)) {
+    copy(to, units.count, units.bytes, [&](int64_t index, uint8_t* tile) {
+      std::memset(tile, 0, units.bytes);
+      pack_tile(weight, index, tile);
+    });
   } else {
-    placed.layout = static_cast<int>(type == DType::f32 ? TileFormat::f32 : TileFormat::bf16);
-    copy(to, units.count, units.bytes,
-         [&](int64_t index, uint8_t* row) { make_row(weight, index, type, row); });
+    const DType type = context_.activation();
+    const size_t filled = static_cast<size_t>(weight.in) * size_of(type);
+    copy(to, units.count, units.bytes, [&](int64_t index, uint8_t* row) {
+      make_row(weight, index, type, row);
+      std::memset(row + filled, 0, units.bytes - filled);
+    });
   }
+  return placed;
+}
+
+Weight place_random(const Context& context, WeightMemory& memory, const HostWeight& weight) {
+  check(!is_packed(*weight.format), "random weights of format ", weight.format->name);
+  Weight placed = take(context, memory, weight);
+  const DType type = context.activation();
+  // Its values change their type as every row would.
+  const std::vector<std::byte> stored = random_table(*weight.random, *weight.format);
+  std::vector<std::byte> table(kRandomPlaces * size_of(type));
+  make_row({.format = weight.format, .out = 1, .in = kRandomPlaces, .bytes = stored.data()}, 0,
+           type, reinterpret_cast<uint8_t*>(table.data()));
+  make_random_rows(context, table, weight.random->key, type,
+                   {.to = placed.storage.data(),
+                    .rows = weight.out,
+                    .in = weight.in,
+                    .stride = padded_row(weight.in)});
   return placed;
 }
 

@@ -5,12 +5,12 @@
 // kernels read whole pieces of it.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <memory>
 
 #include "backend/cuda/context.h"
 #include "backend/cuda/memory.h"
+#include "backend/cuda/staging.h"
 #include "backend/tiles/layout.h"
 #include "base/threads.h"
 #include "quant/format.h"
@@ -30,36 +30,31 @@ constexpr int64_t padded_row(int64_t in) {
 
 size_t placed_bytes(const Context& context, const Format& format, int64_t out, int64_t in);
 
-// Brings weights to their layout with all threads, part by part, while the part before travels.
+// Brings weights with bytes to their layout with all threads, part by part, while the parts before
+// travel.
 //
 // Owner: CudaBackend.
 class Placer {
  public:
-  Placer(const Context& context, int threads) : context_(context), threads_(threads) {}
-  ~Placer();
-  Placer(const Placer&) = delete;
-  Placer& operator=(const Placer&) = delete;
+  Placer(const Context& context, Staging& staging, int threads)
+      : context_(context), staging_(staging), threads_(threads) {}
 
   // The copy is in the context's queue when this returns; `weight` is not needed any more.
   Weight place(WeightMemory& memory, const HostWeight& weight);
 
  private:
-  // Page-locked memory of one part, and the end of its last copy.
-  struct Stage {
-    Buffer memory;
-    cudaEvent_t done = nullptr;
-  };
-  // Makes unit `index` at `to`, which has zeroed bytes.
+  // Makes unit `index`: all its bytes, at `to`.
   using MakeUnit = std::function<void(int64_t index, uint8_t* to)>;
 
-  void open();
   void copy(uint8_t* to, int64_t units, size_t unit_bytes, const MakeUnit& make);
 
   const Context& context_;
+  Staging& staging_;
   int threads_;
-  std::unique_ptr<ThreadPool> pool_;  // these three are there from the first weight on
-  std::array<Stage, 2> stages_;
-  int next_ = 0;
+  std::unique_ptr<ThreadPool> pool_;  // there from the first weight on
 };
+
+// The same for random weights, which the device makes itself.
+Weight place_random(const Context& context, WeightMemory& memory, const HostWeight& weight);
 
 }  // namespace spate::cuda
