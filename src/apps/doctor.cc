@@ -34,6 +34,7 @@ struct Findings {
   double disk_mb_per_s = 0;
   CudaDevices cuda;
   std::vector<CudaLibrary> libraries;
+  std::vector<CudaState> cuda_states;    // of its devices
   std::vector<std::string> driver_gpus;  // what the driver lists, whether or not we can use it
 };
 
@@ -137,7 +138,10 @@ Findings examine(const std::string& folder, bool quick) {
   findings.processors = available_cpus();
   findings.memory = open_cpu_backend({.threads = 1})->memory();
   findings.driver_gpus = list_driver_gpus();
-  findings.cuda = list_cuda_devices(!quick);
+  findings.cuda = list_cuda_devices();
+  for (const CudaDevice& device : findings.cuda.devices) {
+    findings.cuda_states.push_back(examine_cuda_device(device.index, !quick));
+  }
   findings.libraries = list_cuda_libraries();
   if (!quick) {
     findings.rates = cpu::measure_rates(findings.processors, "");
@@ -149,13 +153,15 @@ Findings examine(const std::string& folder, bool quick) {
 
 std::string gpu_text(const Findings& findings) {
   std::string text;
-  for (const CudaDevice& device : findings.cuda.devices) {
-    text += cat(
-        text.empty() ? "" : "\n        ", device.index, ": ", device.name, "  sm_",
-        device.compute_major, device.compute_minor, "  ",
-        bytes_text(static_cast<double>(device.free_bytes)), " free of ",
-        bytes_text(static_cast<double>(device.total_bytes)),
-        device.read_gb_per_s > 0 ? "  reads " + with_commas(device.read_gb_per_s) + " GB/s" : "");
+  for (size_t i = 0; i < findings.cuda.devices.size(); ++i) {
+    const CudaDevice& device = findings.cuda.devices[i];
+    const CudaState& state = findings.cuda_states[i];
+    text +=
+        cat(text.empty() ? "" : "\n        ", device.index, ": ", device.name, "  sm_",
+            device.compute_major, device.compute_minor, "  ",
+            bytes_text(static_cast<double>(state.free_bytes)), " free of ",
+            bytes_text(static_cast<double>(device.total_bytes)),
+            state.read_gb_per_s > 0 ? "  reads " + with_commas(state.read_gb_per_s) + " GB/s" : "");
   }
   if (text.empty()) {
     text = findings.driver_gpus.empty()
@@ -177,12 +183,14 @@ Json to_json(const Findings& findings) {
     libraries.emplace_back(std::string(library.name),
                            library.version.empty() ? Json() : Json(library.version));
   }
-  for (const CudaDevice& device : findings.cuda.devices) {
+  for (size_t i = 0; i < findings.cuda.devices.size(); ++i) {
+    const CudaDevice& device = findings.cuda.devices[i];
+    const CudaState& state = findings.cuda_states[i];
     gpus.emplace_back(JsonObject{{"name", device.name},
                                  {"compute", cat(device.compute_major, ".", device.compute_minor)},
                                  {"total_bytes", uint64_t{device.total_bytes}},
-                                 {"free_bytes", uint64_t{device.free_bytes}},
-                                 {"read_gb_per_s", device.read_gb_per_s}});
+                                 {"free_bytes", uint64_t{state.free_bytes}},
+                                 {"read_gb_per_s", state.read_gb_per_s}});
   }
   return JsonObject{{"version", SPATE_VERSION},
                     {"compiler", __VERSION__},

@@ -15,7 +15,7 @@ std::optional<int> gpu_of(const BackendOptions& options) {
   const std::string& device = options.device;
   if (device == "cpu") return {};
   if (device == "auto") {
-    return list_cuda_devices(false).devices.empty() ? std::nullopt : std::optional(0);
+    return list_cuda_devices().devices.empty() ? std::nullopt : std::optional(0);
   }
   int index = -1;
   const char* end = device.data() + device.size();

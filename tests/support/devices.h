@@ -22,7 +22,7 @@ inline bool wants_device(std::string_view device) {
 
 // Why no GPU can be used; empty where one can.
 inline const std::string& reason_without_gpu() {
-  static const CudaDevices found = list_cuda_devices(false);
+  static const CudaDevices found = list_cuda_devices();
   static const std::string none;
   return found.devices.empty() ? found.note : none;
 }

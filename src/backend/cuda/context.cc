@@ -30,10 +30,18 @@ void* Context::workspace(size_t bytes) const {
   return workspace_;
 }
 
+void Context::open_cublas() {
+  if (cublas_ || opening_.valid()) return;
+  opening_ = std::async(std::launch::async, [device = options_.device] {
+    cuda_check(cudaSetDevice(device));
+    return Cublas::open();
+  });
+}
+
 Cublas* Context::cublas() {
-  if (!cublas_opened_) cublas_ = Cublas::open();
-  cublas_opened_ = true;
-  return cublas_.get();
+  open_cublas();
+  if (!cublas_) cublas_ = opening_.get();
+  return cublas_->get();
 }
 
 }  // namespace spate::cuda

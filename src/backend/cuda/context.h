@@ -8,7 +8,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <future>
 #include <memory>
+#include <optional>
 
 #include "backend/kernel_choice.h"
 #include "tensor/dtype.h"
@@ -47,7 +49,9 @@ class Context {
   void* workspace(size_t bytes) const;
   // kCounters zeros on the device, for blocks that count each other; an op leaves zeros behind.
   uint32_t* counters() const { return counters_; }
-  // Dense products by the library; opened when first asked for, null where it is not found.
+  // Dense products by the library; null where it is not found. Opening it takes a tenth of a second:
+  // open_cublas() begins that in a thread of its own, and cublas() ends it, whoever comes first.
+  void open_cublas();
   Cublas* cublas();
 
  private:
@@ -57,8 +61,8 @@ class Context {
   cudaStream_t stream_ = nullptr;
   void* workspace_ = nullptr;
   uint32_t* counters_ = nullptr;
-  bool cublas_opened_ = false;
-  std::unique_ptr<Cublas> cublas_;
+  std::optional<std::unique_ptr<Cublas>> cublas_;  // absent until it was waited for
+  std::future<std::unique_ptr<Cublas>> opening_;
 };
 
 }  // namespace spate::cuda

@@ -13,7 +13,7 @@ namespace spate {
 namespace {
 
 cuda::ContextOptions context_options(const BackendOptions& options, int index) {
-  const CudaDevices found = list_cuda_devices(false);
+  const CudaDevices found = list_cuda_devices();
   const bool there = std::ranges::any_of(
       found.devices, [&](const CudaDevice& device) { return device.index == index; });
   if (!there) {
@@ -96,6 +96,11 @@ Weight CudaBackend::place_random(const HostWeight& weight) {
 
 size_t CudaBackend::placed_bytes(const Format& format, int64_t out, int64_t in) const {
   return cuda::placed_bytes(context_, format, out, in);
+}
+
+void CudaBackend::reserve_weights(size_t bytes) {
+  if (!context_.deterministic()) context_.open_cublas();  // while weights come
+  weights_.reserve(bytes);
 }
 
 void CudaBackend::execute(const op::Embed& op) { cuda::run(context_, op); }

@@ -34,7 +34,7 @@ class CudaBackend final : public Backend {
   void replay(const Recording& recording) override;
   void enter_thread() override;
   size_t placed_bytes(const Format& format, int64_t out, int64_t in) const override;
-  void reserve_weights(size_t bytes) override { weights_.reserve(bytes); }
+  void reserve_weights(size_t bytes) override;
   void finish() override;
 
  private:

@@ -65,7 +65,7 @@ double cuda::measure_read() {
   return best;
 }
 
-CudaDevices list_cuda_devices(bool measure) {
+CudaDevices list_cuda_devices() {
   CudaDevices out;
   cudaDriverGetVersion(&out.driver_version);
   cudaRuntimeGetVersion(&out.runtime_version);
@@ -79,24 +79,30 @@ CudaDevices list_cuda_devices(bool measure) {
   }
   for (int index = 0; index < count; ++index) {
     cudaDeviceProp properties{};
-    if (cudaSetDevice(index) != cudaSuccess ||
-        cudaGetDeviceProperties(&properties, index) != cudaSuccess) {
-      out.note = "a device could not be opened: ";
+    if (cudaGetDeviceProperties(&properties, index) != cudaSuccess) {
+      out.note = "a device does not answer: ";
       out.note += cudaGetErrorString(cudaGetLastError());
       continue;
     }
-    CudaDevice device{.index = index,
-                      .name = properties.name,
-                      .compute_major = properties.major,
-                      .compute_minor = properties.minor,
-                      .multiprocessors = properties.multiProcessorCount,
-                      .total_bytes = properties.totalGlobalMem};
-    size_t total = 0;
-    cudaMemGetInfo(&device.free_bytes, &total);
-    if (measure) device.read_gb_per_s = 1e-9 * cuda::measure_read();
-    out.devices.push_back(device);
+    out.devices.push_back({.index = index,
+                           .name = properties.name,
+                           .compute_major = properties.major,
+                           .compute_minor = properties.minor,
+                           .multiprocessors = properties.multiProcessorCount,
+                           .total_bytes = properties.totalGlobalMem});
   }
   return out;
+}
+
+CudaState examine_cuda_device(int index, bool measure) {
+  CudaState state;
+  size_t total = 0;
+  if (cudaSetDevice(index) == cudaSuccess &&
+      cudaMemGetInfo(&state.free_bytes, &total) == cudaSuccess && measure) {
+    state.read_gb_per_s = 1e-9 * cuda::measure_read();
+  }
+  cudaGetLastError();
+  return state;
 }
 
 }  // namespace spate

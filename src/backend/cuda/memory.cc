@@ -54,7 +54,7 @@ Buffer WeightMemory::take(size_t bytes) {
 namespace spate {
 
 Buffer allocate_pinned(size_t bytes) {
-  static const bool there = !list_cuda_devices(false).devices.empty();
+  static const bool there = !list_cuda_devices().devices.empty();
   if (!there) return cpu::allocate(bytes);
   void* data = nullptr;
   cuda::cuda_check(cudaMallocHost(&data, bytes));
