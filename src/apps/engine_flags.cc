@@ -123,7 +123,8 @@ FlagGroup engine_flag_group(EngineFlags& flags) {
           {"--kv-cache-tokens", "N", "tokens the KV cache holds; 0: what the memory allows", "0",
            into(options.kv_cache_tokens, 0)},
           {"--memory-utilization,--gpu-memory-utilization", "SHARE",
-           "of the memory free at start, for weights, workspace and KV cache",
+           "of a GPU's memory, or of the machine's free memory, for weights, workspace and KV "
+           "cache",
            "0.92 on a GPU, 0.85", set_share(options.memory_utilization)},
           max_length_flag(flags),
           {"--max-num-seqs", "N", "rows running at once; 0: chosen", "0",

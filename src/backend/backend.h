@@ -27,6 +27,7 @@ namespace spate {
 struct MemoryInfo {
   size_t total = 0;  // bytes the device has (or this process may use)
   size_t free = 0;   // bytes not taken by anybody
+  size_t later = 0;  // of these, what the backend takes by itself once ops run
 };
 
 // Ops that were recorded, to be given again all at once.

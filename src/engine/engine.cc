@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "engine/device_defaults.h"
 #include "engine/runner.h"
 #include "engine/step_trace.h"
 #include "models/model.h"
@@ -87,7 +88,7 @@ std::unique_ptr<Model> load_model(const ModelFiles& files, Backend& backend, con
 struct Engine::Impl {
   Impl(const ModelFiles& files, const EngineOptions& options)
       : backend(open_backend(options.backend)),
-        ahead(options.ahead.value_or(backend->device().kind == Device::Kind::cuda)),
+        ahead(options.ahead.value_or(defaults_of(*backend).ahead)),
         rates(options.profile),
         trace(options.trace),
         plan(plan_memory(*files.checkpoint, *backend, options)),

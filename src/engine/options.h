@@ -18,8 +18,8 @@ struct EngineOptions {
   int64_t max_num_seqs = 0;            // rows running at once
   int64_t max_num_batched_tokens = 0;  // tokens in a step
   int64_t max_model_len = 0;           // longest sequence, prompt and output; 0: the model's
-  // Share of the memory free at start, for weights, workspace and cache; absent: 0.92 of a GPU,
-  // 0.85 of the machine.
+  // On a GPU, the share of its memory that is in use while the engine runs; on a CPU, the share of
+  // the memory free at start that the engine takes. Absent: the device's, see device_defaults.h.
   std::optional<double> memory_utilization;
   Batching batching = Batching::mix;
   Order order = Order::fifo;

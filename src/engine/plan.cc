@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "engine/device_defaults.h"
 #include "engine/model_sizes.h"
 #include "engine/runner.h"
 
@@ -21,21 +22,20 @@ int64_t positive_or(int64_t value, int64_t fallback) { return value > 0 ? value 
 constexpr int64_t kFewestTokens = 16;  // a cache of fewer serves nobody
 
 std::string shares(const MemoryPlan& plan) {
-  return cat("the budget is ", mib(plan.budget), " (", plan.utilization, " of ",
-             mib(static_cast<int64_t>(plan.memory.free)), " free), weights need ",
-             mib(plan.weights), ", workspace ", mib(plan.workspace));
+  const std::string of = plan.taken > 0 ? cat(", less ", mib(plan.taken), " in use") : " free";
+  return cat("the budget is ", mib(plan.budget), " (", plan.utilization, " of ", mib(plan.shared),
+             of, "), weights need ", mib(plan.weights), ", workspace ", mib(plan.workspace));
 }
 
-[[noreturn]] void refuse_model(const MemoryPlan& plan) {
+[[noreturn]] void refuse_model(const MemoryPlan& plan, const DeviceDefaults& defaults) {
   constexpr int64_t kSomeTokens = 1024;  // of cache, for a run that is of use
-  constexpr double kMostShare = 0.95;    // of the free memory that one can give
-  const auto free = static_cast<double>(plan.memory.free);
-  const double needed =
-      static_cast<double>(plan.weights + plan.workspace + kSomeTokens * plan.kv_bytes_per_token);
+  const int64_t needed = plan.weights + plan.workspace + kSomeTokens * plan.kv_bytes_per_token;
+  const double share = static_cast<double>(needed + plan.taken) / static_cast<double>(plan.shared);
   const std::string remedy =
-      needed <= kMostShare * free
-          ? cat("--memory-utilization ", std::ceil(100 * needed / free) / 100, " would fit")
-          : cat("a machine with ", mib(static_cast<int64_t>(needed / 0.9)), " free would do");
+      share <= defaults.most_memory_share
+          ? cat("--memory-utilization ", std::ceil(100 * share) / 100, " would fit")
+          : cat("a machine with ", mib(std::llround(static_cast<double>(needed) / 0.9)),
+                " free would do");
   throw Error(cat("the model does not fit: ", shares(plan),
                   ", and nothing is left for the KV cache; ", remedy),
               ExitCode::memory);
@@ -48,12 +48,18 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
   const Config& config = checkpoint.config();
   const Architecture& architecture = find_architecture(config);
   const ModelSizes sizes = measure_model(checkpoint, backend);
+  const DeviceDefaults& defaults = defaults_of(backend);
 
   MemoryPlan plan;
   plan.memory = backend.memory();
-  const bool cpu = backend.device().kind == Device::Kind::cpu;
-  plan.utilization = options.memory_utilization.value_or(cpu ? 0.85 : 0.92);
-  plan.budget = static_cast<int64_t>(static_cast<double>(plan.memory.free) * plan.utilization);
+  const auto free = static_cast<int64_t>(plan.memory.free);
+  plan.utilization = options.memory_utilization.value_or(defaults.memory_share);
+  plan.shared = defaults.share_of == DeviceDefaults::ShareOf::free
+                    ? free
+                    : static_cast<int64_t>(plan.memory.total);
+  plan.taken = plan.shared - free + static_cast<int64_t>(plan.memory.later);
+  plan.budget = std::max<int64_t>(
+      0, std::llround(static_cast<double>(plan.shared) * plan.utilization) - plan.taken);
   plan.weights = sizes.placed_bytes;
   plan.parameters = sizes.parameters;
   // A device that computes with bf16 keeps that in the cache, too.
@@ -61,21 +67,21 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
       options.kv_type.value_or(backend.activation_type() == DType::bf16 ? DType::bf16 : DType::f16);
   plan.kv_bytes_per_token = architecture.kv_needs(config).bytes_per_token(plan.kv_type);
   plan.max_length = positive_or(options.max_model_len, config.max_positions);
-  plan.max_rows = positive_or(options.max_num_seqs, cpu ? 64 : 512);
-  plan.max_step_tokens = positive_or(options.max_num_batched_tokens, cpu ? 512 : 4096);
+  plan.max_rows = positive_or(options.max_num_seqs, defaults.max_rows);
+  plan.max_step_tokens = positive_or(options.max_num_batched_tokens, defaults.max_step_tokens);
+  plan.logit_rows = std::min(defaults.logit_rows, plan.max_rows);
   if (config.max_positions > 0 && plan.max_length > config.max_positions) {
     throw Error(
         cat("--max-model-len ", plan.max_length, " is longer than the ", config.max_positions,
             " positions that the model was made for; give at most ", config.max_positions),
         ExitCode::usage);
   }
-  plan.workspace =
-      Runner::workspace_bytes(backend, config, architecture, plan.max_step_tokens, plan.max_rows) +
-      KvPool::kSpareSlots * plan.kv_bytes_per_token;
+  plan.workspace = Runner::workspace_bytes(backend, config, architecture, plan) +
+                   KvPool::kSpareSlots * plan.kv_bytes_per_token;
 
   const int64_t left = plan.budget - plan.weights - plan.workspace;
   const int64_t most_tokens = std::max<int64_t>(0, left / plan.kv_bytes_per_token);
-  if (most_tokens < std::min(kFewestTokens, plan.max_length)) refuse_model(plan);
+  if (most_tokens < std::min(kFewestTokens, plan.max_length)) refuse_model(plan, defaults);
   if (options.kv_cache_tokens > 0) {
     plan.kv_tokens = options.kv_cache_tokens;
     if (plan.kv_tokens > most_tokens) {

@@ -13,8 +13,10 @@ namespace spate {
 
 struct MemoryPlan {
   MemoryInfo memory;       // of the device before loading
-  double utilization = 0;  // share of the free memory that we may use
-  int64_t budget = 0;      // that share in bytes
+  double utilization = 0;  // share that may be used, see DeviceDefaults::share_of
+  int64_t shared = 0;      // bytes that it is a share of
+  int64_t taken = 0;       // of the share: by others, and by the device's own code
+  int64_t budget = 0;      // what is left of the share for all below
   int64_t weights = 0;     // bytes of placed weights
   int64_t workspace = 0;   // bytes of scratch, logits and tables
   int64_t kv_bytes = 0;    // bytes of the cache
@@ -23,6 +25,7 @@ struct MemoryPlan {
   DType kv_type = DType::f16;
   int64_t max_rows = 0;         // sequences running at once
   int64_t max_step_tokens = 0;  // tokens in a step
+  int64_t logit_rows = 0;       // rows of logits at once
   int64_t max_length = 0;       // longest sequence
   int64_t parameters = 0;       // of the model
 };

@@ -17,25 +17,19 @@ size_t scratch_bytes(const Architecture& architecture, const Config& config,
 
 }  // namespace
 
-int64_t Runner::logit_rows(const Backend& backend, int64_t max_rows) {
-  // A GPU reads the head once for all of them; the CPU keeps them near.
-  const int64_t most = backend.device().kind == Device::Kind::cpu ? 64 : 512;
-  return std::min(most, max_rows);
-}
-
 int64_t Runner::workspace_bytes(const Backend& backend, const Config& config,
-                                const Architecture& architecture, int64_t max_step_tokens,
-                                int64_t max_rows) {
+                                const Architecture& architecture, const MemoryPlan& plan) {
   const DType activation = backend.activation_type();
   const size_t row = static_cast<size_t>(config.width) * size_of(activation);
-  const int64_t logits = logit_rows(backend, max_rows);
-  return static_cast<int64_t>(scratch_bytes(architecture, config, max_step_tokens, activation) +
-                              StepTables::device_bytes(max_step_tokens, max_rows) +
-                              static_cast<size_t>(max_step_tokens) * row +
-                              static_cast<size_t>(logits) * (row + sizeof(int32_t)) +
-                              static_cast<size_t>(logits * config.vocabulary) * sizeof(float) +
-                              Sampler::device_bytes(logits, config.vocabulary) +
-                              SampleResults::device_bytes(max_rows));
+  const int64_t logits = plan.logit_rows;
+  return static_cast<int64_t>(
+      scratch_bytes(architecture, config, plan.max_step_tokens, activation) +
+      StepTables::device_bytes(plan.max_step_tokens, plan.max_rows) +
+      static_cast<size_t>(plan.max_step_tokens) * row +
+      static_cast<size_t>(logits) * (row + sizeof(int32_t)) +
+      static_cast<size_t>(logits * config.vocabulary) * sizeof(float) +
+      Sampler::device_bytes(logits, config.vocabulary) +
+      SampleResults::device_bytes(plan.max_rows));
 }
 
 Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Config& config,
@@ -48,7 +42,7 @@ Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Con
       vocabulary_(config.vocabulary),
       end_tokens_(std::move(end_tokens)),
       max_rows_(std::min(plan.max_rows, plan.max_step_tokens)),
-      logit_rows_(logit_rows(backend, plan.max_rows)),
+      logit_rows_(plan.logit_rows),
       tables_(backend, plan.max_step_tokens, plan.max_rows),
       graphs_(graphs && backend.can_record()),
       scratch_(backend.allocate(scratch_bytes(find_architecture(config), config,

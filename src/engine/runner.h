@@ -1,5 +1,5 @@
 // Runs planned steps on the device: packs a batch into flat tables, one upload; embeds, runs the
-// layers, and turns the wanted rows into logits and tokens, in chunks of logit_rows() rows.
+// layers, and turns the wanted rows into logits and tokens, in chunks of logit_rows rows.
 //
 // A step has three parts, because the next one may begin before this one's tokens are known:
 //   begin(n)    hidden states of all tokens of step n; a token that step n - 1 draws is taken from
@@ -42,12 +42,9 @@ class Runner {
   // each other; 0 on a CPU.
   double idle_seconds() const { return idle_seconds_; }
 
-  // Rows of logits that exist at once; more rows than that go through the head in turns.
-  static int64_t logit_rows(const Backend& backend, int64_t max_rows);
-  // Bytes of device memory that a runner allocates; for the memory plan.
+  // Bytes of device memory that a runner allocates, from a plan that has rows and tokens.
   static int64_t workspace_bytes(const Backend& backend, const Config& config,
-                                 const Architecture& architecture, int64_t max_step_tokens,
-                                 int64_t max_rows);
+                                 const Architecture& architecture, const MemoryPlan& plan);
 
  private:
   // Where a row's logits come from and go to.

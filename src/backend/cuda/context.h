@@ -49,8 +49,9 @@ class Context {
   void* workspace(size_t bytes) const;
   // kCounters zeros on the device, for blocks that count each other; an op leaves zeros behind.
   uint32_t* counters() const { return counters_; }
-  // Dense products by the library; null where it is not found. Opening it takes a tenth of a second:
-  // open_cublas() begins that in a thread of its own, and cublas() ends it, whoever comes first.
+  // Dense products by the library; null where it is not found. Opening it takes a tenth of a
+  // second: open_cublas() begins that in a thread of its own, and cublas() ends it, whoever comes
+  // first.
   void open_cublas();
   Cublas* cublas();
 

@@ -28,6 +28,10 @@ cuda::ContextOptions context_options(const BackendOptions& options, int index) {
           .forced = parse_forced_kernels(options.kernels, cuda_kernel_families(), "CUDA")};
 }
 
+// The runtime brings kernels when they are first launched, cublasLt has memory of its own, and so
+// has every recording; allocations are rounded up.
+constexpr size_t kLaterBytes = size_t{256} << 20;
+
 size_t bytes_of(const Tensor& tensor) {
   return static_cast<size_t>(tensor.shape.elements()) * size_of(tensor.dtype);
 }
@@ -45,7 +49,7 @@ std::string CudaBackend::describe() const {
 }
 
 MemoryInfo CudaBackend::memory() const {
-  MemoryInfo info;
+  MemoryInfo info{.later = kLaterBytes};
   cuda::cuda_check(cudaMemGetInfo(&info.free, &info.total));
   return info;
 }
