@@ -17,7 +17,7 @@ tests_of() {
   case $1 in
     ops)
       echo "Embed.*:GatherRows.*:TakeDrawn.*:Add.*:Scale.*:Gated.MatchesThePlainActivations:\
-RmsNorm.MatchesThePlainNorm:AddRmsNorm.*:RopeApply.MatchesThePlainRotation:KvWrite.*:\
+RandomWeights.*:RmsNorm.MatchesThePlainNorm:AddRmsNorm.*:RopeApply.MatchesThePlainRotation:KvWrite.*:\
 QkvNormRopeWrite.*:Attention.NoRows" ;;
     attention)
       echo "$attention/smollm2:$attention/width_20:$attention/width_80:$attention/many_all_128:\
