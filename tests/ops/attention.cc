@@ -294,6 +294,21 @@ std::vector<AttentionCase> cases() {
     add({cat("single_all_", width), 8, 2, width, single, cache, 40, 20, true, 8});
     add({cat("many_all_", width), 4, 4, width, many, cache, 40, 20, true, 8});
   }
+  // Tiles of 128 (or 64) keys of a bf16 cache: segments that begin and end inside of them, windows
+  // smaller than they are, more queries and rows than one tile holds, large groups.
+  const std::vector<RowCase> tiled{
+      {400, 300, {70, 1, 129}}, {257, 257, {}}, {130, 2, {128, 1}}, {300, 33, {1}}, {129, 1, {}}};
+  for (const int width : {64, 80, 96, 128, 256}) {
+    add({cat("tiled_", width), 6, 2, width, tiled, DType::bf16});
+    add({cat("tiled_all_", width), 3, 1, width, tiled, DType::bf16, 50, 20, true, 8});
+  }
+  add({"tiled_window", 8, 1, 64, {{700, 300, {99}}, {641, 20, {}}}, DType::bf16, 200});
+  add({"tiled_one_to_one", 2, 2, 128, {{300, 300, {31, 200}}, {140, 50, {}}}, DType::bf16});
+  add({"tiled_group_65", 65, 1, 64, {{140, 5, {9}}, {70, 70, {}}}, DType::bf16, 0, 0, true});
+  std::vector<RowCase> rows_of_two(70, {20, 2, {}});  // more rows than a warp has lanes
+  rows_of_two[40] = {90, 60, {50}};
+  rows_of_two[68] = {140, 1, {}};
+  add({"tiled_rows", 16, 2, 64, rows_of_two, DType::bf16});
   add({"group_17", 17, 1, 64, {{100, 1, {9}}, {70, 2, {}}, {80, 33, {}}}, DType::f16});
   add({"group_40", 40, 1, 64, {{100, 1, {}}, {70, 1, {}}}, DType::bf16, 30});
   add({"width_320", 3, 1, 320, {{70, 3, {9}}, {65, 1, {}}}, DType::f16, 0, 0, true});
@@ -362,7 +377,7 @@ void for_each_steady_setup(const test::SetupBody& body) {
   test::for_each_cpu_setup("attention", body);
   if (!test::has_gpu()) return;
   for (const DType type : {DType::f32, DType::bf16}) {
-    for (const char* kernels : {"", "attention=prefill", "attention=general"}) {
+    for (const char* kernels : {"", "attention=hopper", "attention=prefill", "attention=general"}) {
       const bool forced = *kernels != 0;
       const auto backend =
           open_cuda_backend({.activation = type, .deterministic = !forced, .kernels = kernels}, 0);
@@ -459,6 +474,9 @@ INSTANTIATE_TEST_SUITE_P(
                       0,
                       0,
                       true},
+        AttentionCase{
+            "window_64", 6, 2, 64, {{300, 40, {}}, {180, 20, {}}}, DType::bf16, 70, 9, true},
+        AttentionCase{"width_256_bf16", 3, 1, 256, {{260, 40, {}}, {90, 1, {}}}, DType::bf16},
         AttentionCase{"window_96", 3, 1, 96, {{180, 40, {}}, {150, 20, {}}}, DType::f16, 70, 9},
         AttentionCase{"width_256", 3, 1, 256, {{160, 20, {}}, {90, 1, {}}}, DType::f16},
         AttentionCase{"width_20", 4, 2, 20, {{280, 60, {}}, {400, 1, {}}}, DType::f32, 0, 0, true}),

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 
+#include "backend/cuda/tensor_map.h"
 #include "backend/kernel_choice.h"
 #include "tensor/dtype.h"
 
@@ -49,6 +50,7 @@ class Context {
   void* workspace(size_t bytes) const;
   // kCounters zeros on the device, for blocks that count each other; an op leaves zeros behind.
   uint32_t* counters() const { return counters_; }
+  CUtensorMap tensor_map(const BoxedTensor& tensor) const { return tensor_map_(tensor); }
   // Dense products by the library; null where it is not found. Opening it takes a tenth of a
   // second: open_cublas() begins that in a thread of its own, and cublas() ends it, whoever comes
   // first.
@@ -62,6 +64,7 @@ class Context {
   cudaStream_t stream_ = nullptr;
   void* workspace_ = nullptr;
   uint32_t* counters_ = nullptr;
+  TensorMapEncoder tensor_map_;
   std::optional<std::unique_ptr<Cublas>> cublas_;  // absent until it was waited for
   std::future<std::unique_ptr<Cublas>> opening_;
 };

@@ -46,9 +46,33 @@ void run_tiles(const Context& context, const AttentionProblem& problem, TiledRow
   (problem.cache == DType::bf16 ? attend_tiles_bf16 : attend_tiles_f16)(context, problem, rows);
 }
 
+// Trees of tokens, and scales that turn scores round, stay with the other kernels.
+bool fits_hopper(const AttentionProblem& problem) {
+  return problem.cache == DType::bf16 && problem.tree == nullptr && problem.group <= kItemQueries &&
+         problem.scale > 0 && fits_tensor_cores(problem);
+}
+
+void run_hopper(const Context& context, const AttentionProblem& problem, TiledRows rows) {
+  switch (problem.width) {
+    case 64: return attend_hopper_64(context, problem, rows);
+    case 80: return attend_hopper_80(context, problem, rows);
+    case 96: return attend_hopper_96(context, problem, rows);
+    case 128: return attend_hopper_128(context, problem, rows);
+    default: return attend_hopper_256(context, problem, rows);
+  }
+}
+
+// A step of one row has no other rows.
 void run_mixed(const Context& context, const AttentionProblem& problem) {
-  run_tiles(context, problem, TiledRows::of_many_queries);
-  run_few(context, problem);
+  const bool few = problem.tokens == 1 || problem.tokens * problem.group <= kFewQueries;
+  if (problem.rows > 1 || !few) {
+    (fits_hopper(problem) ? run_hopper : run_tiles)(context, problem, TiledRows::of_many_queries);
+  }
+  if (problem.rows > 1 || few) run_few(context, problem);
+}
+
+void run_all_hopper(const Context& context, const AttentionProblem& problem) {
+  run_hopper(context, problem, TiledRows::all);
 }
 
 void run_all_tiles(const Context& context, const AttentionProblem& problem) {
@@ -58,6 +82,7 @@ void run_all_tiles(const Context& context, const AttentionProblem& problem) {
 constexpr AttentionKernel kKernels[] = {
     {"decode", accepts_single_tokens, run_few, false},
     {"mixed", fits_tensor_cores, run_mixed, false},
+    {"hopper", fits_hopper, run_all_hopper, true},
     {"prefill", fits_tensor_cores, run_all_tiles, true},
     {"general", accepts_all, attend_general, true},
 };
@@ -82,6 +107,7 @@ AttentionProblem problem_of(const op::Attention& op) {
           .rows = static_cast<int>(kv.length.rows()),
           .kv_heads = kv_heads,
           .width = static_cast<int>(op.q.shape[2]),
+          .slots = static_cast<int>(kv.keys.rows()),
           .group = heads / kv_heads,
           .scale = op.scale,
           .window = op.window,

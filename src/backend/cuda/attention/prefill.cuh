@@ -31,9 +31,8 @@ struct QueryTile {
 // Tiles of a row, when it is one of `rows`.
 __device__ inline int query_tiles(const AttentionProblem& problem, TiledRows rows,
                                   const RowShape& shape, int tile_queries) {
-  const int queries = shape.tokens * problem.group;
-  if (rows == TiledRows::of_many_queries && (shape.tokens <= 1 || queries <= kFewQueries)) return 0;
-  return (queries + tile_queries - 1) / tile_queries;
+  if (!takes_row(problem, rows, shape)) return 0;
+  return (shape.tokens * problem.group + tile_queries - 1) / tile_queries;
 }
 
 // The block's tile; row -1 when there are fewer. A row's tile that sees most keys comes first,
@@ -229,13 +228,9 @@ __global__ void __launch_bounds__(kTileThreads, PrefillLayout<D>::kBlocks)
   }
 }
 
-// The most tiles that rows of the step can have; no row is empty.
+// The most tiles that rows of the step can have.
 inline int64_t most_tiles(const AttentionProblem& problem, TiledRows rows, int tile_queries) {
-  int64_t most_rows = problem.rows;
-  if (rows == TiledRows::of_many_queries) {
-    const int64_t few_tokens = std::max(1, kFewQueries / problem.group);  // of the other rows
-    most_rows = std::min(most_rows, (problem.tokens - problem.rows) / few_tokens);
-  }
+  const int64_t most_rows = most_tiled_rows(problem, rows);
   // Each of these rows has a last tile; all others are full.
   return most_rows == 0 ? 0 : most_rows + int64_t{problem.tokens} * problem.group / tile_queries;
 }

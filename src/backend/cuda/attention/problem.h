@@ -1,5 +1,5 @@
 // One attention op as its kernels see it, and the kernels that there are. Definitions: general.cu,
-// decode.cuh, prefill.cuh.
+// decode.cuh, prefill.cuh, hopper.cuh.
 #pragma once
 
 #include "backend/cuda/context.h"
@@ -16,6 +16,7 @@ struct AttentionProblem {
   int64_t key_stride, value_stride;
   const int32_t *row_begin, *length, *segment_begin, *segments;  // see KvView
   int tokens, rows, kv_heads, width;                             // T, B, G, D
+  int slots;                                                     // of the cache
   int group;                                                     // H / G
   float scale;
   int window;  // 0: none
@@ -32,6 +33,9 @@ enum class TiledRows { all, of_many_queries };
 // rows that have at most so many, or one token.
 constexpr int kFewQueries = 16;
 
+// Queries of a key/value head that `hopper` takes at once, at most; whole tokens.
+constexpr int kItemQueries = 128;
+
 void attend_general(const Context& context, const AttentionProblem& problem);
 
 // Tensor cores, for a cache of that type and hidden states in bf16.
@@ -39,5 +43,12 @@ void attend_few_bf16(const Context& context, const AttentionProblem& problem);
 void attend_few_f16(const Context& context, const AttentionProblem& problem);
 void attend_tiles_bf16(const Context& context, const AttentionProblem& problem, TiledRows rows);
 void attend_tiles_f16(const Context& context, const AttentionProblem& problem, TiledRows rows);
+
+// Hopper's own matrix instructions, for a cache and hidden states in bf16, by width of the heads.
+void attend_hopper_64(const Context& context, const AttentionProblem& problem, TiledRows rows);
+void attend_hopper_80(const Context& context, const AttentionProblem& problem, TiledRows rows);
+void attend_hopper_96(const Context& context, const AttentionProblem& problem, TiledRows rows);
+void attend_hopper_128(const Context& context, const AttentionProblem& problem, TiledRows rows);
+void attend_hopper_256(const Context& context, const AttentionProblem& problem, TiledRows rows);
 
 }  // namespace spate::cuda

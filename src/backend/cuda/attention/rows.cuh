@@ -2,6 +2,8 @@
 // a position, and which row a share of the work falls on.
 #pragma once
 
+#include <algorithm>
+
 #include "backend/cuda/attention/problem.h"
 
 namespace spate::cuda {
@@ -23,6 +25,19 @@ __device__ inline RowShape row_shape(const AttentionProblem& problem, int row) {
 __device__ inline uint64_t seen_in_tree(const AttentionProblem& problem, int token) {
   const auto* bits = reinterpret_cast<const uint32_t*>(problem.tree) + 2 * int64_t{token};
   return uint64_t{bits[1]} << 32 | bits[0];
+}
+
+// Whether the tiles of many queries take the row.
+__device__ inline bool takes_row(const AttentionProblem& problem, TiledRows rows,
+                                 const RowShape& shape) {
+  return rows == TiledRows::all || (shape.tokens > 1 && shape.tokens * problem.group > kFewQueries);
+}
+
+// The most rows of the step that the tiles of many queries can take; no row is empty.
+inline int64_t most_tiled_rows(const AttentionProblem& problem, TiledRows rows) {
+  if (rows == TiledRows::all) return problem.rows;
+  const int64_t few_tokens = std::max(1, kFewQueries / problem.group);  // of the other rows
+  return std::min<int64_t>(problem.rows, (problem.tokens - problem.rows) / few_tokens);
 }
 
 // The first position that a token at `position` sees.
@@ -53,6 +68,8 @@ class SlotCursor {
     }
     return position + shift_;
   }
+  // The position behind the last one in the segment of the latest slot.
+  __device__ int end() const { return end_; }
 
  private:
   const int32_t* next_;  // the segment behind the current one

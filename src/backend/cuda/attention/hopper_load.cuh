@@ -1,0 +1,256 @@
+// What a block of the `hopper` kernel works on, and the warp that brings it to shared memory.
+//
+// An item is a tile of queries of one row and key/value head: some tokens with all heads of the
+// group. Each block takes one item after the other, as they are numbered, from a counter on the
+// device. Its loading warp runs ahead of the others and fills rings: of items with their queries,
+// of tiles of keys and of tiles of values.
+#pragma once
+
+#include "backend/cuda/attention/rows.cuh"
+#include "backend/cuda/hopper.cuh"
+
+namespace spate::cuda {
+
+constexpr int kConsumerWarps = 8;
+
+template <int D>
+struct HopperLayout {
+  static constexpr int kKeys = D <= 128 ? 128 : 64;  // of a tile
+  static constexpr int kSlabs = (D + kSlabColumns - 1) / kSlabColumns;
+  static constexpr int kQuerySlab = kItemQueries * kSlabRowBytes, kKeySlab = kKeys * kSlabRowBytes;
+  static constexpr int kItemSlots = 1;
+  static constexpr int kStages = D <= 64 ? 4 : D <= 128 ? 3 : 2;  // tiles of keys, and of values
+};
+
+struct HopperItem {
+  int first_token, tokens;  // of the step; no tokens: there are no more items
+  int position;             // of the first token
+  int kv_head;
+  int first_tile, end_tile;  // of keys
+};
+
+template <int D>
+struct HopperShared {
+  using Layout = HopperLayout<D>;
+  alignas(1024) unsigned char queries[Layout::kItemSlots][Layout::kSlabs * Layout::kQuerySlab];
+  unsigned char keys[Layout::kStages][Layout::kSlabs * Layout::kKeySlab];
+  unsigned char values[Layout::kStages][Layout::kSlabs * Layout::kKeySlab];
+  HopperItem items[Layout::kItemSlots];
+  Barrier items_full[Layout::kItemSlots], items_empty[Layout::kItemSlots];
+  Barrier keys_full[Layout::kStages], keys_empty[Layout::kStages];
+  Barrier values_full[Layout::kStages], values_empty[Layout::kStages];
+
+  __device__ void init_barriers() {
+    for (int i = 0; i < Layout::kItemSlots; ++i) {
+      init_barrier(items_full + i, 1);
+      init_barrier(items_empty + i, kConsumerWarps);
+    }
+    for (int i = 0; i < Layout::kStages; ++i) {
+      init_barrier(keys_full + i, 1);
+      init_barrier(keys_empty + i, kConsumerWarps);
+      init_barrier(values_full + i, 1);
+      init_barrier(values_empty + i, kConsumerWarps);
+    }
+    publish_barriers();
+  }
+};
+
+// Boxes of keys and values have the most rows of these that a segment still holds.
+constexpr int kBoxSizes = 4;
+template <int D>
+__host__ __device__ constexpr int box_rows(int size) {
+  return size == 0 ? HopperLayout<D>::kKeys : size == 1 ? 32 : size == 2 ? 8 : 1;
+}
+
+// Tensors of [width, heads, tokens or slots].
+struct HopperMaps {
+  CUtensorMap queries;
+  CUtensorMap keys[kBoxSizes], values[kBoxSizes];
+};
+
+// How items are numbered: row after row; in a row, some heads at once, whose keys fit the L2 cache
+// together; among these, tiles of queries with many keys first, heads beside each other.
+struct HopperWork {
+  TiledRows rows;
+  int tile_tokens;
+  int64_t keys_at_once;  // of all heads that are taken at once
+};
+
+// Finds items in ascending order, for a whole warp.
+class ItemFinder {
+ public:
+  __device__ ItemFinder(const AttentionProblem& problem, const HopperWork& work)
+      : problem_(problem), work_(work) {}
+
+  // The row that has it and its number in the row; row -1 when there are fewer.
+  struct Found {
+    int row, number;
+  };
+  __device__ Found find(int item) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    for (; first_row_ < problem_.rows; first_row_ += 32) {
+      const int row = first_row_ + lane;
+      int through =
+          row < problem_.rows ? tiles_of(row_shape(problem_, row)) * problem_.kv_heads : 0;
+      for (int distance = 1; distance < 32; distance *= 2) {
+        const int other = __shfl_up_sync(~0U, through, distance);
+        if (lane >= distance) through += other;
+      }
+      const uint32_t behind = __ballot_sync(~0U, item < before_ + through);
+      if (behind != 0) {
+        const int found = __ffs(static_cast<int>(behind)) - 1;
+        const int others = __shfl_sync(~0U, through, max(found - 1, 0));
+        return {first_row_ + found, item - before_ - (found > 0 ? others : 0)};
+      }
+      before_ += __shfl_sync(~0U, through, 31);
+    }
+    return {-1, 0};
+  }
+
+  __device__ int tiles_of(const RowShape& shape) const {
+    return takes_row(problem_, work_.rows, shape)
+               ? (shape.tokens + work_.tile_tokens - 1) / work_.tile_tokens
+               : 0;
+  }
+
+ private:
+  const AttentionProblem& problem_;
+  const HopperWork& work_;
+  int first_row_ = 0;  // of the 32 that are looked at
+  int before_ = 0;     // items of the rows before
+};
+
+template <int D>
+__device__ HopperItem item_of(const AttentionProblem& problem, const HopperWork& work,
+                              const RowShape& shape, int tiles, int number) {
+  constexpr int kKeys = HopperLayout<D>::kKeys;
+  const int most_heads = static_cast<int>(
+      min(int64_t{problem.kv_heads}, max(work.keys_at_once / shape.length, int64_t{1})));
+  const int section = number / (tiles * most_heads);
+  const int of_section = number - section * tiles * most_heads;
+  const int heads = min(most_heads, problem.kv_heads - section * most_heads);
+  const int first = (tiles - 1 - of_section / heads) * work.tile_tokens;
+  HopperItem item;
+  item.first_token = shape.first_token + first;
+  item.tokens = min(work.tile_tokens, shape.tokens - first);
+  item.position = shape.position(first);
+  item.kv_head = section * most_heads + of_section % heads;
+  item.first_tile = first_seen(problem, item.position) / kKeys;
+  item.end_tile = (item.position + item.tokens - 1) / kKeys + 1;
+  return item;
+}
+
+// Brings tiles of a row's keys, or values, one after the other; for a whole warp.
+template <int D>
+class TileLoader {
+  using Layout = HopperLayout<D>;
+
+ public:
+  __device__ TileLoader(const AttentionProblem& problem, int row, int kv_head,
+                        const CUtensorMap* maps)
+      : maps_(maps), cursor_(problem, row), length_(problem.length[row]), kv_head_(kv_head) {}
+
+  // Rows behind the row's last key are left as they are.
+  __device__ void load(unsigned char* to, int tile, Barrier* barrier) {
+    const int rows = rows_of(tile);
+    if (elected()) arrive_announcing(barrier, rows * Layout::kSlabs * kSlabRowBytes);
+    for (int row = 0; row < rows;) {
+      const int position = tile * Layout::kKeys + row;
+      const int slot = cursor_.slot(position);
+      const int run = min(rows - row, cursor_.end() - position);
+      int size = 0;
+      while (box_rows<D>(size) > run) ++size;
+      if (elected()) {
+#pragma unroll
+        for (int slab = 0; slab < Layout::kSlabs; ++slab) {
+          copy_box(to + slab * Layout::kKeySlab + row * kSlabRowBytes, maps_[size],
+                   slab * kSlabColumns, kv_head_, slot, barrier);
+        }
+      }
+      row += box_rows<D>(size);
+    }
+  }
+
+  // Writes zeros behind the row's last key: values there have no weight, but must be numbers.
+  __device__ void clear_behind(unsigned char* to, int tile) const {
+    const int rows = rows_of(tile);
+    if (rows == Layout::kKeys) return;
+    constexpr int kVectors = kSlabRowBytes / 16;
+    for (int slab = 0; slab < Layout::kSlabs; ++slab) {
+      auto* vectors = reinterpret_cast<uint4*>(to + slab * Layout::kKeySlab);
+      for (int i = rows * kVectors + static_cast<int>(threadIdx.x) % 32;
+           i < Layout::kKeys * kVectors; i += 32) {
+        vectors[i] = {};
+      }
+    }
+    publish_writes();
+    __syncwarp();
+  }
+
+ private:
+  __device__ int rows_of(int tile) const {
+    return min(Layout::kKeys, length_ - tile * Layout::kKeys);
+  }
+
+  const CUtensorMap* maps_;  // by box size
+  SlotCursor cursor_;
+  int length_, kv_head_;
+};
+
+// Fills the rings until the items end; for one warp. Tiles come in the order in which they are
+// used: keys are one tile ahead of values.
+template <int D>
+__device__ void load_items(HopperShared<D>& shared, const AttentionProblem& problem,
+                           const HopperWork& work, const HopperMaps& maps, uint32_t* counters) {
+  using Layout = HopperLayout<D>;
+  const int query_bytes = Layout::kSlabs * work.tile_tokens * problem.group * kSlabRowBytes;
+  ItemFinder finder(problem, work);
+  RingPlace<Layout::kItemSlots> item_place;
+  RingPlace<Layout::kStages> key_place, value_place;
+  int number = static_cast<int>(blockIdx.x);
+  while (true) {
+    const ItemFinder::Found found = finder.find(number);
+    const int slot = item_place.slot;
+    wait_for_phase(shared.items_empty + slot, item_place.parity ^ 1);
+    item_place.advance();
+    if (found.row < 0) {
+      if (elected()) {
+        shared.items[slot].tokens = 0;
+        arrive(shared.items_full + slot);
+      }
+      return;
+    }
+    const RowShape shape = row_shape(problem, found.row);
+    const HopperItem item = item_of<D>(problem, work, shape, finder.tiles_of(shape), found.number);
+    if (elected()) {
+      shared.items[slot] = item;
+      arrive_announcing(shared.items_full + slot, query_bytes);
+#pragma unroll
+      for (int slab = 0; slab < Layout::kSlabs; ++slab) {
+        copy_box(shared.queries[slot] + slab * Layout::kQuerySlab, maps.queries,
+                 slab * kSlabColumns, item.kv_head * problem.group, item.first_token,
+                 shared.items_full + slot);
+      }
+    }
+    if (threadIdx.x % 32 == 0) number = static_cast<int>(gridDim.x + atomicAdd(counters, 1));
+    TileLoader<D> keys(problem, found.row, item.kv_head, maps.keys);
+    TileLoader<D> values(problem, found.row, item.kv_head, maps.values);
+    for (int tile = item.first_tile; tile <= item.end_tile; ++tile) {
+      if (tile < item.end_tile) {
+        wait_for_phase(shared.keys_empty + key_place.slot, key_place.parity ^ 1);
+        keys.load(shared.keys[key_place.slot], tile, shared.keys_full + key_place.slot);
+        key_place.advance();
+      }
+      if (tile > item.first_tile) {
+        wait_for_phase(shared.values_empty + value_place.slot, value_place.parity ^ 1);
+        values.clear_behind(shared.values[value_place.slot], tile - 1);
+        values.load(shared.values[value_place.slot], tile - 1,
+                    shared.values_full + value_place.slot);
+        value_place.advance();
+      }
+    }
+    number = __shfl_sync(~0U, number, 0);
+  }
+}
+
+}  // namespace spate::cuda

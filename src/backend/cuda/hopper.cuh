@@ -1,0 +1,251 @@
+// What compute capability 9.0 has of its own: the copy engine that brings boxes of a tensor to
+// shared memory, barriers that count its bytes, and matrix products of a warpgroup (four warps)
+// that read shared memory themselves and run beside other instructions.
+//
+// Tiles in shared memory are slabs of 64 columns, in which a row is 128 bytes, as TensorMapEncoder
+// describes them; a slab begins at a multiple of 1024 bytes.
+#pragma once
+
+#include <cuda.h>
+
+#include "backend/cuda/mma.cuh"
+
+namespace spate::cuda {
+
+constexpr int kSlabColumns = 64;
+constexpr int kSlabRowBytes = 128;
+
+// ---- Barriers in shared memory. A phase ends when all arrivals and all announced bytes have come.
+
+using Barrier = uint64_t;
+
+__device__ inline void init_barrier(Barrier* barrier, int arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;"
+               :
+               : "r"(shared_address(barrier)), "r"(arrivals)
+               : "memory");
+}
+
+// Makes what init_barrier() did known to the copy engine.
+__device__ inline void publish_barriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+__device__ inline void arrive(Barrier* barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];"
+               :
+               : "r"(shared_address(barrier))
+               : "memory");
+}
+
+// Arrives, and announces bytes that the copy engine will bring.
+__device__ inline void arrive_announcing(Barrier* barrier, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
+               :
+               : "r"(shared_address(barrier)), "r"(bytes)
+               : "memory");
+}
+
+// Waits for the end of the phase with this parity; the first phase has parity 0. The phase before
+// the first counts as ended.
+__device__ inline void wait_for_phase(Barrier* barrier, uint32_t parity) {
+  uint32_t ended = 0;
+  while (ended == 0) {
+    asm volatile(
+        "{ .reg .pred ended; mbarrier.try_wait.parity.shared::cta.b64 ended, [%1], %2; "
+        "selp.u32 %0, 1, 0, ended; }"
+        : "=r"(ended)
+        : "r"(shared_address(barrier)), "r"(parity)
+        : "memory");
+  }
+}
+
+// A place in a ring of slots that are filled and emptied in turn, with the parity of its barriers.
+template <int kSlots>
+struct RingPlace {
+  int slot = 0;
+  uint32_t parity = 0;
+  __device__ void advance() {
+    if (++slot < kSlots) return;
+    slot = 0;
+    parity ^= 1;
+  }
+};
+
+// Makes the thread's ordinary writes to shared memory known to products and the copy engine; a
+// barrier must follow.
+__device__ inline void publish_writes() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+// ---- Registers of a warpgroup's threads: those that one gives back, another may take.
+
+template <int kRegisters>
+__device__ void keep_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" : : "n"(kRegisters));
+}
+
+template <int kRegisters>
+__device__ void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" : : "n"(kRegisters));
+}
+
+// ---- The copy engine. One thread starts a copy.
+
+// True for one thread of the warp, which is whole.
+__device__ inline bool elected() {
+  uint32_t chosen;
+  asm volatile("{ .reg .pred chosen; elect.sync _|chosen, 0xffffffff; selp.u32 %0, 1, 0, chosen; }"
+               : "=r"(chosen));
+  return chosen != 0;
+}
+
+__device__ inline void prefetch_map(const CUtensorMap& map) {
+  asm volatile("prefetch.tensormap [%0];" : : "l"(&map) : "memory");
+}
+
+// Starts to copy the box at (x, y, z), innermost first; its bytes count at `barrier`.
+__device__ inline void copy_box(void* shared, const CUtensorMap& map, int x, int y, int z,
+                                Barrier* barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], "
+      "[%1, {%2, %3, %4}], [%5];"
+      :
+      : "r"(shared_address(shared)), "l"(&map), "r"(x), "r"(y), "r"(z), "r"(shared_address(barrier))
+      : "memory");
+}
+
+// ---- Products of a warpgroup. Of c[64, N] a warp has 16 rows, warp after warp, laid out as tiles
+// of mma(), N / 8 of them. Between begin_products() and the wait for the products nothing else may
+// touch c, nor a in registers.
+
+__device__ inline void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+
+__device__ inline void end_product_group() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+// No use of c moves up across this.
+template <int kTiles>
+__device__ void keep_behind(float (&c)[kTiles][4]) {
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile) {
+    asm volatile(""
+                 : "+f"(c[tile][0]), "+f"(c[tile][1]), "+f"(c[tile][2]), "+f"(c[tile][3])
+                 :
+                 : "memory");
+  }
+}
+
+template <int kParts, int kTiles>
+__device__ void keep_behind(float (&c)[kParts][kTiles][4]) {
+#pragma unroll
+  for (int part = 0; part < kParts; ++part) keep_behind(c[part]);
+}
+
+// Waits until at most kGroups of the latest groups are under way; `c` is the result of one that has
+// ended.
+template <int kGroups, class Result>
+__device__ void wait_for_products(Result& c) {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" : : "n"(kGroups) : "memory");
+  keep_behind(c);
+}
+
+// Describes an operand that begins at `address` in shared memory. Products add 16 along their inner
+// dimension: 32 bytes where it runs along rows, 16 rows where it runs down them.
+__device__ inline uint64_t operand_at(uint32_t address, int slab_bytes) {
+  constexpr uint64_t kEightRows = 8 * kSlabRowBytes, kSwizzle128 = uint64_t{1} << 62;
+  return kSwizzle128 | kEightRows / 16 << 32 | static_cast<uint64_t>(slab_bytes / 16) << 16 |
+         address / 16;
+}
+
+// The same operand, `bytes` further on.
+__device__ inline uint64_t operand_behind(uint64_t operand, int bytes) {
+  return operand + bytes / 16;
+}
+
+#define SPATE_REGISTERS_64                                                           \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, " \
+  "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define SPATE_REGISTERS_80                                                           \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, " \
+  "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, " \
+  "%34, %35, %36, %37, %38, %39"
+#define SPATE_REGISTERS_96                                                           \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, " \
+  "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, " \
+  "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
+#define SPATE_REGISTERS_128                                                          \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, " \
+  "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, " \
+  "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, " \
+  "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define SPATE_SUMS_2(i)                                                          \
+  "+f"(c[i][0]), "+f"(c[i][1]), "+f"(c[i][2]), "+f"(c[i][3]), "+f"(c[i + 1][0]), \
+      "+f"(c[i + 1][1]), "+f"(c[i + 1][2]), "+f"(c[i + 1][3])
+#define SPATE_SUMS_4(i) SPATE_SUMS_2(i), SPATE_SUMS_2(i + 2)
+#define SPATE_SUMS_8(i) SPATE_SUMS_4(i), SPATE_SUMS_4(i + 4)
+
+// c[64, N] = a[64, 16] * b[N, 16]^T, or c += where `add`; rows of both in shared memory.
+__device__ inline void multiply_shared(float (&c)[8][4], uint64_t a, uint64_t b, bool add) {
+  asm volatile(
+      "{ .reg .pred add; setp.ne.b32 add, %34, 0; "
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" SPATE_REGISTERS_64
+      "}, %32, %33, add, 1, 1, 0, 0; }"
+      : SPATE_SUMS_8(0)
+      : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+}
+
+// Where the inner dimension of b runs in shared memory: along its rows, b[N, 16]; or down its
+// columns, b[16, N].
+enum class Along { rows, columns };
+
+// The same with a in registers, as for mma().
+template <Along kAlong, int N>
+__device__ void multiply_registers(float (&c)[N / 8][4], const uint32_t (&a)[4], uint64_t b,
+                                   bool add) {
+  static_assert(N == 64 || N == 80 || N == 96 || N == 128);
+  if constexpr (N == 64) {
+    asm volatile(
+        "{ .reg .pred add; setp.ne.b32 add, %37, 0; "
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" SPATE_REGISTERS_64
+        "}, {%32, %33, %34, %35}, %36, add, 1, 1, %38; }"
+        : SPATE_SUMS_8(0)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)),
+          "n"(kAlong == Along::columns ? 1 : 0));
+  } else if constexpr (N == 80) {
+    asm volatile(
+        "{ .reg .pred add; setp.ne.b32 add, %45, 0; "
+        "wgmma.mma_async.sync.aligned.m64n80k16.f32.bf16.bf16 {" SPATE_REGISTERS_80
+        "}, {%40, %41, %42, %43}, %44, add, 1, 1, %46; }"
+        : SPATE_SUMS_8(0), SPATE_SUMS_2(8)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)),
+          "n"(kAlong == Along::columns ? 1 : 0));
+  } else if constexpr (N == 96) {
+    asm volatile(
+        "{ .reg .pred add; setp.ne.b32 add, %53, 0; "
+        "wgmma.mma_async.sync.aligned.m64n96k16.f32.bf16.bf16 {" SPATE_REGISTERS_96
+        "}, {%48, %49, %50, %51}, %52, add, 1, 1, %54; }"
+        : SPATE_SUMS_8(0), SPATE_SUMS_4(8)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)),
+          "n"(kAlong == Along::columns ? 1 : 0));
+  } else if constexpr (N == 128) {
+    asm volatile(
+        "{ .reg .pred add; setp.ne.b32 add, %69, 0; "
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" SPATE_REGISTERS_128
+        "}, {%64, %65, %66, %67}, %68, add, 1, 1, %70; }"
+        : SPATE_SUMS_8(0), SPATE_SUMS_8(8)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)),
+          "n"(kAlong == Along::columns ? 1 : 0));
+  }
+}
+
+#undef SPATE_REGISTERS_64
+#undef SPATE_REGISTERS_80
+#undef SPATE_REGISTERS_96
+#undef SPATE_REGISTERS_128
+#undef SPATE_SUMS_2
+#undef SPATE_SUMS_4
+#undef SPATE_SUMS_8
+
+}  // namespace spate::cuda

@@ -1,0 +1,31 @@
+#include "backend/cuda/tensor_map.h"
+
+#include "backend/cuda/error.h"
+#include "base/check.h"
+
+namespace spate::cuda {
+
+TensorMapEncoder::TensorMapEncoder() {
+  void* function = nullptr;
+  cudaDriverEntryPointQueryResult found{};
+  cuda_check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
+                                              cudaEnableDefault, &found));
+  check(found == cudaDriverEntryPointSuccess, "the driver has no cuTensorMapEncodeTiled");
+  encode_ = reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
+}
+
+CUtensorMap TensorMapEncoder::operator()(const BoxedTensor& tensor) const {
+  constexpr uint64_t kElement = 2;
+  const uint64_t strides[] = {tensor.strides[0] * kElement, tensor.strides[1] * kElement};
+  const uint32_t steps[] = {1, 1, 1};
+  CUtensorMap map;
+  const CUresult result =
+      encode_(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, const_cast<void*>(tensor.data),
+              tensor.sizes.data(), strides, tensor.box.data(), steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+              CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+              CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  check(result == CUDA_SUCCESS, "cuTensorMapEncodeTiled: error ", static_cast<int>(result));
+  return map;
+}
+
+}  // namespace spate::cuda

@@ -1,0 +1,34 @@
+// Tensors as the copy engine of compute capability 9.0 sees them. The driver encodes them; it is
+// asked through the runtime, so that nothing links to it.
+#pragma once
+
+#include <cuda.h>
+#include <cudaTypedefs.h>
+
+#include <array>
+#include <cstdint>
+
+namespace spate::cuda {
+
+// A tensor of bf16 that comes to shared memory in boxes. Sizes and strides count elements, the
+// innermost dimension first. What a box has beyond the tensor becomes zeros.
+struct BoxedTensor {
+  const void* data;  // at a multiple of 16 bytes
+  std::array<uint64_t, 3> sizes;
+  std::array<uint64_t, 2> strides;  // of all dimensions but the innermost, multiples of 8
+  std::array<uint32_t, 3> box;      // of 64 elements in the innermost dimension
+};
+
+class TensorMapEncoder {
+ public:
+  TensorMapEncoder();
+
+  // Boxes lie in shared memory as rows of 128 bytes, of whose eight 16-byte vectors the n-th lies
+  // at place n ^ (row % 8); rows count from an address that is a multiple of 1024.
+  CUtensorMap operator()(const BoxedTensor& tensor) const;
+
+ private:
+  PFN_cuTensorMapEncodeTiled_v12000 encode_ = nullptr;
+};
+
+}  // namespace spate::cuda
