@@ -3,19 +3,19 @@
 // is cut into equal shares, one a block: so every multiprocessor reads the same number of keys,
 // however ragged the rows are. The queries of the heads that share a key/value head are the 16 rows
 // of the products. A block's warps take 16 keys of each tile, each with a ring of tiles under way
-// and a softmax of its own; they are merged where the keys of a head end. Where a head's keys were
-// cut between blocks, each leaves its piece in the workspace and the last one to arrive merges
-// them.
+// (decode_tile.cuh) and a softmax of its own; they are merged where the keys of a head end. Where a
+// head's keys were cut between blocks, each leaves its piece in the workspace and the last one to
+// arrive merges them.
 #pragma once
 
+#include "backend/cuda/attention/decode_tile.cuh"
 #include "backend/cuda/attention/tile.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/packs.cuh"
 
 namespace spate::cuda {
 
-constexpr int kPartQueries = 16;  // rows of an m16 tile
-constexpr int kLeastShare = 2;    // tiles; fewer are not worth a merge
+constexpr int kLeastShare = 2;  // tiles; fewer are not worth a merge
 
 // What a row adds to the sequence: `parts` (heads, times groups of 16 queries) of `tiles` tiles.
 struct RowWork {
@@ -87,11 +87,14 @@ struct Pieces {
   }
 };
 
-template <class T, int D>
+template <int D>
 struct DecodeLayout {
-  static constexpr int kStages = D <= 96 ? 4 : 3;
-  static constexpr int kBytes = kStages * kTileWarps * static_cast<int>(sizeof(WarpKeys<T, D>));
-  static constexpr int kBlocks = 227 * 1024 / (kBytes + 1280);  // of a multiprocessor
+  static constexpr int kStages = D <= 64 ? 4 : 3;
+  static constexpr int kRing = kStages * kTileWarps;  // tiles of warps
+  // The ring begins at a multiple of 1024 bytes.
+  static constexpr int kBytes =
+      1024 + kRing * static_cast<int>(sizeof(WarpTile<D>) + sizeof(Barrier));
+  static constexpr int kBlocks = 227 * 1024 / (kBytes + 2048);  // of a multiprocessor
 };
 
 // Queries of a part, as they lie in registers: pairs of columns of two rows.
@@ -116,28 +119,34 @@ __device__ void load_queries(uint32_t (&to)[D / 16][4], const AttentionProblem& 
   }
 }
 
-// Leaves a warp's softmax in the memory of keys that it has used: rows of D values, the
-// reference and the sum.
-template <class T, int D>
-__device__ void leave_rows(WarpKeys<T, D>& in, const QueryRows<D>& rows) {
-  static_assert(sizeof in == kPartQueries * (D + 8) * sizeof(float));
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  float* to = reinterpret_cast<float*>(&in);
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    float* row = to + (lane / 4 + 8 * half) * (D + 8);
-#pragma unroll
-    for (int tile = 0; tile < D / 8; ++tile) {
-      *reinterpret_cast<float2*>(row + 8 * tile + 2 * (lane % 4)) = {
-          rows.values[tile][2 * half], rows.values[tile][2 * half + 1]};
-    }
-    const float sum = row_sum(rows.sum[half]);
-    if (lane % 4 == 0) {
-      row[D] = rows.reference[half];
-      row[D + 1] = sum;
-    }
+// The softmax of a warp where other warps find it: sums of values in the memory of keys that it has
+// used, and the references and sums of its weights.
+template <int D>
+struct LeftRows {
+  static constexpr int kPitch = (D + 31) / 32 * 32;
+  static_assert(sizeof(WarpTile<D>) >= kPartQueries * kPitch * sizeof(float));
+
+  // Neighbouring rows lie in other banks.
+  __device__ static float* place(WarpTile<D>& tile, int row, int column) {
+    return reinterpret_cast<float*>(&tile) + row * kPitch + (column ^ row % 4 * 8);
   }
-}
+
+  __device__ static void leave(WarpTile<D>& tile, float2* stats, const QueryRows<D>& rows) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = lane / 4 + 8 * half;
+#pragma unroll
+      for (int step = 0; step < D / 8; ++step) {
+        *reinterpret_cast<float2*>(place(tile, row, 8 * step + 2 * (lane % 4))) = {
+            rows.values[step][2 * half], rows.values[step][2 * half + 1]};
+      }
+      const float sum = row_sum(rows.sum[half]);
+      if (lane % 4 == 0) stats[row] = {rows.reference[half], sum};
+    }
+    publish_writes();  // the copy engine writes here next
+  }
+};
 
 // The weight of a piece of a softmax relative to another reference.
 __device__ inline float piece_weight(float2 stats, float reference) {
@@ -182,20 +191,19 @@ struct PartEnd {
   }
 };
 
-// Merges the results of the block's warps, which lie in `used`; writes the output, or, when other
-// blocks have tiles of the part, a piece.
-template <class T, int D>
+// Merges the results of the block's warps, which lie in `used`, with `left_stats` [kTileWarps,
+// kPartQueries]; writes the output, or, when other blocks have tiles of the part, a piece.
+template <int D>
 __device__ void merge_warps(const AttentionProblem& problem, const Pieces<D>& pieces,
-                            const Walk& at, const PartEnd& part, const WarpKeys<T, D>* used) {
+                            const Walk& at, const PartEnd& part, WarpTile<D>* used,
+                            const float2* left_stats) {
   const int64_t own = part.place(static_cast<int>(blockIdx.x));
   for (int i = static_cast<int>(threadIdx.x); i < part.queries * (D / 4); i += kTileThreads) {
     const int query = i / (D / 4), column = i % (D / 4) * 4;
-    const float* row = reinterpret_cast<const float*>(used) + query * (D + 8);
-    constexpr int kApart = sizeof *used / sizeof(float);
     float2 stats[kTileWarps], merged{-INFINITY, 0};
 #pragma unroll
     for (int warp = 0; warp < kTileWarps; ++warp) {
-      stats[warp] = *reinterpret_cast<const float2*>(row + warp * kApart + D);
+      stats[warp] = left_stats[warp * kPartQueries + query];
       merged.x = fmaxf(merged.x, stats[warp].x);
     }
     float4 values{};
@@ -203,7 +211,8 @@ __device__ void merge_warps(const AttentionProblem& problem, const Pieces<D>& pi
     for (int warp = 0; warp < kTileWarps; ++warp) {
       const float weight = piece_weight(stats[warp], merged.x);
       merged.y = fmaf(weight, stats[warp].y, merged.y);
-      add_weighed(values, weight, *reinterpret_cast<const float4*>(row + warp * kApart + column));
+      add_weighed(values, weight,
+                  *reinterpret_cast<const float4*>(LeftRows<D>::place(used[warp], query, column)));
     }
     if (part.whole()) {
       write_out(problem, at, query, column, merged, values);
@@ -251,14 +260,14 @@ __device__ void merge_pieces(const AttentionProblem& problem, const Pieces<D>& p
 
 // Brings a part to its end, which begins at place `begin` of the sequence: the warps' results lie
 // in `used`.
-template <class T, int D>
+template <int D>
 __device__ void finish_part(const AttentionProblem& problem, const Pieces<D>& pieces,
                             uint32_t* counters, const Shares& shares, const Walk& at, int begin,
-                            const WarpKeys<T, D>* used) {
+                            WarpTile<D>* used, const float2* left_stats) {
   __shared__ uint32_t arrived;
   const PartEnd part(problem, shares, at, begin);
   __syncthreads();  // all warps have left their rows
-  merge_warps(problem, pieces, at, part, used);
+  merge_warps(problem, pieces, at, part, used, left_stats);
   if (!part.whole()) __threadfence();
   __syncthreads();  // `used` may be loaded again
   if (part.whole()) return;
@@ -272,14 +281,25 @@ __device__ void finish_part(const AttentionProblem& problem, const Pieces<D>& pi
 }
 
 template <class T, int D>
-__global__ void __launch_bounds__(kTileThreads, DecodeLayout<T, D>::kBlocks)
-    decode(const __grid_constant__ AttentionProblem problem, Pieces<D> pieces, uint32_t* counters) {
-  constexpr int kStages = DecodeLayout<T, D>::kStages;
-  using Keys = WarpKeys<T, D>;
+__global__ void __launch_bounds__(kTileThreads, DecodeLayout<D>::kBlocks)
+    decode(const __grid_constant__ AttentionProblem problem, const __grid_constant__ TileMaps maps,
+           Pieces<D> pieces, uint32_t* counters) {
+  constexpr int kStages = DecodeLayout<D>::kStages, kRing = DecodeLayout<D>::kRing;
   extern __shared__ __align__(16) unsigned char shared[];
-  Keys* ring = reinterpret_cast<Keys*>(shared);  // [kStages, kTileWarps]
+  __shared__ float2 left_stats[kTileWarps * kPartQueries];
+  auto* ring =
+      reinterpret_cast<WarpTile<D>*>(shared + (1024 - shared_address(shared) % 1024) % 1024);
+  auto* full = reinterpret_cast<Barrier*>(ring + kRing);  // both [kStages, kTileWarps]
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int block = static_cast<int>(blockIdx.x);
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < kRing; ++i) init_barrier(full + i, 1);
+    publish_barriers();
+  }
+  if (threadIdx.x == 32) {
+    prefetch_map(maps.keys[0]);
+    prefetch_map(maps.values[0]);
+  }
 
   const auto count = [&](int row) {
     const RowWork work = row_work(problem, row);
@@ -296,20 +316,15 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<T, D>::kBlocks)
   Walk loading(problem, found.row, begin - found.before);
   SlotCursor cursor(problem, loading.row);
   const auto load = [&](int place, int stage) {
-    if (place < end) {
-      const RowWork& work = loading.work;
-      const int key =
-          (work.first_tile + loading.tile) * kTileKeys + warp * Keys::kKeys + lane % Keys::kKeys;
-      const bool seen =
-          first_seen(problem, work.shape.position(0)) <= key && key < work.shape.length;
-      load_keys(ring[stage * kTileWarps + warp], KvHead<T>(problem, loading.kv_head(problem)),
-                seen ? cursor.slot(key) : -1);
-      if (place + 1 < end) {
-        loading.advance(problem);
-        if (loading.tile == 0) cursor = SlotCursor(problem, loading.row);
-      }
+    if (place >= end) return;
+    const RowWork& work = loading.work;
+    const int key = (work.first_tile + loading.tile) * kTileKeys + warp * kWarpKeys;
+    load_tile(ring[stage * kTileWarps + warp], maps, cursor, key, work.shape.length,
+              loading.kv_head(problem), full + stage * kTileWarps + warp);
+    if (place + 1 < end) {
+      loading.advance(problem);
+      if (loading.tile == 0) cursor = SlotCursor(problem, loading.row);
     }
-    end_copy_group();
   };
 
   Walk at = loading;
@@ -318,7 +333,7 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<T, D>::kBlocks)
   uint32_t queries[D / 16][4];
   Seen seen[2];
   QueryRows<D> rows;
-  int stage = 0;
+  RingPlace<kStages> used;
   for (int place = begin; place < end; ++place) {
     if (place == begin || at.tile == 0) {
       load_queries<T, D>(queries, problem, at);
@@ -328,21 +343,23 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<T, D>::kBlocks)
       }
       rows = {};
     }
-    wait_for_copies<kStages - 2>();
-    __syncwarp();  // all lanes' copies have come, and the oldest keys have been read
+    const int stage = used.slot;
+    wait_for_phase(full + stage * kTileWarps + warp, used.parity);
+    used.advance();
+    __syncwarp();  // the oldest keys have been read
     load(place + kStages - 1, stage == 0 ? kStages - 1 : stage - 1);
 
-    Keys& keys = ring[stage * kTileWarps + warp];
+    WarpTile<D>& tile = ring[stage * kTileWarps + warp];
     float scores[2][4] = {};
 #pragma unroll
     for (int step = 0; step < D / 16; ++step) {
       uint32_t b[4];
-      load_key_matrices(b, keys, 16 * step);
+      tile.load_keys(b, step);
       mma<T>(scores[0], queries[step], b[0], b[1]);
       mma<T>(scores[1], queries[step], b[2], b[3]);
     }
     scoring.apply(scores);
-    const int first_key = (at.work.first_tile + at.tile) * kTileKeys + warp * Keys::kKeys;
+    const int first_key = (at.work.first_tile + at.tile) * kTileKeys + warp * kWarpKeys;
     hide_unseen(scores, seen, first_key);
     if (problem.tree != nullptr) {
       hide_other_paths(scores, problem, at.work.shape, at.first_query(problem), first_key);
@@ -353,25 +370,24 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<T, D>::kBlocks)
 #pragma unroll
     for (int step = 0; step < D / 16; ++step) {
       uint32_t b[4];
-      load_value_matrices(b, keys, 16 * step);
+      tile.load_values(b, step);
       mma<T>(rows.values[2 * step], weights, b[0], b[1]);
       mma<T>(rows.values[2 * step + 1], weights, b[2], b[3]);
     }
 
     if (at.tile + 1 == at.work.tiles || place + 1 == end) {
       __syncwarp();  // all lanes have read these keys
-      leave_rows(keys, rows);
-      finish_part(problem, pieces, counters, shares, at, place - at.tile,
-                  ring + stage * kTileWarps);
+      LeftRows<D>::leave(tile, left_stats + warp * kPartQueries, rows);
+      finish_part(problem, pieces, counters, shares, at, place - at.tile, ring + stage * kTileWarps,
+                  left_stats);
     }
     if (place + 1 < end) at.advance(problem);
-    stage = stage + 1 == kStages ? 0 : stage + 1;
   }
 }
 
 template <class T, int D>
 void launch_decode(const Context& context, const AttentionProblem& problem) {
-  using Layout = DecodeLayout<T, D>;
+  using Layout = DecodeLayout<D>;
   const int blocks = context.multiprocessors() * Layout::kBlocks;
   check(blocks <= Context::kCounters, "attention wants ", blocks, " counters, there are ",
         Context::kCounters);
@@ -381,7 +397,7 @@ void launch_decode(const Context& context, const AttentionProblem& problem) {
          {.blocks = static_cast<unsigned>(blocks),
           .threads = kTileThreads,
           .shared_bytes = Layout::kBytes},
-         decode<T, D>, problem, pieces, context.counters());
+         decode<T, D>, problem, tile_maps<D>(context, problem), pieces, context.counters());
 }
 
 template <class T>

@@ -7,7 +7,7 @@
 // takes nothing from others, so that a token's bits depend on its own keys alone.
 #pragma once
 
-#include "backend/cuda/attention/tile.cuh"
+#include "backend/cuda/attention/prefill_tile.cuh"
 #include "backend/cuda/launch.cuh"
 
 namespace spate::cuda {
