@@ -72,7 +72,7 @@ class Backend {
   // Brings a weight to the device, in the layout its kernels like. Not to be used after the
   // backend.
   Weight place(const HostWeight& weight);
-  virtual size_t placed_bytes(const Format& format, int64_t out, int64_t in) const = 0;
+  virtual size_t placed_bytes(const HostWeight& weight) const = 0;  // its own bytes are not read
   // All weights to come need so many bytes together: a backend may take them at once.
   virtual void reserve_weights(size_t /*bytes*/) {}
 
@@ -151,7 +151,8 @@ struct BackendOptions {
   std::optional<DType> activation;  // of hidden states: f32 or bf16; absent: the device's own
   // Only kernels with which a row's result does not depend on the batch. The CPU has no others.
   bool deterministic = false;
-  int threads = 0;              // 0: all processors this process may use
+  Quantize quantize = Quantize::none;  // not on a CPU
+  int threads = 0;                     // 0: all processors this process may use
   std::string instruction_set;  // "avx2" and others, see cpu/isa.h; "" picks the best the CPU has
   std::string kernels;          // "attention=stream": forces kernels by name
 };

@@ -22,9 +22,12 @@ ModelSizes measure_model(const Checkpoint& checkpoint, const Backend& backend) {
     const Shape& shape = tensor.shape;
     sizes.parameters += shape.elements();
     // Vectors are kept as f32; matrices in the layout that their kernels like.
-    sizes.placed_bytes +=
-        shape.rank() == 1 ? shape.elements() * static_cast<int64_t>(sizeof(float))
-                          : static_cast<int64_t>(backend.placed_bytes(format, shape[0], shape[1]));
+    if (shape.rank() == 1) {
+      sizes.placed_bytes += shape.elements() * static_cast<int64_t>(sizeof(float));
+      continue;
+    }
+    sizes.placed_bytes += static_cast<int64_t>(backend.placed_bytes(
+        {.format = &format, .out = shape[0], .in = shape[1], .of_layer = tensor.of_layer}));
   }
   return sizes;
 }

@@ -40,13 +40,14 @@ HostTensor Source::find(std::string_view name, Shape wanted) const {
   return *tensor;
 }
 
-Weight Source::weight(std::string_view name, int64_t out, int64_t in) const {
+Weight Source::weight(std::string_view name, int64_t out, int64_t in, bool of_layer) const {
   const HostTensor tensor = find(name, {out, in});
   return shared_->backend.place({.format = tensor.format,
                                  .out = out,
                                  .in = in,
                                  .bytes = tensor.bytes.data(),
-                                 .random = tensor.random});
+                                 .random = tensor.random,
+                                 .of_layer = of_layer});
 }
 
 Vector Source::vector(std::string_view name, int64_t n) const {

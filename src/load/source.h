@@ -32,7 +32,8 @@ class Source {
 
   // The [out, in] matrix `name` below this place, placed on the device. Throws Error that names the
   // tensor, the file, what was found and what was expected.
-  Weight weight(std::string_view name, int64_t out, int64_t in) const;
+  // `of_layer`: see HostWeight.
+  Weight weight(std::string_view name, int64_t out, int64_t in, bool of_layer = false) const;
   // The n-vector `name`, converted to f32.
   Vector vector(std::string_view name, int64_t n) const;
   // A vector the model computes itself, placed like one that was read.

@@ -90,11 +90,12 @@ bool expects(const Config& config, const Part& part, std::string_view ending) {
 void append(const Config& config, const Part& part, std::string_view prefix,
             std::vector<ExpectedTensor>& out) {
   const Shape shape = part.shape(config);
+  const bool of_layer = !prefix.empty();
   if (expects(config, part, ".weight")) {
-    out.push_back({cat(prefix, part.hugging_face, ".weight"), shape});
+    out.push_back({cat(prefix, part.hugging_face, ".weight"), shape, of_layer});
   }
   if (expects(config, part, ".bias")) {
-    out.push_back({cat(prefix, part.hugging_face, ".bias"), Shape{shape[0]}});
+    out.push_back({cat(prefix, part.hugging_face, ".bias"), Shape{shape[0]}, of_layer});
   }
 }
 

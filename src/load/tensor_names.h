@@ -22,6 +22,7 @@ bool config_expects_tensor(const Config& config, std::string_view name);
 struct ExpectedTensor {
   std::string name;  // the Hugging Face one
   Shape shape;       // [out, in], or [n]
+  bool of_layer = false;
 };
 
 // All tensors that a checkpoint of this config must have for a model to be built from it.

@@ -28,7 +28,8 @@ class Head {
   Head(const Source& root, const Source& norm, const Config& config, const Weight* tied)
       : norm_(norm, config.width, config.norm_eps), shared_(tied) {
     if (tied == nullptr) {
-      own_.emplace(root / "lm_head", config.vocabulary, config.width, Linear::Options{});
+      own_.emplace(root / "lm_head", config.vocabulary, config.width,
+                   Linear::Options{.of_layer = false});
     }
   }
   // logits [B, V] = head(norm(rows [B, C])); rows are overwritten.

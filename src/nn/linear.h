@@ -10,9 +10,10 @@ class Linear {
  public:
   struct Options {
     bool bias = false;
+    bool of_layer = true;  // see HostWeight
   };
   Linear(const Source& source, int64_t out, int64_t in, Options options)
-      : weight_(source.weight("weight", out, in)) {
+      : weight_(source.weight("weight", out, in, options.of_layer)) {
     if (options.bias) bias_ = source.vector("bias", out);
   }
 

@@ -43,7 +43,13 @@ struct HostWeight {
   int64_t out = 0, in = 0;
   const std::byte* bytes = nullptr;    // out * format->row_bytes(in) bytes, any alignment
   std::optional<RandomValues> random;  // of a plain float format, in place of bytes
+  bool of_layer = false;               // of a product inside a layer: see Quantize
 };
+
+// What a backend makes of the weights of layers when it places them; embedding and head stay as
+// they are stored. fp8: e4m3 with a scale an output, multiplied with hidden states that are rounded
+// likewise, with a scale a token.
+enum class Quantize : uint8_t { none, fp8 };
 
 // A matrix on a device, in the layout that the device's kernels like. Made by Backend::place,
 // read only through ops. Owner: the layer that holds it.

@@ -140,6 +140,8 @@ TEST(Cli, EngineFlags) {
                             "--kernel",
                             "attention=stream",
                             "--random-weights=7",
+                            "--quantize",
+                            "fp8",
                             "--kv-cache-dtype",
                             "f32",
                             "--prefix-cache",
@@ -155,6 +157,7 @@ TEST(Cli, EngineFlags) {
   EXPECT_EQ(flags.options.backend.instruction_set, "avx2");
   EXPECT_EQ(flags.options.backend.kernels, "attention=stream");
   EXPECT_EQ(flags.random_weights->seed, 7U);
+  EXPECT_EQ(flags.options.backend.quantize, Quantize::fp8);
   EXPECT_EQ(flags.options.kv_type, DType::f32);
   EXPECT_FALSE(flags.options.share_prefixes);
   for (const auto& [flag, value] :

@@ -19,13 +19,24 @@ int thread_count(int wanted) {
   return wanted == 0 ? available_cpus() : wanted;
 }
 
+// The CPU multiplies packed weights with rounded rows anyway; a file says which format it has.
+void refuse_quantize(Quantize quantize) {
+  if (quantize == Quantize::none) return;
+  throw Error(
+      "--quantize fp8 needs a GPU; on a CPU take a GGUF file with weights of fewer bits, such as "
+      "Q8_0 or Q4_1",
+      ExitCode::usage);
+}
+
 }  // namespace
 
 CpuBackend::CpuBackend(const BackendOptions& options)
     : isa_(cpu::choose_isa(options.instruction_set)),
       context_(thread_count(options.threads), isa_,
                parse_forced_kernels(options.kernels, cpu::kernel_families(*isa_.kernels),
-                                    isa_.kernels->isa)) {}
+                                    isa_.kernels->isa)) {
+  refuse_quantize(options.quantize);
+}
 
 std::string CpuBackend::describe() const {
   const int threads = context_.threads();
@@ -58,13 +69,13 @@ Weight CpuBackend::place_stored(const HostWeight& weight) {
                 .out = weight.out,
                 .in = weight.in,
                 .layout = layout_of(*weight.format)};
-  placed.storage = weights_.take(placed_bytes(*weight.format, weight.out, weight.in));
+  placed.storage = weights_.take(placed_bytes(weight));
   cpu::place(context_, weight, placed.storage.data());
   return placed;
 }
 
-size_t CpuBackend::placed_bytes(const Format& format, int64_t out, int64_t in) const {
-  return cpu::placed_bytes(format, out, in);
+size_t CpuBackend::placed_bytes(const HostWeight& weight) const {
+  return cpu::placed_bytes(*weight.format, weight.out, weight.in);
 }
 
 void CpuBackend::execute(const op::Embed& op) { cpu::run(context_, op); }

@@ -29,7 +29,7 @@ class CpuBackend final : public Backend {
   double seconds_between(uint64_t from, uint64_t to) override {
     return 1e-9 * (static_cast<double>(to) - static_cast<double>(from));
   }
-  size_t placed_bytes(const Format& format, int64_t out, int64_t in) const override;
+  size_t placed_bytes(const HostWeight& weight) const override;
 
  private:
   Weight place_stored(const HostWeight& weight) override;

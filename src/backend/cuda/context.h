@@ -14,6 +14,7 @@
 
 #include "backend/cuda/tensor_map.h"
 #include "backend/kernel_choice.h"
+#include "quant/format.h"
 #include "tensor/dtype.h"
 
 namespace spate::cuda {
@@ -24,6 +25,7 @@ struct ContextOptions {
   int device = 0;
   DType activation = DType::bf16;
   bool deterministic = false;
+  Quantize quantize = Quantize::none;
   ForcedKernels forced;
 };
 
@@ -41,6 +43,7 @@ class Context {
   int device() const { return options_.device; }
   DType activation() const { return options_.activation; }
   bool deterministic() const { return options_.deterministic; }
+  Quantize quantize() const { return options_.quantize; }
   KernelChoice& choice() { return choice_; }
   cudaStream_t stream() const { return stream_; }
   const cudaDeviceProp& properties() const { return properties_; }

@@ -25,6 +25,7 @@ cuda::ContextOptions context_options(const BackendOptions& options, int index) {
   return {.device = index,
           .activation = options.activation.value_or(DType::bf16),
           .deterministic = options.deterministic,
+          .quantize = options.quantize,
           .forced = parse_forced_kernels(options.kernels, cuda_kernel_families(), "CUDA")};
 }
 
@@ -98,8 +99,8 @@ Weight CudaBackend::place_random(const HostWeight& weight) {
   return cuda::place_random(context_, weights_, weight);
 }
 
-size_t CudaBackend::placed_bytes(const Format& format, int64_t out, int64_t in) const {
-  return cuda::placed_bytes(context_, format, out, in);
+size_t CudaBackend::placed_bytes(const HostWeight& weight) const {
+  return cuda::placed_bytes(context_, weight);
 }
 
 void CudaBackend::reserve_weights(size_t bytes) {

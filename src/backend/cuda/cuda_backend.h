@@ -33,7 +33,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Recording> record(const std::function<void()>& give_ops) override;
   void replay(const Recording& recording) override;
   void enter_thread() override;
-  size_t placed_bytes(const Format& format, int64_t out, int64_t in) const override;
+  size_t placed_bytes(const HostWeight& weight) const override;
   void reserve_weights(size_t bytes) override;
   void finish() override;
 

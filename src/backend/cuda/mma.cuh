@@ -1,4 +1,4 @@
-// Tensor core instructions on 16-bit elements, and asynchronous copies to shared memory.
+// Tensor core instructions on 16-bit and 8-bit elements, and asynchronous copies to shared memory.
 //
 // mma: c[16, 8] += a[16, 16] * b[16, 8]. A thread has of c the rows r = lane / 4 (c[0], c[1]) and
 // r + 8 (c[2], c[3]) in the columns 2 * (lane % 4) and the next; of a the same rows, in pairs of
@@ -47,6 +47,14 @@ __device__ void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
   }
+}
+
+// c[16, 8] += a[16, 32] * b[32, 8] of e4m3: as mma, with four elements where it has a pair.
+__device__ inline void mma_e4m3(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 __device__ inline uint32_t shared_address(const void* shared) {

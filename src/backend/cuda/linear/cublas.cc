@@ -99,7 +99,9 @@ struct Plan {
   bool found = false;
 };
 
-cudaDataType_t type_of(DType type) { return type == DType::f32 ? CUDA_R_32F : CUDA_R_16BF; }
+cudaDataType_t type_of(DType type) {
+  return type == DType::f32 ? CUDA_R_32F : type == DType::u8 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
+}
 
 }  // namespace
 
@@ -112,11 +114,24 @@ struct Cublas::State {
     if (status == CUBLAS_STATUS_SUCCESS) return;
     throw Error(cat("cublasLt: ", f.status_string(status)), ExitCode::memory);
   }
-  const Plan& plan_of(const Key& key);
+  const Plan& plan_of(const DenseProduct& product);
+  void set_scales(const Plan& plan, const DenseProduct& product) const;
   void choose(const Key& key, Plan& plan) const;
 };
 
-const Plan& Cublas::State::plan_of(const Key& key) {
+void Cublas::State::set_scales(const Plan& plan, const DenseProduct& product) const {
+  if (product.weight_scales == nullptr) return;
+  const auto set = [&](cublasLtMatmulDescAttributes_t attribute, auto value) {
+    ensure(f.operation_set(plan.operation, attribute, &value, sizeof value));
+  };
+  set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, int32_t{CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F});
+  set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, int32_t{CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F});
+  set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, product.weight_scales);
+  set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, product.x_scales);
+}
+
+const Plan& Cublas::State::plan_of(const DenseProduct& product) {
+  const Key key = key_of(product);
   const auto [found, added] = plans.try_emplace(key);
   Plan& plan = found->second;
   if (!added) return plan;
@@ -132,6 +147,7 @@ const Plan& Cublas::State::plan_of(const Key& key) {
   layout(plan.weight, key.type, key.inputs, key.outputs, key.weight_stride);
   layout(plan.x, key.type, key.inputs, key.rows, key.x_stride);
   layout(plan.out, key.out_type, key.outputs, key.rows, key.out_stride);
+  set_scales(plan, product);
   choose(key, plan);
   return plan;
 }
@@ -179,10 +195,11 @@ Cublas::~Cublas() {
   f.destroy(state_->handle);
 }
 
-bool Cublas::accepts(const DenseProduct& product) { return state_->plan_of(key_of(product)).found; }
+bool Cublas::accepts(const DenseProduct& product) { return state_->plan_of(product).found; }
 
 void Cublas::run(const DenseProduct& product, void* workspace, cudaStream_t stream) {
-  const Plan& plan = state_->plan_of(key_of(product));
+  const Plan& plan = state_->plan_of(product);
+  state_->set_scales(plan, product);
   check(plan.found, "cublasLt has no kernel for a product that was given to it");
   const float one = 1, factor_of_out = product.add ? 1 : 0;
   state_->ensure(state_->f.matmul(state_->handle, plan.operation, &one, product.weight, plan.weight,

@@ -13,7 +13,8 @@
 namespace spate::cuda {
 
 // out = x * weight^T, or out += where `add`. x and weight are of one type, f32 or bf16; out is of
-// that type or f32. Sums are in f32.
+// that type or f32. Sums are in f32. Where there are scales, x and weight are codes of e4m3 (type
+// u8), and each product is multiplied with the scales of its row and output; out is f32 or bf16.
 struct DenseProduct {
   const void* weight;
   int64_t weight_stride;  // elements
@@ -21,6 +22,8 @@ struct DenseProduct {
   Tensor x;    // [T, inputs]
   Tensor out;  // [T, outputs], perhaps columns of a wider one
   bool add = false;
+  const float* weight_scales = nullptr;  // [outputs]
+  const float* x_scales = nullptr;       // [T]
 };
 
 class Cublas {

@@ -1,9 +1,11 @@
 // Linear, LinearQkv and LinearGated: the list of kernels, and what each accepts.
 #include <algorithm>
+#include <array>
 #include <span>
 
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/linear/cublas.h"
+#include "backend/cuda/linear/f8.h"
 #include "backend/cuda/linear/kernels.h"
 #include "backend/cuda/linear/place.h"
 #include "backend/cuda/linear/tiles.h"
@@ -15,10 +17,11 @@ namespace {
 struct Problem {
   Context& context;
   const op::Linear& op;
+  const F8Rows* x8 = nullptr;  // x as codes, for a weight of codes
 
   const Weight& weight() const { return *op.weight; }
   int64_t rows() const { return op.x.rows(); }
-  bool packed() const { return is_packed(*weight().format); }
+  bool packed() const { return x8 == nullptr && is_packed(*weight().format); }
   // Whether a kernel may run whose sums depend on the number of rows.
   bool free() const { return !context.deterministic(); }
 };
@@ -41,22 +44,41 @@ DenseProduct dense_of(const op::Linear& op, const void* weight, int64_t outputs)
           .add = op.bias.data != nullptr};
 }
 
+// Of all outputs of a weight that is not packed.
+DenseProduct whole_product(const Problem& p) {
+  DenseProduct product = dense_of(p.op, p.weight().storage.data(), p.weight().out);
+  if (p.x8 == nullptr) return product;
+  const F8Rows weight = f8_rows(p.weight());
+  product.weight_stride = product.inputs = weight.stride();  // zeros add nothing
+  product.x = view_of(p.x8->codes, DType::u8, {p.x8->rows, p.x8->stride()}, p.op.x.device);
+  product.weight_scales = weight.scales;
+  product.x_scales = p.x8->scales;
+  return product;
+}
+
 bool accepts_cublaslt(const Problem& p) {
   return p.free() && !p.packed() && p.context.cublas() != nullptr &&
-         p.context.cublas()->accepts(dense_of(p.op, p.weight().storage.data(), p.weight().out));
+         p.context.cublas()->accepts(whole_product(p));
 }
 
 void run_cublaslt(const Problem& p) {
   Context& context = p.context;
   if (p.op.bias.data != nullptr) spread_bias(context, p.op.bias, p.op.out);
-  context.cublas()->run(dense_of(p.op, p.weight().storage.data(), p.weight().out),
-                        context.workspace(Cublas::kWorkspaceBytes), context.stream());
+  context.cublas()->run(whole_product(p), context.workspace(Cublas::kWorkspaceBytes),
+                        context.stream());
 }
 
 // ---- stream
 
-bool accepts_stream(const Problem& p) { return p.free() && stream_accepts(p.op); }
-void run_stream(const Problem& p) { multiply_stream(p.context, p.op); }
+bool accepts_stream(const Problem& p) {
+  constexpr int64_t kMostRowsF8 = 16;
+  if (p.x8 != nullptr) return p.free() && p.rows() <= kMostRowsF8;
+  return p.free() && stream_accepts(p.op);
+}
+void run_stream(const Problem& p) {
+  if (p.x8 != nullptr) return multiply_f8(p.context, p.op, *p.x8);
+  multiply_stream(p.context, p.op);
+}
 
 // ---- decode_then_dense: in the workspace, behind the library's own part.
 
@@ -121,6 +143,7 @@ void run_decode(const Problem& p) {
 // ---- tiles
 
 void run_tiles(const Problem& p) {
+  if (p.x8 != nullptr) return multiply_f8(p.context, p.op, *p.x8);
   if (p.op.x.dtype == DType::bf16) {
     tiles_bf16(p.context, p.op);
   } else {
@@ -143,19 +166,66 @@ KernelFamily linear_family() {
   return family;
 }
 
-void run(Context& context, const op::Linear& op) {
+namespace {
+
+void multiply(Context& context, const op::Linear& op, const F8Rows* x8) {
   if (op.out.shape.elements() == 0) return;
-  const Problem problem{.context = context, .op = op};
+  const Problem problem{.context = context, .op = op, .x8 = x8};
   choose_kernel<Kernel>(kKernels, "linear", context.choice(), problem).run(problem);
 }
 
+// Rounds x, as many rows at once as the workspace holds behind the library's part, and calls
+// body(begin, rows) for them.
+template <class Body>
+void for_rounded_rows(Context& context, const Tensor& x, const Body& body) {
+  const int64_t row_bytes = f8_stride(x.row_size()) + int64_t{sizeof(float)};
+  const auto room = static_cast<int64_t>(Context::kWorkspaceBytes - Cublas::kWorkspaceBytes);
+  const int64_t at_once = room / row_bytes / 16 * 16;
+  check(at_once > 0, "rows of ", x.row_size(), " elements are too long to be rounded");
+  auto* codes =
+      static_cast<uint8_t*>(context.workspace(Context::kWorkspaceBytes)) + Cublas::kWorkspaceBytes;
+  for (int64_t begin = 0; begin < x.rows(); begin += at_once) {
+    const int64_t count = std::min(at_once, x.rows() - begin);
+    const F8Rows rows{.codes = codes,
+                      .scales = reinterpret_cast<float*>(codes + count * f8_stride(x.row_size())),
+                      .rows = count,
+                      .width = x.row_size()};
+    quantize_rows(context, x.slice(begin, count), rows);
+    body(begin, rows);
+  }
+}
+
+// Products of the same x, which is rounded once where all weights are codes.
+void multiply_all(Context& context, std::span<const op::Linear> products) {
+  const Tensor& x = products.front().x;
+  if (!std::ranges::all_of(products, [](const op::Linear& op) { return is_f8(*op.weight); })) {
+    for (const op::Linear& op : products) {
+      check(!is_f8(*op.weight), "weights of one layer that are placed in different ways");
+      multiply(context, op, nullptr);
+    }
+    return;
+  }
+  for_rounded_rows(context, x, [&](int64_t begin, const F8Rows& rows) {
+    for (op::Linear op : products) {
+      op.x = x.slice(begin, rows.rows);
+      op.out = op.out.slice(begin, rows.rows);
+      multiply(context, op, &rows);
+    }
+  });
+}
+
+}  // namespace
+
+void run(Context& context, const op::Linear& op) { multiply_all(context, {&op, 1}); }
+
 void run(Context& context, const op::LinearQkv& op) {
-  for (const op::LinearQkv::Part* part : {&op.q, &op.k, &op.v}) run(context, op.product(*part));
+  multiply_all(context, std::array{op.product(op.q), op.product(op.k), op.product(op.v)});
 }
 
 void run(Context& context, const op::LinearGated& op) {
-  run(context, op::Linear{.x = op.x, .weight = op.gate, .bias = {}, .out = op.out});
-  run(context, op::Linear{.x = op.x, .weight = op.up, .bias = {}, .out = op.scratch});
+  const op::Linear gate{.x = op.x, .weight = op.gate, .bias = {}, .out = op.out};
+  const op::Linear up{.x = op.x, .weight = op.up, .bias = {}, .out = op.scratch};
+  multiply_all(context, std::array{gate, up});
   run(context,
       op::Gated{.gate = op.out, .up = op.scratch, .out = op.out, .activation = op.activation});
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "backend/cuda/linear/f8.h"
 #include "backend/cuda/linear/random.h"
 #include "backend/tiles/pack.h"
 #include "base/check.h"
@@ -26,7 +27,11 @@ Units units_of(const Context& context, const Format& format, int64_t out, int64_
   return {out, static_cast<size_t>(padded_row(in)) * size_of(context.activation())};
 }
 
-// A row of any plain floats as a row of `type`.
+bool becomes_f8(const Context& context, const HostWeight& weight) {
+  return weight.of_layer && context.quantize() == Quantize::fp8;
+}
+
+// A row of any format as a row of `type`.
 void make_row(const HostWeight& weight, int64_t index, DType type, uint8_t* to) {
   const Format& format = *weight.format;
   const auto in = static_cast<size_t>(weight.in);
@@ -38,7 +43,7 @@ void make_row(const HostWeight& weight, int64_t index, DType type, uint8_t* to) 
   std::array<float, 256> values;
   for (size_t begin = 0; begin < in; begin += values.size()) {
     const size_t count = std::min(values.size(), in - begin);
-    format.decode(row + begin * static_cast<size_t>(format.block_bytes), {values.data(), count});
+    format.decode(row + format.row_bytes(static_cast<int64_t>(begin)), {values.data(), count});
     if (type == DType::f32) {
       std::memcpy(to + begin * sizeof(float), values.data(), count * sizeof(float));
       continue;
@@ -52,6 +57,13 @@ void make_row(const HostWeight& weight, int64_t index, DType type, uint8_t* to) 
 // Memory for a weight, and how it will lie there.
 Weight take(const Context& context, WeightMemory& memory, const HostWeight& weight) {
   const Format& format = *weight.format;
+  if (becomes_f8(context, weight)) {
+    return {.format = &format,
+            .out = weight.out,
+            .in = weight.in,
+            .layout = kF8Layout,
+            .storage = memory.take(f8_bytes(weight.out, weight.in))};
+  }
   const Units units = units_of(context, format, weight.out, weight.in);
   const TileFormat plain = context.activation() == DType::f32 ? TileFormat::f32 : TileFormat::bf16;
   return {.format = &format,
@@ -61,14 +73,27 @@ Weight take(const Context& context, WeightMemory& memory, const HostWeight& weig
           .storage = memory.take(static_cast<size_t>(units.count) * units.bytes)};
 }
 
+// Rounds rows of plain floats to the rows of a weight from `begin` on.
+void round_part(const Context& context, void* plain, Shape shape, const Weight& to, int64_t begin) {
+  F8Rows rows = f8_rows(to);
+  rows.codes += begin * rows.stride();
+  rows.scales += begin;
+  rows.rows = shape[0];
+  quantize_rows(context, view_of(plain, context.activation(), shape), rows);
+}
+
 }  // namespace
 
-size_t placed_bytes(const Context& context, const Format& format, int64_t out, int64_t in) {
-  const Units units = units_of(context, format, out, in);
+size_t placed_bytes(const Context& context, const HostWeight& weight) {
+  if (becomes_f8(context, weight)) {
+    return WeightMemory::rounded(f8_bytes(weight.out, weight.in));
+  }
+  const Units units = units_of(context, *weight.format, weight.out, weight.in);
   return WeightMemory::rounded(static_cast<size_t>(units.count) * units.bytes);
 }
 
-void Placer::copy(uint8_t* to, int64_t units, size_t unit_bytes, const MakeUnit& make) {
+void Placer::copy(int64_t units, size_t unit_bytes, const MakeUnit& make, const PlaceOf& place_of,
+                  const Arrived& arrived) {
   if (unit_bytes == 0) return;
   const auto at_once = static_cast<int64_t>(Staging::kPartBytes / unit_bytes);
   check(at_once > 0, "a row of weights takes ", unit_bytes, " bytes, at most ", Staging::kPartBytes,
@@ -82,28 +107,46 @@ void Placer::copy(uint8_t* to, int64_t units, size_t unit_bytes, const MakeUnit&
         make(begin + unit, part + static_cast<size_t>(unit) * unit_bytes);
       }
     });
-    staging_.send(to + static_cast<size_t>(begin) * unit_bytes,
-                  static_cast<size_t>(count) * unit_bytes);
+    staging_.send(place_of(begin), static_cast<size_t>(count) * unit_bytes);
+    arrived(begin, count);
   }
 }
 
 Weight Placer::place(WeightMemory& memory, const HostWeight& weight) {
   if (!pool_) pool_ = std::make_unique<ThreadPool>(threads_ > 0 ? threads_ : available_cpus());
-  const Units units = units_of(context_, *weight.format, weight.out, weight.in);
   Weight placed = take(context_, memory, weight);
   auto* to = static_cast<uint8_t*>(placed.storage.data());
+  const DType type = context_.activation();
+  const size_t filled = static_cast<size_t>(weight.in) * size_of(type);
+  if (is_f8(placed)) {
+    // Rows of plain floats come to the workspace, part by part, and are rounded from there.
+    void* plain = context_.workspace(Staging::kPartBytes);
+    copy(
+        weight.out, filled,
+        [&](int64_t index, uint8_t* row) { make_row(weight, index, type, row); },
+        [&](int64_t /*begin*/) { return static_cast<uint8_t*>(plain); },
+        [&](int64_t begin, int64_t count) {
+          round_part(context_, plain, {count, weight.in}, placed, begin);
+        });
+    return placed;
+  }
+  const Units units = units_of(context_, *weight.format, weight.out, weight.in);
+  const auto place_of = [&](int64_t begin) {
+    return to + static_cast<size_t>(begin) * units.bytes;
+  };
+  const auto arrived = [](int64_t /*begin*/, int64_t /*count*/) {};
   if (is_packed(*weight.format)) {
-    copy(to, units.count, units.bytes, [&](int64_t index, uint8_t* tile) {
+    const auto make = [&](int64_t index, uint8_t* tile) {
       std::memset(tile, 0, units.bytes);
       pack_tile(weight, index, tile);
-    });
+    };
+    copy(units.count, units.bytes, make, place_of, arrived);
   } else {
-    const DType type = context_.activation();
-    const size_t filled = static_cast<size_t>(weight.in) * size_of(type);
-    copy(to, units.count, units.bytes, [&](int64_t index, uint8_t* row) {
+    const auto make = [&](int64_t index, uint8_t* row) {
       make_row(weight, index, type, row);
       std::memset(row + filled, 0, units.bytes - filled);
-    });
+    };
+    copy(units.count, units.bytes, make, place_of, arrived);
   }
   return placed;
 }
@@ -117,11 +160,24 @@ Weight place_random(const Context& context, WeightMemory& memory, const HostWeig
   std::vector<std::byte> table(kRandomPlaces * size_of(type));
   make_row({.format = weight.format, .out = 1, .in = kRandomPlaces, .bytes = stored.data()}, 0,
            type, reinterpret_cast<uint8_t*>(table.data()));
-  make_random_rows(context, table, weight.random->key, type,
-                   {.to = placed.storage.data(),
-                    .rows = weight.out,
-                    .in = weight.in,
-                    .stride = padded_row(weight.in)});
+  if (!is_f8(placed)) {
+    make_random_rows(context, table, weight.random->key, type,
+                     {.to = placed.storage.data(),
+                      .rows = weight.out,
+                      .in = weight.in,
+                      .stride = padded_row(weight.in)});
+    return placed;
+  }
+  const auto at_once = static_cast<int64_t>(Context::kWorkspaceBytes /
+                                            (static_cast<size_t>(weight.in) * size_of(type)));
+  void* plain = context.workspace(Context::kWorkspaceBytes);
+  for (int64_t begin = 0; begin < weight.out; begin += at_once) {
+    const int64_t count = std::min(at_once, weight.out - begin);
+    make_random_rows(
+        context, table, weight.random->key, type,
+        {.to = plain, .first = begin, .rows = count, .in = weight.in, .stride = weight.in});
+    round_part(context, plain, {count, weight.in}, placed, begin);
+  }
   return placed;
 }
 

@@ -2,7 +2,8 @@
 //
 // Packed formats lie in tiles (tiles/layout.h) with their own bits. Plain floats lie as rows of the
 // backend's activation type, each row padded with zeros to a multiple of 32 elements, so that
-// kernels read whole pieces of it.
+// kernels read whole pieces of it. With Quantize::fp8 the weights of layers lie as rows of e4m3
+// (linear/f8.h).
 #pragma once
 
 #include <functional>
@@ -23,12 +24,14 @@ inline bool is_packed(const Format& format) { return format.block > 1; }
 inline TileFormat tile_format(const Weight& weight) {
   return static_cast<TileFormat>(weight.layout);  // f32 and bf16: plain rows
 }
+constexpr int kF8Layout = kTileFormats;  // of Weight::layout: rows of e4m3
+inline bool is_f8(const Weight& weight) { return weight.layout == kF8Layout; }
 // Elements from one row of plain floats to the next.
 constexpr int64_t padded_row(int64_t in) {
   return (in + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
 }
 
-size_t placed_bytes(const Context& context, const Format& format, int64_t out, int64_t in);
+size_t placed_bytes(const Context& context, const HostWeight& weight);
 
 // Brings weights with bytes to their layout with all threads, part by part, while the parts before
 // travel.
@@ -45,8 +48,12 @@ class Placer {
  private:
   // Makes unit `index`: all its bytes, at `to`.
   using MakeUnit = std::function<void(int64_t index, uint8_t* to)>;
+  // Says where `count` units from `begin` on go, on the device; and what is done there with them.
+  using PlaceOf = std::function<uint8_t*(int64_t begin)>;
+  using Arrived = std::function<void(int64_t begin, int64_t count)>;
 
-  void copy(uint8_t* to, int64_t units, size_t unit_bytes, const MakeUnit& make);
+  void copy(int64_t units, size_t unit_bytes, const MakeUnit& make, const PlaceOf& place_of,
+            const Arrived& arrived);
 
   const Context& context_;
   Staging& staging_;

@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kThreads)
   __syncthreads();
   for (int64_t row = blockIdx.x; row < to.rows; row += gridDim.x) {
     T* made = static_cast<T*>(to.to) + row * to.stride;
-    const int64_t begin = row * to.in;  // number of the row's first element
+    const int64_t begin = (to.first + row) * to.in;  // number of the row's first element
     // A draw makes four elements, at the ends of a row perhaps some of another.
     for (int64_t draw = begin / 4 + threadIdx.x; 4 * draw < begin + to.in; draw += kThreads) {
       const Philox4 words = philox(key, static_cast<uint64_t>(draw));

@@ -9,9 +9,11 @@
 
 namespace spate::cuda {
 
-// Rows of plain floats: `rows` of `in` elements, `stride` elements from one to the next.
+// Rows of plain floats, from row `first` of the whole on: `rows` of `in` elements, `stride`
+// elements from one to the next.
 struct RandomRows {
   void* to;
+  int64_t first = 0;
   int64_t rows, in, stride;
 };
 

@@ -51,11 +51,25 @@ __device__ inline StreamX<kInputs> load_x(const StreamProblem& p, int64_t row, i
   return out;
 }
 
-// ---- Where the weights come from.
+// ---- Where the weights come from. Each kind says what a product and a step's part of x look like
+// (Problem, X, load_x) and what becomes of a sum in the end.
+
+// Hidden states as they are, of which a step takes kInputs, each thread kInputsOfThread.
+template <int kInputs, int kInputsOfThread>
+struct PlainX {
+  using Problem = StreamProblem;
+  using X = StreamX<kInputsOfThread>;
+  __device__ static X load_x(const StreamProblem& p, int64_t row, int64_t step, int t) {
+    return spate::cuda::load_x<kInputsOfThread>(p, row, kInputs * step + kInputsOfThread * t);
+  }
+  __device__ static float finish(const StreamProblem& /*p*/, float sum, int64_t /*row*/,
+                                 int64_t /*output*/) {
+    return sum;
+  }
+};
 
 // Plain rows. A step is 32 inputs, of which thread t has 8 consecutive ones.
-struct PlainWeights {
-  static constexpr int kInputs = 32, kInputsOfThread = 8;
+struct PlainWeights : PlainX<32, 8> {
   struct Raw {
     uint4 rows[4];
   };
@@ -114,10 +128,9 @@ __device__ inline uint2 code_pairs(uint32_t codes) {
 
 // Tiles. A step is a part. Of a part of 32 inputs thread t has two groups, of one of 16 inputs one.
 template <TileFormat kFormat>
-struct PackedWeights {
+struct PackedWeights : PlainX<kLayoutOf<kFormat>.part, kLayoutOf<kFormat>.part / 4> {
   static constexpr TileLayout kLayout = kLayoutOf<kFormat>;
-  static constexpr int kInputs = kLayout.part, kGroups = kLayout.part / 16;
-  static constexpr int kInputsOfThread = 4 * kGroups;
+  static constexpr int kGroups = kLayout.part / 16;
   static constexpr int kParts = kLayout.block / kLayout.part;
   static constexpr int kWords = kLayout.bits == 8 ? kGroups : 1;
   static constexpr bool kShifted = kLayout.minimum >= 0;
@@ -179,7 +192,7 @@ struct PackedWeights {
 
   template <int kColumns>
   __device__ static void multiply(const Raw& raw, int64_t step, int t,
-                                  const StreamX<kInputsOfThread> (&x)[kColumns],
+                                  const StreamX<4 * kGroups> (&x)[kColumns],
                                   float (&sums)[kColumns][2][4]) {
     const int group = first_group(step, t);
     uint32_t a[kGroups][2][4];
@@ -228,8 +241,9 @@ struct PackedWeights {
 // ---- The kernel: blocks of 32 outputs times 8 * kColumns rows, threads [32, warps].
 
 // Adds the warps' sums for 8 rows and stores them.
-__device__ inline void store_sums(const StreamProblem& p, const float (&sums)[2][4], int64_t first,
-                                  float (*shared)[kStreamColumns][kStreamOutputs + 4]) {
+template <class Weights>
+__device__ void store_sums(const typename Weights::Problem& p, const float (&sums)[2][4],
+                           int64_t first, float (*shared)[kStreamColumns][kStreamOutputs + 4]) {
   const int g = static_cast<int>(threadIdx.x) / 4, t = static_cast<int>(threadIdx.x) % 4;
 #pragma unroll
   for (int c = 0; c < 2; ++c) {
@@ -246,6 +260,7 @@ __device__ inline void store_sums(const StreamProblem& p, const float (&sums)[2]
     for (unsigned warp = 0; warp < blockDim.y; ++warp) {
       sum += shared[warp][i / kStreamOutputs][i % kStreamOutputs];
     }
+    sum = Weights::finish(p, sum, row, output);
     if (p.bias != nullptr) sum += p.bias[output];
     if (p.to_f32) {
       static_cast<float*>(p.to)[row * p.to_stride + output] = sum;
@@ -257,7 +272,7 @@ __device__ inline void store_sums(const StreamProblem& p, const float (&sums)[2]
 }
 
 template <class Weights, int kColumns>
-__global__ void __launch_bounds__(32 * kMostStreamWarps) stream(const StreamProblem p) {
+__global__ void __launch_bounds__(32 * kMostStreamWarps) stream(const typename Weights::Problem p) {
   __shared__ float shared[kMostStreamWarps][kStreamColumns][kStreamOutputs + 4];
   // Steps whose loads are under way together.
   constexpr int kAtOnce = kColumns == 1 ? 4 : kColumns == 2 ? 2 : 1;
@@ -267,18 +282,16 @@ __global__ void __launch_bounds__(32 * kMostStreamWarps) stream(const StreamProb
   const int64_t end = steps * (threadIdx.y + 1) / blockDim.y;
   float sums[kColumns][2][4] = {};
 
-  const auto load_columns = [&](int64_t step, StreamX<Weights::kInputsOfThread>(&x)[kColumns]) {
+  const auto load_columns = [&](int64_t step, typename Weights::X(&x)[kColumns]) {
 #pragma unroll
     for (int n = 0; n < kColumns; ++n) {
-      x[n] =
-          load_x<Weights::kInputsOfThread>(p, first + kStreamColumns * n + g,
-                                           Weights::kInputs * step + Weights::kInputsOfThread * t);
+      x[n] = Weights::load_x(p, first + kStreamColumns * n + g, step, t);
     }
   };
   int64_t step = steps * threadIdx.y / blockDim.y;
   for (; step + kAtOnce <= end; step += kAtOnce) {
     typename Weights::Raw raw[kAtOnce];
-    StreamX<Weights::kInputsOfThread> x[kAtOnce][kColumns];
+    typename Weights::X x[kAtOnce][kColumns];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) raw[i] = Weights::load(p, step + i, g, t);
 #pragma unroll
@@ -288,16 +301,18 @@ __global__ void __launch_bounds__(32 * kMostStreamWarps) stream(const StreamProb
   }
   for (; kAtOnce > 1 && step < end; ++step) {
     const typename Weights::Raw raw = Weights::load(p, step, g, t);
-    StreamX<Weights::kInputsOfThread> x[kColumns];
+    typename Weights::X x[kColumns];
     load_columns(step, x);
     Weights::multiply(raw, step, t, x, sums);
   }
 #pragma unroll
-  for (int n = 0; n < kColumns; ++n) store_sums(p, sums[n], first + kStreamColumns * n, shared);
+  for (int n = 0; n < kColumns; ++n) {
+    store_sums<Weights>(p, sums[n], first + kStreamColumns * n, shared);
+  }
 }
 
 template <class Weights, int kColumns>
-void launch_stream_columns(const Context& context, const StreamProblem& p) {
+void launch_stream_columns(const Context& context, const typename Weights::Problem& p) {
   const int64_t blocks = divide_up(p.out, kStreamOutputs);
   const dim3 grid{static_cast<unsigned>(blocks),
                   static_cast<unsigned>(divide_up(p.rows, kStreamColumns * kColumns))};
@@ -308,7 +323,7 @@ void launch_stream_columns(const Context& context, const StreamProblem& p) {
 }
 
 template <class Weights>
-void launch_stream(const Context& context, const StreamProblem& p) {
+void launch_stream(const Context& context, const typename Weights::Problem& p) {
   if (p.rows <= 8) {
     launch_stream_columns<Weights, 1>(context, p);
   } else if (p.rows <= 16) {

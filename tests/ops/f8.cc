@@ -1,0 +1,281 @@
+// Products in e4m3 on a GPU: against a double loop over rows rounded on the host, against the
+// products of the rows themselves for what rounding changes, and a row's bits in any batch.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/ops/products.h"
+#include "tests/ops/support.h"
+#include "tests/reference/e4m3.h"
+
+namespace spate {
+namespace {
+
+using test::expect_same_bits;
+using test::Owned;
+using test::Random;
+using test::RandomWeight;
+
+struct Setup {
+  DType type;
+  std::string kernels;
+  bool deterministic = false;
+};
+
+// Calls body(backend, name) for every type of hidden states and kernel, where a GPU is.
+template <class Body>
+void for_each_f8_setup(const Body& body) {
+  if (!test::has_gpu()) return;
+  std::vector<Setup> setups;
+  for (const DType type : {DType::f32, DType::bf16}) {
+    for (const char* kernels : {"", "linear=stream", "linear=cublaslt", "linear=tiles"}) {
+      setups.push_back({type, kernels});
+    }
+    setups.push_back({type, "", true});
+  }
+  for (const Setup& setup : setups) {
+    const auto backend = open_cuda_backend({.activation = setup.type,
+                                            .deterministic = setup.deterministic,
+                                            .quantize = Quantize::fp8,
+                                            .kernels = setup.kernels},
+                                           0);
+    backend->set_profiling(true);
+    test::run_setup(*backend,
+                    cat("GPU, ", name_of(setup.type), " ", setup.kernels,
+                        setup.deterministic ? "deterministic" : ""),
+                    !setup.kernels.empty(), body);
+  }
+}
+
+// A weight as the device rounds it: from the type of hidden states.
+std::vector<double> meant_values(const HostWeight& weight, DType type) {
+  std::vector<double> values;
+  for (const float value : reference::decode(weight)) values.push_back(test::rounded(value, type));
+  return values;
+}
+
+// A product on the host.
+struct Expected {
+  std::vector<double> values, magnitudes, exact;
+
+  Expected(const Owned& x, const std::vector<double>& weight, const Owned& bias) {
+    const int64_t in = x.columns();
+    const auto out = static_cast<int64_t>(weight.size()) / in;
+    const reference::RoundedRows rows(x.values(), in), outputs(weight, in);
+    for (int64_t t = 0; t < x.rows(); ++t) {
+      for (int64_t o = 0; o < out; ++o) {
+        double sum = 0, magnitude = 0, plain = 0;
+        for (int64_t i = 0; i < in; ++i) {
+          const double product = rows.codes[static_cast<size_t>(t * in + i)] *
+                                 outputs.codes[static_cast<size_t>(o * in + i)];
+          sum += product;
+          magnitude += std::abs(product);
+          plain += x.at(t, i) * weight[static_cast<size_t>(o * in + i)];
+        }
+        const double scale =
+            rows.scales[static_cast<size_t>(t)] * outputs.scales[static_cast<size_t>(o)];
+        values.push_back(sum * scale + bias.at(0, o));
+        magnitudes.push_back(magnitude * scale);
+        exact.push_back(plain + bias.at(0, o));
+      }
+    }
+  }
+  // Tensor cores add products of e4m3 with about 13 bits.
+  std::vector<double> tolerances(DType out_type, const Owned& bias) const {
+    std::vector<double> out;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double added = std::abs(bias.at(0, static_cast<int64_t>(i) % bias.columns()));
+      out.push_back(0x1p-12 * magnitudes[i] +
+                    test::epsilon_of(out_type) * (2 * std::abs(values[i]) + added));
+    }
+    return out;
+  }
+};
+
+TEST(LinearF8, AgreesWithTheReference) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  const std::pair<int64_t, int64_t> shapes[] = {{1, 8},    {7, 24},    {73, 160}, {33, 43},
+                                                {64, 512}, {256, 512}, {40, 2048}};
+  for (const auto& [out, in] : shapes) {
+    for (const Format* format : {&kBf16, &kF32, &kF16, &kQ8_0}) {
+      if (in % format->block != 0) continue;
+      RandomWeight weight(*format, out, in, static_cast<uint64_t>(out + in));
+      weight.host.of_layer = true;
+      Random random(7);
+      const Owned bias = random.normal_tensor({out});
+      for (const int64_t rows : {1, 3, 8, 16, 17, 64, 130}) {
+        std::map<DType, std::pair<Owned, Expected>> prepared;
+        for_each_f8_setup([&](Backend& backend, const std::string& name) {
+          const DType type = backend.activation_type();
+          const Weight placed = backend.place(weight.host);
+          EXPECT_LT(backend.placed_bytes(weight.host),
+                    static_cast<size_t>(out * (in + 64 + 4)) + 256);
+          if (!prepared.contains(type)) {
+            Owned x = random.normal_tensor({rows, in}, type, rows % 2 == 0 ? 8 - in % 8 : 3);
+            Expected expected(x, meant_values(weight.host, type), bias);
+            prepared.emplace(type, std::pair(std::move(x), std::move(expected)));
+          }
+          const auto& [x, expected] = prepared.at(type);
+          for (const DType out_type : {type, DType::f32}) {
+            Owned found({rows, out}, out_type, 5);
+            backend.run(op::Linear{
+                .x = x.tensor, .weight = &placed, .bias = bias.tensor, .out = found.tensor});
+            test::expect_close(found, expected.values, expected.tolerances(out_type, bias),
+                               cat(format->name, " [", out, ", ", in, "], ", rows, " rows to ",
+                                   name_of(out_type), ", ", name));
+          }
+        });
+        if (testing::Test::HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+// Each element is off by at most 2^-4 of itself, so sums of many are off by a few percent of their
+// usual size.
+TEST(LinearF8, RoundingIsBounded) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  constexpr int64_t kOut = 64, kIn = 1024, kRows = 40;
+  RandomWeight weight(kBf16, kOut, kIn, 3);
+  weight.host.of_layer = true;
+  Random random(4);
+  const Owned none = Owned({kOut}).fill([](int64_t, int64_t) { return 0; });
+  const Owned x = random.normal_tensor({kRows, kIn}, DType::bf16);
+  const Expected expected(x, meant_values(weight.host, DType::bf16), none);
+  for_each_f8_setup([&](Backend& backend, const std::string& name) {
+    if (backend.activation_type() != DType::bf16) return;
+    const Weight placed = backend.place(weight.host);
+    Owned found({kRows, kOut}, DType::f32);
+    backend.run(op::Linear{.x = x.tensor, .weight = &placed, .bias = {}, .out = found.tensor});
+    double error = 0, size = 0;
+    for (int64_t i = 0; i < kRows * kOut; ++i) {
+      const double exact = expected.exact[static_cast<size_t>(i)];
+      error += std::pow(found.at(i / kOut, i % kOut) - exact, 2);
+      size += std::pow(exact, 2);
+    }
+    EXPECT_LT(std::sqrt(error / size), 0.05) << name;
+    EXPECT_GT(std::sqrt(error / size), 0.005) << name;  // it does round
+  });
+}
+
+TEST(LinearF8, RowsHaveTheSameBitsInAnyBatchWhereItIsAskedFor) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  constexpr int64_t kOut = 200, kIn = 320, kRows = 70;
+  RandomWeight weight(kBf16, kOut, kIn, 5);
+  weight.host.of_layer = true;
+  for (const DType type : {DType::f32, DType::bf16}) {
+    const auto backend = open_cuda_backend(
+        {.activation = type, .deterministic = true, .quantize = Quantize::fp8}, 0);
+    backend->set_profiling(true);
+    const Weight placed = backend->place(weight.host);
+    Random random(6);
+    const Owned x = random.normal_tensor({kRows, kIn}, type);
+    Owned all({kRows, kOut}, type), alone({1, kOut}, type);
+    backend->run(op::Linear{.x = x.tensor, .weight = &placed, .bias = {}, .out = all.tensor});
+    for (int64_t t = 0; t < kRows; ++t) {
+      backend->run(op::Linear{
+          .x = x.tensor.slice(t, 1), .weight = &placed, .bias = {}, .out = alone.tensor});
+      for (int64_t o = 0; o < kOut; ++o) ASSERT_EQ(alone.at(0, o), all.at(t, o)) << t << ", " << o;
+    }
+  }
+}
+
+// q, k and v, and gate and up, share the rounded rows.
+TEST(LinearF8, FusedProductsAreTheirParts) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  constexpr int64_t kIn = 128, kRows = 20;
+  std::vector<RandomWeight> weights;
+  for (const int64_t out : {96, 32, 32}) {
+    weights.emplace_back(kBf16, out, kIn, static_cast<uint64_t>(out + weights.size()));
+    weights.back().host.of_layer = true;
+  }
+  for_each_f8_setup([&](Backend& backend, const std::string& name) {
+    const DType type = backend.activation_type();
+    Random random(8);
+    const Owned x = random.normal_tensor({kRows, kIn}, type);
+    std::vector<Weight> placed;
+    std::vector<Owned> together, alone;
+    for (const RandomWeight& weight : weights) {
+      placed.push_back(backend.place(weight.host));
+      together.emplace_back(Shape{kRows, weight.host.out}, type);
+      alone.emplace_back(Shape{kRows, weight.host.out}, type);
+    }
+    const auto part = [&](size_t i) {
+      return op::LinearQkv::Part{.weight = &placed[i], .bias = {}, .out = together[i].tensor};
+    };
+    backend.run(op::LinearQkv{.x = x.tensor, .q = part(0), .k = part(1), .v = part(2)});
+    for (size_t i = 0; i < 3; ++i) {
+      backend.run(
+          op::Linear{.x = x.tensor, .weight = &placed[i], .bias = {}, .out = alone[i].tensor});
+      EXPECT_EQ(together[i].values(), alone[i].values()) << name;
+    }
+    Owned scratch({kRows, 32}, type), gated({kRows, 32}, type), expected({kRows, 32}, type);
+    backend.run(op::LinearGated{.x = x.tensor,
+                                .gate = &placed[1],
+                                .up = &placed[2],
+                                .scratch = scratch.tensor,
+                                .out = gated.tensor});
+    backend.run(op::Gated{.gate = alone[1].tensor, .up = alone[2].tensor, .out = expected.tensor});
+    EXPECT_EQ(gated.values(), expected.values()) << name;
+  });
+}
+
+TEST(LinearF8, OtherRowsDoNotSeeANan) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  constexpr int64_t kOut = 48, kIn = 96, kRows = 20;
+  RandomWeight weight(kBf16, kOut, kIn, 9);
+  weight.host.of_layer = true;
+  for_each_f8_setup([&](Backend& backend, const std::string& name) {
+    Random random(10);
+    Owned x = random.normal_tensor({kRows, kIn}, backend.activation_type());
+    x.set(3, 5, std::numeric_limits<double>::quiet_NaN());
+    x.set(11, 7, std::numeric_limits<double>::infinity());
+    x.tensor.row_stride = kIn;
+    const Weight placed = backend.place(weight.host);
+    Owned out({kRows, kOut}, DType::f32);
+    backend.run(op::Linear{.x = x.tensor, .weight = &placed, .bias = {}, .out = out.tensor});
+    for (int64_t t = 0; t < kRows; ++t) {
+      for (int64_t o = 0; o < kOut; ++o) {
+        EXPECT_EQ(std::isnan(out.at(t, o)), t == 3 || t == 11) << t << ", " << o << ", " << name;
+      }
+    }
+  });
+}
+
+// Random weights are rounded as if their bytes were stored; weights that are not of a layer are
+// not rounded at all.
+TEST(LinearF8, PlacesRandomWeightsAsStoredOnes) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  const RandomValues values{.key = 77, .mean = 0, .deviation = 0.02F};
+  for_each_f8_setup([&](Backend& backend, const std::string& name) {
+    const auto bytes = make_random(values, kBf16, 70 * 100);
+    const auto placed = [&](const HostWeight& weight) {
+      const Weight on_device = backend.place(weight);
+      std::vector<std::byte> found(on_device.storage.bytes());
+      backend.download(found.data(),
+                       on_device.storage.view({static_cast<int64_t>(found.size())}, DType::u8));
+      return found;
+    };
+    const HostWeight stored{
+        .format = &kBf16, .out = 70, .in = 100, .bytes = bytes.get(), .of_layer = true};
+    const HostWeight random{
+        .format = &kBf16, .out = 70, .in = 100, .random = values, .of_layer = true};
+    EXPECT_TRUE(placed(stored) == placed(random)) << name;
+    HostWeight table = stored;
+    table.of_layer = false;
+    EXPECT_GE(placed(table).size(), 70 * 100 * size_of(backend.activation_type())) << name;
+  });
+}
+
+TEST(LinearF8, TheCpuSaysThatItNeedsAGpu) {
+  try {
+    open_cpu_backend({.quantize = Quantize::fp8});
+    FAIL() << "a CPU took --quantize fp8";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_NE(std::string(error.what()).find("needs a GPU"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace spate
