@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/tiles/layout.h"
 #include "base/check.h"
 
 namespace spate {
@@ -21,18 +22,28 @@ std::vector<OpRun> Backend::take_ops(uint64_t passed) {
   return ops;
 }
 
-Weight Backend::place(const HostWeight& weight) {
-  check(weight.in % weight.format->block == 0, "a row of ", weight.in,
-        " elements is no whole number of ", weight.format->name, " blocks of ",
-        weight.format->block);
-  return weight.random ? place_random(weight) : place_stored(weight);
+Weight Backend::place_joined(std::span<const HostWeight> parts) {
+  const HostWeight& first = parts.front();
+  check(first.in % first.format->block == 0, "a row of ", first.in,
+        " elements is no whole number of ", first.format->name, " blocks of ", first.format->block);
+  check(parts.size() == 1 || joins_weights(), "weights are joined for a backend that does not");
+  for (const HostWeight& part : parts) {
+    check(part.format == first.format && part.in == first.in &&
+              part.random.has_value() == first.random.has_value() &&
+              part.of_layer == first.of_layer && (&part == &parts.back() || part.out % kTile == 0),
+          "weights are joined that differ in more than their outputs");
+  }
+  return first.random ? place_random(parts) : place_stored(parts);
 }
 
-Weight Backend::place_random(const HostWeight& weight) {
-  const auto bytes = make_random(*weight.random, *weight.format, weight.out * weight.in);
-  HostWeight made = weight;
-  made.random.reset();
-  made.bytes = bytes.get();
+Weight Backend::place_random(std::span<const HostWeight> parts) {
+  std::vector<std::shared_ptr<const std::byte[]>> bytes;
+  std::vector<HostWeight> made(parts.begin(), parts.end());
+  for (HostWeight& part : made) {
+    bytes.push_back(make_random(*part.random, *part.format, part.out * part.in));
+    part.random.reset();
+    part.bytes = bytes.back().get();
+  }
   return place_stored(made);
 }
 

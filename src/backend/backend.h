@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -71,7 +72,12 @@ class Backend {
   virtual void enter_thread() {}
   // Brings a weight to the device, in the layout its kernels like. Not to be used after the
   // backend.
-  Weight place(const HostWeight& weight);
+  Weight place(const HostWeight& weight) { return place_joined({&weight, 1}); }
+  // Several weights as one, the outputs of each behind those of the one before. They have one
+  // format and width, and all but the last have whole tiles of 16 outputs. More than one only where
+  // joins_weights(): other backends gain nothing by it.
+  Weight place_joined(std::span<const HostWeight> parts);
+  virtual bool joins_weights() const { return false; }
   virtual size_t placed_bytes(const HostWeight& weight) const = 0;  // its own bytes are not read
   // All weights to come need so many bytes together: a backend may take them at once.
   virtual void reserve_weights(size_t /*bytes*/) {}
@@ -115,9 +121,9 @@ class Backend {
   // So many marks can be waited for and compared from now on.
   virtual void keep_marks(size_t /*count*/) {}
 
-  virtual Weight place_stored(const HostWeight& weight) = 0;  // with bytes
+  virtual Weight place_stored(std::span<const HostWeight> parts) = 0;  // with bytes
   // Without; made on the host and placed. Override only for speed.
-  virtual Weight place_random(const HostWeight& weight);
+  virtual Weight place_random(std::span<const HostWeight> parts);
 
   virtual void execute(const op::Embed&) = 0;
   virtual void execute(const op::GatherRows&) = 0;

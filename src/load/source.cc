@@ -1,5 +1,6 @@
 #include "load/source.h"
 
+#include "backend/tiles/layout.h"
 #include "base/check.h"
 
 namespace spate {
@@ -7,6 +8,15 @@ namespace {
 
 std::string join(const std::string& prefix, std::string_view child) {
   return prefix.empty() ? std::string(child) : cat(prefix, ".", child);
+}
+
+HostWeight host_weight(const HostTensor& tensor, bool of_layer) {
+  return {.format = tensor.format,
+          .out = tensor.shape[0],
+          .in = tensor.shape[1],
+          .bytes = tensor.bytes.data(),
+          .random = tensor.random,
+          .of_layer = of_layer};
 }
 
 }  // namespace
@@ -42,19 +52,38 @@ HostTensor Source::find(std::string_view name, Shape wanted) const {
 
 Weight Source::weight(std::string_view name, int64_t out, int64_t in, bool of_layer) const {
   const HostTensor tensor = find(name, {out, in});
-  return shared_->backend.place({.format = tensor.format,
-                                 .out = out,
-                                 .in = in,
-                                 .bytes = tensor.bytes.data(),
-                                 .random = tensor.random,
-                                 .of_layer = of_layer});
+  return shared_->backend.place(host_weight(tensor, of_layer));
 }
 
-Vector Source::vector(std::string_view name, int64_t n) const {
+std::optional<Weight> Source::joined(std::span<const Part> parts, int64_t in, bool of_layer) const {
+  if (!shared_->backend.joins_weights()) return {};
+  std::vector<HostTensor> tensors;
+  for (const Part& part : parts) {
+    if (part.out % kTile != 0) return {};
+    tensors.push_back(find(part.name, {part.out, in}));
+    if (tensors.back().format != tensors.front().format) return {};
+  }
+  std::vector<HostWeight> weights;
+  for (const HostTensor& tensor : tensors) weights.push_back(host_weight(tensor, of_layer));
+  return shared_->backend.place_joined(weights);
+}
+
+std::vector<float> Source::values(std::string_view name, int64_t n) const {
   const HostTensor tensor = with_bytes(find(name, {n}));
   std::vector<float> values(static_cast<size_t>(n));
   tensor.format->decode(tensor.bytes.data(), values);
-  return constant(values);
+  return values;
+}
+
+Vector Source::vector(std::string_view name, int64_t n) const { return constant(values(name, n)); }
+
+Vector Source::joined_vector(std::span<const Part> parts) const {
+  std::vector<float> all;
+  for (const Part& part : parts) {
+    const std::vector<float> one = values(part.name, part.out);
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  return constant(all);
 }
 
 Vector Source::constant(const std::vector<float>& values) const {

@@ -6,7 +6,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,8 +36,16 @@ class Source {
   // tensor, the file, what was found and what was expected.
   // `of_layer`: see HostWeight.
   Weight weight(std::string_view name, int64_t out, int64_t in, bool of_layer = false) const;
+  // Several of them as one, the outputs of each behind those of the one before; nothing where the
+  // backend gains nothing by it or cannot join them.
+  struct Part {
+    std::string name;
+    int64_t out;
+  };
+  std::optional<Weight> joined(std::span<const Part> parts, int64_t in, bool of_layer) const;
   // The n-vector `name`, converted to f32.
   Vector vector(std::string_view name, int64_t n) const;
+  Vector joined_vector(std::span<const Part> parts) const;
   // A vector the model computes itself, placed like one that was read.
   Vector constant(const std::vector<float>& values) const;
 
@@ -52,6 +62,7 @@ class Source {
   };
   Source(std::shared_ptr<Shared> shared, std::string prefix);
   HostTensor find(std::string_view name, Shape wanted) const;
+  std::vector<float> values(std::string_view name, int64_t n) const;
 
   std::shared_ptr<Shared> shared_;
   std::string prefix_;

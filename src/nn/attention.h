@@ -10,12 +10,41 @@
 
 namespace spate {
 
+// The three products of an attention layer's input, as one where the backend joins them.
+class QkvLinear {
+ public:
+  QkvLinear(const Source& source, const Config& config)
+      : q_width_(config.heads * config.head_width), kv_width_(config.kv_heads * config.head_width) {
+    const Linear::Part parts[] = {
+        {"q_proj", q_width_}, {"k_proj", kv_width_}, {"v_proj", kv_width_}};
+    joined_ = Linear::joined(source, parts, config.width, {config.qkv_bias});
+    if (joined_) return;
+    for (const Linear::Part& part : parts) {
+      apart_.emplace_back(source / part.name, part.out, config.width,
+                          Linear::Options{config.qkv_bias});
+    }
+  }
+
+  // out [T, q, k and v beside each other]
+  void forward(Step& step, Tensor x, Tensor out) const {
+    if (joined_) return joined_->forward(step, x, out);
+    step.backend.run(
+        op::LinearQkv{.x = x,
+                      .q = apart_[0].part(out.columns(0, {q_width_})),
+                      .k = apart_[1].part(out.columns(q_width_, {kv_width_})),
+                      .v = apart_[2].part(out.columns(q_width_ + kv_width_, {kv_width_}))});
+  }
+
+ private:
+  int64_t q_width_, kv_width_;
+  std::optional<Linear> joined_;
+  std::vector<Linear> apart_;  // q, k, v
+};
+
 class Attention {
  public:
   Attention(const Source& source, const Config& config, const Rope& rope, int64_t layer)
-      : q_(source / "q_proj", config.heads * config.head_width, config.width, {config.qkv_bias}),
-        k_(source / "k_proj", config.kv_heads * config.head_width, config.width, {config.qkv_bias}),
-        v_(source / "v_proj", config.kv_heads * config.head_width, config.width, {config.qkv_bias}),
+      : qkv_(source, config),
         o_(source / "o_proj", config.width, config.heads * config.head_width, {config.output_bias}),
         rope_(rope),
         layer_(layer),
@@ -34,24 +63,22 @@ class Attention {
   void forward(Step& step, Tensor x, Tensor out) const {
     auto frame = step.scratch.frame();
     const int64_t q_width = heads_ * head_width_, kv_width = kv_heads_ * head_width_;
-    const Tensor q = step.take({step.tokens(), q_width});
-    const Tensor key = step.take({step.tokens(), kv_width});
-    const Tensor value = step.take({step.tokens(), kv_width});
+    const Tensor qkv = step.take({step.tokens(), q_width + 2 * kv_width});
     const Tensor mixed = step.take({step.tokens(), q_width});
-    step.backend.run(
-        op::LinearQkv{.x = x, .q = q_.part(q), .k = k_.part(key), .v = v_.part(value)});
+    qkv_.forward(step, x, qkv);
 
     const KvView kv = step.kv_view(layer_);
-    const Tensor q_heads = q.columns(0, {heads_, head_width_});
-    step.backend.run(op::QkvNormRopeWrite{.q = q_heads,
-                                          .key = key.columns(0, {kv_heads_, head_width_}),
-                                          .value = value.columns(0, {kv_heads_, head_width_}),
-                                          .q_norm = q_norm_ ? q_norm_->weight() : Tensor{},
-                                          .k_norm = k_norm_ ? k_norm_->weight() : Tensor{},
-                                          .eps = eps_,
-                                          .positions = step.batch.positions,
-                                          .rope = rope_,
-                                          .kv = kv});
+    const Tensor q_heads = qkv.columns(0, {heads_, head_width_});
+    step.backend.run(
+        op::QkvNormRopeWrite{.q = q_heads,
+                             .key = qkv.columns(q_width, {kv_heads_, head_width_}),
+                             .value = qkv.columns(q_width + kv_width, {kv_heads_, head_width_}),
+                             .q_norm = q_norm_ ? q_norm_->weight() : Tensor{},
+                             .k_norm = k_norm_ ? k_norm_->weight() : Tensor{},
+                             .eps = eps_,
+                             .positions = step.batch.positions,
+                             .rope = rope_,
+                             .kv = kv});
     step.backend.run(op::Attention{.q = q_heads,
                                    .out = mixed.columns(0, {heads_, head_width_}),
                                    .kv = kv,
@@ -66,7 +93,8 @@ class Attention {
   }
 
  private:
-  Linear q_, k_, v_, o_;
+  QkvLinear qkv_;
+  Linear o_;
   std::optional<RmsNorm> q_norm_, k_norm_;
   Rope rope_;  // its frequencies belong to the model
   int64_t layer_, heads_, kv_heads_, head_width_, window_;

@@ -8,26 +8,40 @@ namespace spate {
 class GatedMlp {
  public:
   GatedMlp(const Source& source, const Config& config)
-      : gate_(source / "gate_proj", config.inner_width, config.width, {config.mlp_bias}),
-        up_(source / "up_proj", config.inner_width, config.width, {config.mlp_bias}),
-        down_(source / "down_proj", config.width, config.inner_width, {config.mlp_bias}),
+      : down_(source / "down_proj", config.width, config.inner_width, {config.mlp_bias}),
         activation_(config.activation == "silu" ? op::Activation::silu : op::Activation::gelu_tanh),
         bias_(config.mlp_bias),
-        inner_(config.inner_width) {}
+        inner_(config.inner_width) {
+    const Linear::Part parts[] = {{"gate_proj", inner_}, {"up_proj", inner_}};
+    joined_ = Linear::joined(source, parts, config.width, {config.mlp_bias});
+    if (joined_) return;
+    for (const Linear::Part& part : parts) {
+      apart_.emplace_back(source / part.name, part.out, config.width,
+                          Linear::Options{config.mlp_bias});
+    }
+  }
 
   // out [T, C] = mlp(x [T, C]); out may be x.
   void forward(Step& step, Tensor x, Tensor out) const {
     auto frame = step.scratch.frame();
+    if (joined_) {
+      const Tensor both = step.take({step.tokens(), 2 * inner_});
+      const Tensor gate = both.columns(0, {inner_}), up = both.columns(inner_, {inner_});
+      joined_->forward(step, x, both);
+      step.backend.run(op::Gated{.gate = gate, .up = up, .out = gate, .activation = activation_});
+      down_.forward(step, gate, out);
+      return;
+    }
     const Tensor gate = step.take({step.tokens(), inner_});
     const Tensor up = step.take({step.tokens(), inner_});
     if (bias_) {  // the fused op has no bias
-      gate_.forward(step, x, gate);
-      up_.forward(step, x, up);
+      apart_[0].forward(step, x, gate);
+      apart_[1].forward(step, x, up);
       step.backend.run(op::Gated{.gate = gate, .up = up, .out = gate, .activation = activation_});
     } else {
       step.backend.run(op::LinearGated{.x = x,
-                                       .gate = &gate_.weight(),
-                                       .up = &up_.weight(),
+                                       .gate = &apart_[0].weight(),
+                                       .up = &apart_[1].weight(),
                                        .scratch = up,
                                        .out = gate,
                                        .activation = activation_});
@@ -39,7 +53,9 @@ class GatedMlp {
   static int64_t scratch_width(const Config& config) { return 2 * config.inner_width; }
 
  private:
-  Linear gate_, up_, down_;
+  std::optional<Linear> joined_;  // gate and up as one product, where the backend joins them
+  std::vector<Linear> apart_;     // gate, up
+  Linear down_;
   op::Activation activation_;
   bool bias_;
   int64_t inner_;

@@ -39,7 +39,7 @@ void for_each_f8_setup(const Body& body) {
                                             .quantize = Quantize::fp8,
                                             .kernels = setup.kernels},
                                            0);
-    backend->set_profiling(true);
+    backend->set_waiting(true);
     test::run_setup(*backend,
                     cat("GPU, ", name_of(setup.type), " ", setup.kernels,
                         setup.deterministic ? "deterministic" : ""),
@@ -166,7 +166,7 @@ TEST(LinearF8, RowsHaveTheSameBitsInAnyBatchWhereItIsAskedFor) {
   for (const DType type : {DType::f32, DType::bf16}) {
     const auto backend = open_cuda_backend(
         {.activation = type, .deterministic = true, .quantize = Quantize::fp8}, 0);
-    backend->set_profiling(true);
+    backend->set_waiting(true);
     const Weight placed = backend->place(weight.host);
     Random random(6);
     const Owned x = random.normal_tensor({kRows, kIn}, type);

@@ -64,7 +64,8 @@ uint64_t CpuBackend::mark() {
   return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
 }
 
-Weight CpuBackend::place_stored(const HostWeight& weight) {
+Weight CpuBackend::place_stored(std::span<const HostWeight> parts) {
+  const HostWeight& weight = parts.front();
   Weight placed{.format = weight.format,
                 .out = weight.out,
                 .in = weight.in,

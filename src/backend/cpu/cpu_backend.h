@@ -32,7 +32,7 @@ class CpuBackend final : public Backend {
   size_t placed_bytes(const HostWeight& weight) const override;
 
  private:
-  Weight place_stored(const HostWeight& weight) override;
+  Weight place_stored(std::span<const HostWeight> parts) override;  // of one
   void execute(const op::Embed& op) override;
   void execute(const op::GatherRows& op) override;
   void execute(const op::TakeDrawn& op) override;

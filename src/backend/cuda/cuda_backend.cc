@@ -91,12 +91,12 @@ void CudaBackend::enter_thread() { cuda::cuda_check(cudaSetDevice(context_.devic
 
 void CudaBackend::finish() { cuda::cuda_check(cudaStreamSynchronize(context_.stream())); }
 
-Weight CudaBackend::place_stored(const HostWeight& weight) {
-  return placer_.place(weights_, weight);
+Weight CudaBackend::place_stored(std::span<const HostWeight> parts) {
+  return placer_.place(weights_, parts);
 }
 
-Weight CudaBackend::place_random(const HostWeight& weight) {
-  return cuda::place_random(context_, weights_, weight);
+Weight CudaBackend::place_random(std::span<const HostWeight> parts) {
+  return cuda::place_random(context_, weights_, parts);
 }
 
 size_t CudaBackend::placed_bytes(const HostWeight& weight) const {

@@ -33,13 +33,14 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Recording> record(const std::function<void()>& give_ops) override;
   void replay(const Recording& recording) override;
   void enter_thread() override;
+  bool joins_weights() const override { return true; }
   size_t placed_bytes(const HostWeight& weight) const override;
   void reserve_weights(size_t bytes) override;
   void finish() override;
 
  private:
-  Weight place_stored(const HostWeight& weight) override;
-  Weight place_random(const HostWeight& weight) override;
+  Weight place_stored(std::span<const HostWeight> parts) override;
+  Weight place_random(std::span<const HostWeight> parts) override;
   void execute(const op::Embed& op) override;
   void execute(const op::GatherRows& op) override;
   void execute(const op::TakeDrawn& op) override;

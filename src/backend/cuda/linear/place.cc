@@ -54,27 +54,25 @@ void make_row(const HostWeight& weight, int64_t index, DType type, uint8_t* to) 
   }
 }
 
-// Memory for a weight, and how it will lie there.
-Weight take(const Context& context, WeightMemory& memory, const HostWeight& weight) {
-  const Format& format = *weight.format;
-  if (becomes_f8(context, weight)) {
-    return {.format = &format,
-            .out = weight.out,
-            .in = weight.in,
-            .layout = kF8Layout,
-            .storage = memory.take(f8_bytes(weight.out, weight.in))};
+// Memory for a weight of all parts' outputs, and how it will lie there.
+Weight take(const Context& context, WeightMemory& memory, std::span<const HostWeight> parts) {
+  HostWeight whole = parts.front();
+  for (const HostWeight& part : parts.subspan(1)) whole.out += part.out;
+  Weight placed{.format = whole.format, .out = whole.out, .in = whole.in};
+  if (becomes_f8(context, whole)) {
+    placed.layout = kF8Layout;
+    placed.storage = memory.take(f8_bytes(whole.out, whole.in));
+    return placed;
   }
-  const Units units = units_of(context, format, weight.out, weight.in);
+  const Units units = units_of(context, *whole.format, whole.out, whole.in);
   const TileFormat plain = context.activation() == DType::f32 ? TileFormat::f32 : TileFormat::bf16;
-  return {.format = &format,
-          .out = weight.out,
-          .in = weight.in,
-          .layout = is_packed(format) ? layout_of(format) : static_cast<int>(plain),
-          .storage = memory.take(static_cast<size_t>(units.count) * units.bytes)};
+  placed.layout = is_packed(*whole.format) ? layout_of(*whole.format) : static_cast<int>(plain);
+  placed.storage = memory.take(static_cast<size_t>(units.count) * units.bytes);
+  return placed;
 }
 
 // Rounds rows of plain floats to the rows of a weight from `begin` on.
-void round_part(const Context& context, void* plain, Shape shape, const Weight& to, int64_t begin) {
+void round_rows(const Context& context, void* plain, Shape shape, const Weight& to, int64_t begin) {
   F8Rows rows = f8_rows(to);
   rows.codes += begin * rows.stride();
   rows.scales += begin;
@@ -112,71 +110,92 @@ void Placer::copy(int64_t units, size_t unit_bytes, const MakeUnit& make, const 
   }
 }
 
-Weight Placer::place(WeightMemory& memory, const HostWeight& weight) {
-  if (!pool_) pool_ = std::make_unique<ThreadPool>(threads_ > 0 ? threads_ : available_cpus());
-  Weight placed = take(context_, memory, weight);
-  auto* to = static_cast<uint8_t*>(placed.storage.data());
+void Placer::place_part(const Weight& placed, int64_t first_output, const HostWeight& part) {
   const DType type = context_.activation();
-  const size_t filled = static_cast<size_t>(weight.in) * size_of(type);
+  const size_t filled = static_cast<size_t>(part.in) * size_of(type);
   if (is_f8(placed)) {
     // Rows of plain floats come to the workspace, part by part, and are rounded from there.
     void* plain = context_.workspace(Staging::kPartBytes);
     copy(
-        weight.out, filled,
-        [&](int64_t index, uint8_t* row) { make_row(weight, index, type, row); },
+        part.out, filled, [&](int64_t index, uint8_t* row) { make_row(part, index, type, row); },
         [&](int64_t /*begin*/) { return static_cast<uint8_t*>(plain); },
         [&](int64_t begin, int64_t count) {
-          round_part(context_, plain, {count, weight.in}, placed, begin);
+          round_rows(context_, plain, {count, part.in}, placed, first_output + begin);
         });
-    return placed;
+    return;
   }
-  const Units units = units_of(context_, *weight.format, weight.out, weight.in);
-  const auto place_of = [&](int64_t begin) {
-    return to + static_cast<size_t>(begin) * units.bytes;
+  const bool packed = is_packed(*part.format);
+  const Units units = units_of(context_, *part.format, part.out, part.in);
+  const int64_t first = packed ? first_output / kTile : first_output;
+  const auto make_tile = [&](int64_t index, uint8_t* tile) {
+    std::memset(tile, 0, units.bytes);
+    pack_tile(part, index, tile);
   };
-  const auto arrived = [](int64_t /*begin*/, int64_t /*count*/) {};
-  if (is_packed(*weight.format)) {
-    const auto make = [&](int64_t index, uint8_t* tile) {
-      std::memset(tile, 0, units.bytes);
-      pack_tile(weight, index, tile);
-    };
-    copy(units.count, units.bytes, make, place_of, arrived);
-  } else {
-    const auto make = [&](int64_t index, uint8_t* row) {
-      make_row(weight, index, type, row);
-      std::memset(row + filled, 0, units.bytes - filled);
-    };
-    copy(units.count, units.bytes, make, place_of, arrived);
+  const auto make_plain = [&](int64_t index, uint8_t* row) {
+    make_row(part, index, type, row);
+    std::memset(row + filled, 0, units.bytes - filled);
+  };
+  copy(
+      units.count, units.bytes, packed ? MakeUnit(make_tile) : MakeUnit(make_plain),
+      [&](int64_t begin) {
+        return static_cast<uint8_t*>(placed.storage.data()) +
+               static_cast<size_t>(first + begin) * units.bytes;
+      },
+      [](int64_t /*begin*/, int64_t /*count*/) {});
+}
+
+Weight Placer::place(WeightMemory& memory, std::span<const HostWeight> parts) {
+  if (!pool_) pool_ = std::make_unique<ThreadPool>(threads_ > 0 ? threads_ : available_cpus());
+  Weight placed = take(context_, memory, parts);
+  int64_t first_output = 0;
+  for (const HostWeight& part : parts) {
+    place_part(placed, first_output, part);
+    first_output += part.out;
   }
   return placed;
 }
 
-Weight place_random(const Context& context, WeightMemory& memory, const HostWeight& weight) {
-  check(!is_packed(*weight.format), "random weights of format ", weight.format->name);
-  Weight placed = take(context, memory, weight);
+namespace {
+
+void place_random_part(const Context& context, const Weight& placed, int64_t first_output,
+                       const HostWeight& part) {
   const DType type = context.activation();
   // Its values change their type as every row would.
-  const std::vector<std::byte> stored = random_table(*weight.random, *weight.format);
+  const std::vector<std::byte> stored = random_table(*part.random, *part.format);
   std::vector<std::byte> table(kRandomPlaces * size_of(type));
-  make_row({.format = weight.format, .out = 1, .in = kRandomPlaces, .bytes = stored.data()}, 0,
-           type, reinterpret_cast<uint8_t*>(table.data()));
+  make_row({.format = part.format, .out = 1, .in = kRandomPlaces, .bytes = stored.data()}, 0, type,
+           reinterpret_cast<uint8_t*>(table.data()));
+  const auto make = [&](void* to, int64_t begin, int64_t count, int64_t stride) {
+    make_random_rows(context, table, part.random->key, type,
+                     {.to = to, .first = begin, .rows = count, .in = part.in, .stride = stride});
+  };
+  const size_t row_bytes = static_cast<size_t>(part.in) * size_of(type);
   if (!is_f8(placed)) {
-    make_random_rows(context, table, weight.random->key, type,
-                     {.to = placed.storage.data(),
-                      .rows = weight.out,
-                      .in = weight.in,
-                      .stride = padded_row(weight.in)});
-    return placed;
+    const int64_t stride = padded_row(part.in);
+    make(static_cast<uint8_t*>(placed.storage.data()) +
+             static_cast<size_t>(first_output * stride) * size_of(type),
+         0, part.out, stride);
+    return;
   }
-  const auto at_once = static_cast<int64_t>(Context::kWorkspaceBytes /
-                                            (static_cast<size_t>(weight.in) * size_of(type)));
+  const auto at_once = static_cast<int64_t>(Context::kWorkspaceBytes / row_bytes);
   void* plain = context.workspace(Context::kWorkspaceBytes);
-  for (int64_t begin = 0; begin < weight.out; begin += at_once) {
-    const int64_t count = std::min(at_once, weight.out - begin);
-    make_random_rows(
-        context, table, weight.random->key, type,
-        {.to = plain, .first = begin, .rows = count, .in = weight.in, .stride = weight.in});
-    round_part(context, plain, {count, weight.in}, placed, begin);
+  for (int64_t begin = 0; begin < part.out; begin += at_once) {
+    const int64_t count = std::min(at_once, part.out - begin);
+    make(plain, begin, count, part.in);
+    round_rows(context, plain, {count, part.in}, placed, first_output + begin);
+  }
+}
+
+}  // namespace
+
+Weight place_random(const Context& context, WeightMemory& memory,
+                    std::span<const HostWeight> parts) {
+  check(!is_packed(*parts.front().format), "random weights of format ", parts.front().format->name);
+  Weight placed = take(context, memory, parts);
+  int64_t first_output = 0;
+  for (const HostWeight& part : parts) {
+    place_random_part(context, placed, first_output, part);
+    first_output += part.out;
   }
   return placed;
 }

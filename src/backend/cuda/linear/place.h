@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 
 #include "backend/cuda/context.h"
 #include "backend/cuda/memory.h"
@@ -42,10 +43,13 @@ class Placer {
   Placer(const Context& context, Staging& staging, int threads)
       : context_(context), staging_(staging), threads_(threads) {}
 
-  // The copy is in the context's queue when this returns; `weight` is not needed any more.
-  Weight place(WeightMemory& memory, const HostWeight& weight);
+  // The parts as one weight: see Backend::place_joined. The copies are in the context's queue when
+  // this returns; the parts are not needed any more.
+  Weight place(WeightMemory& memory, std::span<const HostWeight> parts);
 
  private:
+  void place_part(const Weight& placed, int64_t first_output, const HostWeight& part);
+
   // Makes unit `index`: all its bytes, at `to`.
   using MakeUnit = std::function<void(int64_t index, uint8_t* to)>;
   // Says where `count` units from `begin` on go, on the device; and what is done there with them.
@@ -62,6 +66,7 @@ class Placer {
 };
 
 // The same for random weights, which the device makes itself.
-Weight place_random(const Context& context, WeightMemory& memory, const HostWeight& weight);
+Weight place_random(const Context& context, WeightMemory& memory,
+                    std::span<const HostWeight> parts);
 
 }  // namespace spate::cuda
