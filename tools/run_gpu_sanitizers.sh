@@ -2,9 +2,10 @@
 # Runs every tool of compute-sanitizer over a fixed, reduced list of tests, all at once, and prints a
 # summary line a tool and group. Needs a GPU and the test programs of the gpu preset in FOLDER.
 #
-#   tools/run_gpu_sanitizers.sh [FOLDER]     FOLDER: build/gpu/tests
+#   tools/run_gpu_sanitizers.sh [FOLDER [GROUP...]]     FOLDER: build/gpu/tests; GROUP: all of them
 set -uo pipefail
 folder=${1:-build/gpu/tests}
+chosen=${*:2}
 export SPATE_TEST_DEVICE=cuda
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda*/bin/compute-sanitizer 2>/dev/null | head -1)
 if [ -z "$sanitizer" ]; then
@@ -21,9 +22,11 @@ RandomWeights.*:RmsNorm.MatchesThePlainNorm:AddRmsNorm.*:RopeApply.MatchesThePla
 QkvNormRopeWrite.*:Attention.NoRows" ;;
     attention)
       echo "$attention/smollm2:$attention/width_20:$attention/width_80:$attention/many_all_128:\
+$attention/tiled_all_96:\
 $attention/single_all_64:$attention/single_256:$attention/group_17:$attention/tree_all_64:\
 $attention/segments_of_one" ;;
-    linear) echo "Linear.NoRowsIsFine:Linear.OtherRowsDoNotSeeANan:Linear.TakesWideWeights:LinearQkv.*" ;;
+    linear) echo "Linear.NoRowsIsFine:Linear.OtherRowsDoNotSeeANan:Linear.TakesWideWeights:LinearQkv.*:\
+LinearF8.FusedProductsAreTheirParts" ;;
     sampling)
       echo "Penalize.*:LogitEdit.*:KeepOnly.*:MaskTop.MinPIsRelative:\
 MaskTop.KeepsTheSmallestSetThatReachesTopP:Draw.GreedyTakesTheFirstOfEqualLogits:\
@@ -47,7 +50,7 @@ check() {
   echo "$? $((SECONDS - begin))" >"$logs/$tool.$group.end"
 }
 
-groups="ops attention linear sampling engine models"
+groups=${chosen:-ops attention linear sampling engine models}
 for tool in memcheck racecheck initcheck synccheck; do
   for group in $groups; do check $tool $group & done
 done

@@ -30,6 +30,33 @@ class SmolLm2 : public testing::TestWithParam<TestDevice> {
     options.kv_cache_tokens = 4096;
     options.max_model_len = 1024;
   }
+
+  // Of the English text, cut into windows that know nothing of each other.
+  double perplexity() {
+    const auto window = static_cast<size_t>(golden.find("window")->as_integer());
+    const size_t windows = golden.find("window_losses")->as_array().size();
+    const std::vector<Token> tokens = files.tokenizer->encode(
+        read_file(kEnglish), {.add_special = false, .parse_special = false});
+    EXPECT_GE(tokens.size(), window * windows);
+    std::vector<Request> requests;
+    for (size_t i = 0; i < windows; ++i) {
+      Request request{.id = i};
+      request.prompt.assign(tokens.begin() + static_cast<ptrdiff_t>(i * window),
+                            tokens.begin() + static_cast<ptrdiff_t>((i + 1) * window));
+      request.params.max_tokens = 1;
+      request.params.prompt_logprobs = 0;
+      requests.push_back(std::move(request));
+    }
+    double sum = 0;
+    size_t count = 0;
+    for (const auto& [key, row] : generate(files, options, requests)) {
+      for (const TokenLogprob& one : row.prompt_logprobs) sum -= one.logprob;
+      count += row.prompt_logprobs.size();
+    }
+    EXPECT_EQ(count, windows * (window - 1));
+    return std::exp(sum / static_cast<double>(count));
+  }
+
   Json golden;
   ModelFiles files;
   EngineOptions options;
@@ -119,33 +146,26 @@ TEST_P(SmolLm2, GreedyTextIsThatOfTheCpu) {
 
 TEST_P(SmolLm2, PerplexityOfEnglish) {
   if (!file_exists(kEnglish)) GTEST_SKIP() << kEnglish << " is missing: run make test-data";
-  const auto window = static_cast<size_t>(golden.find("window")->as_integer());
   const JsonArray& losses = golden.find("window_losses")->as_array();
-  const std::vector<Token> tokens =
-      files.tokenizer->encode(read_file(kEnglish), {.add_special = false, .parse_special = false});
-  ASSERT_GE(tokens.size(), window * losses.size());
-  std::vector<Request> requests;
   double expected = 0;
-  for (size_t i = 0; i < losses.size(); ++i) {
-    Request request{.id = i};
-    request.prompt.assign(tokens.begin() + static_cast<ptrdiff_t>(i * window),
-                          tokens.begin() + static_cast<ptrdiff_t>((i + 1) * window));
-    request.params.max_tokens = 1;
-    request.params.prompt_logprobs = 0;
-    requests.push_back(std::move(request));
-    expected += losses[i].as_number();
-  }
-  const auto found = generate(files, options, requests);
-  double sum = 0;
-  for (const auto& [key, row] : found) {
-    ASSERT_EQ(row.prompt_logprobs.size(), window - 1);
-    for (const TokenLogprob& one : row.prompt_logprobs) sum -= one.logprob;
-  }
-  const auto count = static_cast<double>(losses.size() * (window - 1));
-  const double perplexity = std::exp(sum / count), reference = std::exp(expected / count);
-  std::printf("perplexity %.4f, llama.cpp %.4f, %.0f tokens\n", perplexity, reference, count);
+  for (const Json& loss : losses) expected += loss.as_number();
+  const auto count = static_cast<double>(losses.size()) *
+                     static_cast<double>(golden.find("window")->as_integer() - 1);
+  const double found = perplexity(), reference = std::exp(expected / count);
+  std::printf("perplexity %.4f, llama.cpp %.4f, %.0f tokens\n", found, reference, count);
   // The CPU rounds activations to 8 bits.
-  EXPECT_NEAR(perplexity / reference, 1, GetParam().gpu ? 0.003 : 0.005);
+  EXPECT_NEAR(found / reference, 1, GetParam().gpu ? 0.003 : 0.005);
+}
+
+TEST_P(SmolLm2, PerplexityWithLayersInFp8) {
+  if (!GetParam().gpu) GTEST_SKIP() << "this is the CPU";
+  if (!file_exists(kEnglish)) GTEST_SKIP() << kEnglish << " is missing: run make test-data";
+  const double plain = perplexity();
+  options.backend.quantize = Quantize::fp8;
+  const double rounded = perplexity();
+  std::printf("perplexity %.4f, in fp8 %.4f\n", plain, rounded);
+  EXPECT_NEAR(rounded / plain, 1, 0.01);
+  EXPECT_NE(rounded, plain);
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, SmolLm2, test_devices(),
