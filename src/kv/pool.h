@@ -1,5 +1,6 @@
 // The memory of the KV cache: keys and values of every layer, [slots + 1, G, D] each, in one
-// buffer. The last slot belongs to nobody: rows that only fill up a step write there.
+// buffer; where values are the first elements of keys, keys alone. The last slot belongs to nobody:
+// rows that only fill up a step write there.
 //
 // Owner: the engine. Slots are given out by kv/segments.h.
 #pragma once
@@ -15,8 +16,12 @@ struct KvNeeds {
   int64_t layers = 0;
   int64_t kv_heads = 0;    // G
   int64_t head_width = 0;  // D
+  // Values are the first so many elements of the one key; 0: values of their own, as wide as keys.
+  int64_t latent_width = 0;
+
+  int64_t rows() const { return latent_width > 0 ? 1 : 2; }  // of a token in a layer
   int64_t bytes_per_token(DType type) const {
-    return 2 * layers * kv_heads * head_width * static_cast<int64_t>(size_of(type));
+    return rows() * layers * kv_heads * head_width * static_cast<int64_t>(size_of(type));
   }
 };
 
@@ -35,7 +40,7 @@ class KvPool {
   int64_t slots_;
   DType type_;
   Buffer storage_;
-  std::vector<Tensor> keys_, values_;  // [slots + 1, G, D], one a layer
+  std::vector<Tensor> keys_, values_;  // [slots + 1, G, D or less], one a layer
 };
 
 }  // namespace spate

@@ -37,8 +37,12 @@ struct AttentionCase {
   int window = 0;
   float soft_cap = 0;
   bool sinks = false;
-  int64_t row_gap = 0;  // elements between the rows of q, out and the cache
-  bool tree = false;    // the tokens of each row are nodes of a random tree
+  int64_t row_gap = 0;   // elements between the rows of q, out and the cache
+  bool tree = false;     // the tokens of each row are nodes of a random tree
+  int value_width = 0;   // 0: that of keys
+  bool in_keys = false;  // values are the first elements of keys
+
+  int values() const { return value_width > 0 ? value_width : width; }
 };
 
 std::ostream& operator<<(std::ostream& out, const AttentionCase& c) { return out << c.name; }
@@ -50,7 +54,10 @@ struct Past {
       : activation(activation), random(seed) {
     for (const RowCase& row : c.rows) {
       keys.push_back(random.normal_tensor({row.length, c.kv_heads, c.width}, c.cache));
-      values.push_back(random.normal_tensor({row.length, c.kv_heads, c.width}, c.cache));
+      values.push_back(random.normal_tensor({row.length, c.kv_heads, c.values()}, c.cache));
+      if (c.in_keys) {
+        values.back().fill([&](int64_t p, int64_t d) { return keys.back().at(p, d); });
+      }
       queries.push_back(random.normal_tensor({row.length, c.heads, c.width}, activation));
     }
     if (c.sinks) sinks.emplace(random.normal_tensor({c.heads}));
@@ -129,9 +136,9 @@ class StepOf {
     keep(segment_begin_, segment_begin, {rows + 1});
     keep(segments_, segments, {segment_begin.back(), 2});
     keys_.emplace(Shape{slots, c.kv_heads, c.width}, c.cache, c.row_gap);
-    values_.emplace(Shape{slots, c.kv_heads, c.width}, c.cache, c.row_gap);
+    values_.emplace(Shape{slots, c.kv_heads, c.values()}, c.cache, c.row_gap);
     q_.emplace(Shape{row_begin.back(), c.heads, c.width}, past.activation, c.row_gap);
-    out_.emplace(Shape{row_begin.back(), c.heads, c.width}, past.activation, c.row_gap);
+    out_.emplace(Shape{row_begin.back(), c.heads, c.values()}, past.activation, c.row_gap);
     for (size_t b = 0; b < parts.size(); ++b) fill(b, past);
     if (c.tree) {  // of whole rows
       std::vector<int64_t> words;
@@ -178,6 +185,8 @@ class StepOf {
         const auto slot = static_cast<int64_t>(segments_->at(n, 0)) + i;
         for (int64_t d = 0; d < keys_->columns(); ++d) {
           keys_->set(slot, d, past.keys[part.sequence].at(position, d));
+        }
+        for (int64_t d = 0; d < values_->columns(); ++d) {
           values_->set(slot, d, past.values[part.sequence].at(position, d));
         }
       }
@@ -191,12 +200,13 @@ class StepOf {
   }
 
   KvView view() const {
-    return {.keys = keys_->tensor,
-            .values = values_->tensor,
-            .row_begin = row_begin_->tensor,
-            .length = length_->tensor,
-            .segment_begin = segment_begin_->tensor,
-            .segments = segments_->tensor};
+    return {
+        .keys = keys_->tensor,
+        .values = case_.in_keys ? keys_->tensor.columns(0, {1, case_.values()}) : values_->tensor,
+        .row_begin = row_begin_->tensor,
+        .length = length_->tensor,
+        .segment_begin = segment_begin_->tensor,
+        .segments = segments_->tensor};
   }
 
   AttentionCase case_;
@@ -229,8 +239,9 @@ Expected expected_of(const AttentionCase& c, const Past& past) {
   const double of_output = rounds ? test::epsilon_of(past.activation) : 0;
   for (size_t b = 0; b < c.rows.size(); ++b) {
     const auto column = [&](const Owned& from, int64_t position, int head) {
+      const int64_t width = from.tensor.shape[2];
       std::vector<double> row;
-      for (int d = 0; d < c.width; ++d) row.push_back(from.at(position, head * c.width + d));
+      for (int64_t d = 0; d < width; ++d) row.push_back(from.at(position, head * width + d));
       return row;
     };
     std::vector<std::vector<std::vector<double>>> keys, values;  // [G][position][D]
@@ -327,6 +338,33 @@ std::vector<AttentionCase> cases() {
     add(c);
   }
   add({"segments_of_one", 4, 2, 64, {{90, 1, {1}}, {90, 20, {1}}}, DType::bf16});
+  // Values narrower than keys, with memory of their own and in their keys.
+  struct Widths {
+    int heads, kv_heads, width, value_width;
+    bool in_keys;
+  };
+  for (const auto& [heads, kv_heads, width, value_width, in_keys] :
+       {Widths{6, 2, 96, 64, false}, Widths{4, 2, 64, 20, false}, Widths{5, 1, 24, 16, true},
+        Widths{8, 1, 576, 512, true}, Widths{40, 1, 96, 64, true}}) {
+    for (const DType cache : {DType::f32, DType::bf16}) {
+      AttentionCase c{cat("values_", heads, "_", width, "_", value_width, "_", name_of(cache)),
+                      heads,
+                      kv_heads,
+                      width,
+                      mixed,
+                      cache};
+      c.value_width = value_width;
+      c.in_keys = in_keys;
+      if (width == 576) c.rows = {{140, 12, {7, 1, 50}}, {300, 1, {200}}, {3, 3, {}}};
+      add(c);
+      c.name += "_all";
+      c.window = 40;
+      c.soft_cap = 20;
+      c.sinks = true;
+      c.row_gap = 8;
+      add(c);
+    }
+  }
   return out;
 }
 
@@ -432,7 +470,7 @@ TEST_P(AttentionBits, DependOnTheTokenAlone) {
           StepOf step(c, past, {{row.sequence, p, p + 1, {}}});
           const Tensor out = step.out(backend, past);
           const std::byte* bytes = bytes_of(out, 0);
-          results.emplace_back(bytes, bytes + c.heads * c.width * size_of(out.dtype));
+          results.emplace_back(bytes, bytes + c.heads * c.values() * size_of(out.dtype));
         }
       }
       alone[isa] = std::move(results);
@@ -459,6 +497,13 @@ TEST_P(AttentionBits, DependOnTheTokenAlone) {
   });
 }
 
+AttentionCase latent_case(const std::string& name, int heads, int width, int value_width) {
+  AttentionCase c{name, heads, 1, width, {{300, 40, {77}}, {129, 3, {}}, {600, 1, {}}}};
+  c.value_width = value_width;
+  c.in_keys = true;
+  return c;
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Cases, AttentionBits,
     testing::Values(
@@ -479,7 +524,8 @@ INSTANTIATE_TEST_SUITE_P(
         AttentionCase{"width_256_bf16", 3, 1, 256, {{260, 40, {}}, {90, 1, {}}}, DType::bf16},
         AttentionCase{"window_96", 3, 1, 96, {{180, 40, {}}, {150, 20, {}}}, DType::f16, 70, 9},
         AttentionCase{"width_256", 3, 1, 256, {{160, 20, {}}, {90, 1, {}}}, DType::f16},
-        AttentionCase{"width_20", 4, 2, 20, {{280, 60, {}}, {400, 1, {}}}, DType::f32, 0, 0, true}),
+        AttentionCase{"width_20", 4, 2, 20, {{280, 60, {}}, {400, 1, {}}}, DType::f32, 0, 0, true},
+        latent_case("latent", 6, 96, 64), latent_case("latent_20", 3, 28, 20)),
     [](const auto& info) { return info.param.name; });
 
 // A value that no query may see yet, or no longer, touches nothing, whatever it is.

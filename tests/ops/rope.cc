@@ -19,7 +19,8 @@ struct RopeCase {
   int64_t tokens, heads, width, rotated;
   RopePairs pairs = RopePairs::halves;
   float magnitude = 1;
-  int64_t gap = 3;  // between rows; with 8, vectors are aligned
+  int64_t gap = 3;    // between rows; with 8, vectors are aligned
+  int64_t begin = 0;  // the first element that turns
 };
 
 const std::vector<RopeCase> kCases = {
@@ -38,6 +39,14 @@ const std::vector<RopeCase> kCases = {
     {5, 3, 64, 32, RopePairs::halves, 1, 8},
     {6, 5, 80, 32, RopePairs::neighbours, 1.25F, 8},
     {3, 2, 256, 256, RopePairs::halves, 1, 8},
+};
+
+// The end of a head turns alone.
+const std::vector<RopeCase> kEnds = {
+    {7, 5, 24, 8, RopePairs::neighbours, 1, 3, 16},
+    {9, 4, 192, 64, RopePairs::neighbours, 1.25F, 8, 128},
+    {5, 3, 192, 64, RopePairs::halves, 1, 8, 128},
+    {5, 3, 128, 32, RopePairs::halves, 1, 8, 64},
 };
 
 Owned frequencies_of(const RopeCase& c) {
@@ -65,9 +74,11 @@ std::vector<double> turned(const RopeCase& c, const std::vector<double>& x, int6
   const auto width = static_cast<size_t>(c.width);
   for (size_t i = 0; i < x.size(); i += width) {
     const auto token = static_cast<int64_t>(i / width) / heads;
-    const std::vector<double> head =
-        reference::rope(std::span(x).subspan(i, width), static_cast<int>(positions.at(token, 0)),
-                        angles, static_cast<double>(c.magnitude), c.pairs == RopePairs::neighbours);
+    const auto begin = static_cast<size_t>(c.begin);
+    const std::vector<double> head = reference::rope(
+        std::span(x).subspan(i + begin, width - begin), static_cast<int>(positions.at(token, 0)),
+        angles, static_cast<double>(c.magnitude), c.pairs == RopePairs::neighbours);
+    for (size_t d = 0; d < begin; ++d) out.push_back(x[i + d]);
     out.insert(out.end(), head.begin(), head.end());
   }
   return out;
@@ -89,9 +100,9 @@ std::vector<double> tolerance_of(const std::vector<double>& expected, double com
   return out;
 }
 
-TEST(RopeApply, MatchesThePlainRotation) {
+void check_rope(const std::vector<RopeCase>& cases) {
   Random random(1);
-  for (const RopeCase& c : kCases) {
+  for (const RopeCase& c : cases) {
     for (const DType type : test::activation_types()) {
       const Owned x = random.normal_tensor({c.tokens, c.heads, c.width}, type, c.gap);
       const Owned frequencies = frequencies_of(c), positions = positions_of(c.tokens, random);
@@ -102,13 +113,16 @@ TEST(RopeApply, MatchesThePlainRotation) {
         backend.run(op::RopeApply{
             .x = out.tensor,
             .positions = positions.tensor,
-            .rope = {
-                .frequencies = frequencies.tensor, .magnitude = c.magnitude, .pairs = c.pairs}});
+            .rope = {.frequencies = frequencies.tensor, .magnitude = c.magnitude, .pairs = c.pairs},
+            .begin = c.begin});
         test::expect_close(out, expected, tolerance, name);
       });
     }
   }
 }
+
+TEST(RopeApply, MatchesThePlainRotation) { check_rope(kCases); }
+TEST(RopeApply, TurnsTheEndOfAHead) { check_rope(kEnds); }
 
 // A row's bits are the same wherever it lies: aligned heads may take another way.
 TEST(RopeApply, BitsDoNotDependOnTheGaps) {
@@ -240,6 +254,32 @@ TEST(KvWrite, ConvertsToTheCachesTypeInTheRightSlots) {
         check_write(c, type, cache_type, random);
       }
     }
+  }
+}
+
+// Values of another width than keys, and those that lie in their keys.
+TEST(KvWrite, NarrowValuesAndNone) {
+  Random random(5);
+  for (const DType type : test::activation_types()) {
+    const Owned key = random.normal_tensor({7, 1, 40}, type, 8);
+    const Owned value = random.normal_tensor({7, 1, 28}, type, 8);
+    Owned expected_key({7, 1, 40}, DType::bf16), expected_value({7, 1, 28}, DType::bf16);
+    expected_key.fill([&](int64_t t, int64_t i) { return key.at(t, i); });
+    expected_value.fill([&](int64_t t, int64_t i) { return value.at(t, i); });
+    test::for_each_setup("kv_write", type, [&](Backend& backend, const std::string& name) {
+      const Cache cache(7, 1, 40, DType::bf16), narrow(7, 1, 28, DType::bf16);
+      KvView kv = cache.view();
+      kv.values = narrow.values.tensor;
+      backend.run(op::KvWrite{.key = key.tensor, .value = value.tensor, .kv = kv});
+      test::expect_same_bits(cache.written(cache.keys, name), expected_key, name + ", keys");
+      test::expect_same_bits(narrow.written(narrow.values, name), expected_value, name);
+
+      const Cache other(7, 1, 40, DType::bf16);
+      kv = other.view();
+      kv.values = kv.keys.columns(0, {1, 28});
+      backend.run(op::KvWrite{.key = key.tensor, .kv = kv});
+      test::expect_same_bits(other.written(other.keys, name), expected_key, name + ", alone");
+    });
   }
 }
 

@@ -37,11 +37,12 @@ inline Attended attention(std::span<const double> query, std::span<const std::ve
   double largest = options.sink;
   for (const double score : scores) largest = std::max(largest, score);
   double sum = std::exp(options.sink - largest);
-  Attended out{std::vector<double>(query.size(), 0.0), std::vector<double>(query.size(), 0.0)};
+  const size_t width = values.front().size();
+  Attended out{std::vector<double>(width, 0.0), std::vector<double>(width, 0.0)};
   for (size_t i = 0; i < seen.size(); ++i) {
     const double weight = std::exp(scores[i] - largest);
     sum += weight;
-    for (size_t d = 0; d < query.size(); ++d) {
+    for (size_t d = 0; d < width; ++d) {
       const double weighed = weight * values[seen[i]][d];
       out.values[d] += weighed;
       out.spread[d] += weighed * weighed;

@@ -24,9 +24,9 @@ class Turner {
                                     rope_.magnitude, angles, angles + pairs_);
     return angles;
   }
-  // x [T, heads, D]
-  void turn(const Tensor& x, int64_t t, const float* angles) const {
-    turn_(x.row<float>(t), x.shape[1], x.shape[2], angles, angles + pairs_, pairs_);
+  // x [T, heads, D], from element `begin` of a head on
+  void turn(const Tensor& x, int64_t t, const float* angles, int64_t begin = 0) const {
+    turn_(x.row<float>(t) + begin, x.shape[1], x.shape[2], angles, angles + pairs_, pairs_);
   }
 
  private:
@@ -48,7 +48,7 @@ void write_row(const RowKernels& kernels, const Tensor& from, int64_t t, const T
 void run(Context& context, const op::RopeApply& op) {
   const Turner turner(context, op.rope);
   for_rows(context, op.x.rows(), op.x.row_size(), [&](int64_t t, int thread) {
-    turner.turn(op.x, t, turner.angles(op.positions.as<int32_t>()[t], thread));
+    turner.turn(op.x, t, turner.angles(op.positions.as<int32_t>()[t], thread), op.begin);
   });
 }
 
@@ -57,7 +57,7 @@ void run(Context& context, const op::KvWrite& op) {
   for_rows(context, op.key.rows(), 2 * op.key.row_size(), [&](int64_t t, int /*thread*/) {
     const int64_t slot = op.kv.slot.as<int32_t>()[t];
     write_row(kernels, op.key, t, op.kv.keys, slot);
-    write_row(kernels, op.value, t, op.kv.values, slot);
+    if (op.value.data != nullptr) write_row(kernels, op.value, t, op.kv.values, slot);
   });
 }
 

@@ -3,6 +3,8 @@
 // token's position are made once for the block, and a head is f32 from the first step to the last,
 // in shared memory or, where it has one of the usual shapes, in registers. Both give the same bits.
 #include <algorithm>
+#include <initializer_list>
+#include <utility>
 
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/ops.h"
@@ -33,6 +35,7 @@ struct Turn {
   int pairs;
   float magnitude;
   bool neighbours;
+  int begin;  // the first element of a head that turns
 };
 
 template <class T, class C>
@@ -147,8 +150,8 @@ __device__ void work_in_shared(float* head, float sum_of_squares, const float* w
   }
   if (!turns) return;
   for (int i = threadIdx.x; i < turn.pairs; i += kWarp) {
-    float& a = head[turn.neighbours ? 2 * i : i];
-    float& b = head[turn.neighbours ? 2 * i + 1 : i + turn.pairs];
+    float& a = head[turn.begin + (turn.neighbours ? 2 * i : i)];
+    float& b = head[turn.begin + (turn.neighbours ? 2 * i + 1 : i + turn.pairs)];
     const float old_a = a, old_b = b;
     a = turned(old_a, old_b, angles.cosine[i], -angles.sine[i]);
     b = turned(old_b, old_a, angles.cosine[i], angles.sine[i]);
@@ -230,12 +233,13 @@ void run_heads(const Context& context, int64_t tokens, const HeadWork<T, C>& wor
          in_registers ? work_on_heads<true, T, C> : work_on_heads<false, T, C>, work);
 }
 
-Turn turn_of(const Tensor& positions, const Rope& rope) {
+Turn turn_of(const Tensor& positions, const Rope& rope, int64_t begin = 0) {
   return {.positions = positions.as<int32_t>(),
           .frequencies = rope.frequencies.as<float>(),
           .pairs = static_cast<int>(rope.frequencies.rows()),
           .magnitude = rope.magnitude,
-          .neighbours = rope.pairs == RopePairs::neighbours};
+          .neighbours = rope.pairs == RopePairs::neighbours,
+          .begin = static_cast<int>(begin)};
 }
 
 int heads_of(const Tensor& x) { return static_cast<int>(x.shape[1]); }
@@ -245,7 +249,7 @@ int heads_of(const Tensor& x) { return static_cast<int>(x.shape[1]); }
 void run(Context& context, const op::RopeApply& op) {
   with_activation_type(op.x.dtype, [&]<class T>(TypeTag<T>) {
     HeadWork<T, T> work{.width = op.x.shape[2],
-                        .turn = turn_of(op.positions, op.rope),
+                        .turn = turn_of(op.positions, op.rope, op.begin),
                         .aligned = packs_fit<kPack>(op.x.shape[2], op.x)};
     work.kinds[0] =
         Heads<T, T>{.x = rows_of<T>(op.x), .heads = heads_of(op.x), .turn = true, .keep = true};
@@ -256,18 +260,28 @@ void run(Context& context, const op::RopeApply& op) {
 void run(Context& context, const op::KvWrite& op) {
   with_activation_type(op.key.dtype, [&]<class T>(TypeTag<T>) {
     with_cache_type(op.kv.keys.dtype, [&]<class C>(TypeTag<C>) {
-      const int64_t width = op.key.shape[2];
-      HeadWork<T, C> work{
-          .width = width,
-          .turn = {},
-          .slot = op.kv.slot.as<int32_t>(),
-          .aligned = packs_fit<kPack>(width, op.key, op.value, op.kv.keys, op.kv.values)};
-      work.kinds[0] = Heads<T, C>{
-          .x = rows_of<T>(op.key), .heads = heads_of(op.key), .cache = rows_of<C>(op.kv.keys)};
-      work.kinds[1] = Heads<T, C>{.x = rows_of<T>(op.value),
-                                  .heads = heads_of(op.value),
-                                  .cache = rows_of<C>(op.kv.values)};
-      run_heads(context, op.key.rows(), work);
+      // Keys and values of one width go together.
+      const auto write = [&](std::initializer_list<std::pair<Tensor, Tensor>> parts) {
+        const int64_t width = parts.begin()->first.shape[2];
+        HeadWork<T, C> work{
+            .width = width, .turn = {}, .slot = op.kv.slot.as<int32_t>(), .aligned = true};
+        int kind = 0;
+        for (const auto& [from, to] : parts) {
+          work.aligned = work.aligned && packs_fit<kPack>(width, from, to);
+          work.kinds[kind++] =
+              Heads<T, C>{.x = rows_of<T>(from), .heads = heads_of(from), .cache = rows_of<C>(to)};
+        }
+        run_heads(context, op.key.rows(), work);
+      };
+      const std::pair key{op.key, op.kv.keys}, value{op.value, op.kv.values};
+      if (op.value.data == nullptr) {
+        write({key});
+      } else if (op.value.shape[2] == op.key.shape[2]) {
+        write({key, value});
+      } else {
+        write({key});
+        write({value});
+      }
     });
   });
 }

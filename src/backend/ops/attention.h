@@ -1,5 +1,6 @@
 // Attention over segments of cached keys and values. T tokens in the step, B rows (sequences) in
-// it, H query heads, G key/value heads, D head width, N segments of all rows together.
+// it, H query heads, G key/value heads, D width of a key, E of a value, N segments of all rows
+// together.
 #pragma once
 
 #include <algorithm>
@@ -32,10 +33,11 @@ struct RowExtent {
 // segments [segment_begin[b], segment_begin[b + 1]), oldest first, which together hold at least
 // length[b] tokens; positions count from the first token of the first segment.
 struct KvView {
-  Tensor keys, values;   // [slots, G, D], one layer; f32, f16 or bf16
-  Tensor slot;           // [T] i32, where each token of the step is written
-  Tensor row_begin;      // [B + 1] i32
-  Tensor length;         // [B] i32, keys of a row including its tokens of this step
+  Tensor keys;       // [slots, G, D], one layer; f32, f16 or bf16
+  Tensor values;     // [slots, G, E], of the same type; latent attention's are a view of its keys
+  Tensor slot;       // [T] i32, where each token of the step is written
+  Tensor row_begin;  // [B + 1] i32
+  Tensor length;     // [B] i32, keys of a row including its tokens of this step
   Tensor segment_begin;  // [B + 1] i32
   Tensor segments;       // [N, 2] i32: first slot, tokens
   // [B], or empty: the same rows on the host, to count an op's work by; no kernel reads them.
@@ -49,7 +51,7 @@ enum class RopePairs : uint8_t {
 };
 
 struct Rope {
-  Tensor frequencies;   // [R / 2] f32, radians a position; R <= D elements are rotated
+  Tensor frequencies;   // [R / 2] f32, radians a position; R <= D elements of a head turn
   float magnitude = 1;  // multiplies sine and cosine
   RopePairs pairs = RopePairs::halves;
 };
@@ -62,11 +64,12 @@ struct RopeApply {
   Tensor x;          // [T, H, D], rows may be strided
   Tensor positions;  // [T] i32
   Rope rope;
+  int64_t begin = 0;  // the first element of a head that turns
   void contract() const {
     Dim T{"T"}, H{"H"}, D{"D"};
     match("x", x, {T, H, D});
     match("positions", positions, DType::i32, {T});
-    check(rope.frequencies.dtype == DType::f32 && 2 * rope.frequencies.rows() <= D.value,
+    check(rope.frequencies.dtype == DType::f32 && begin + 2 * rope.frequencies.rows() <= D.value,
           "op contract: rope turns more elements than a head has");
   }
   int64_t bytes() const { return 2 * x.bytes(); }
@@ -76,19 +79,22 @@ struct RopeApply {
 // Writes the step's keys and values to their slots, converting to the cache's type.
 struct KvWrite {
   static constexpr std::string_view kName = "kv_write";
-  Tensor key, value;  // [T, G, D], rows may be strided
+  Tensor key;    // [T, G, D], rows may be strided
+  Tensor value;  // [T, G, E], rows may be strided; empty: the cache's values lie in its keys
   KvView kv;
   void contract() const {
-    Dim T{"T"}, G{"G"}, D{"D"}, S{"slots"};
+    Dim T{"T"}, G{"G"}, D{"D"}, E{"E"}, S{"slots"};
     match("key", key, {T, G, D});
-    match("value", value, key.dtype, {T, G, D});
     match("keys", kv.keys, {S, G, D});
-    match("values", kv.values, kv.keys.dtype, {S, G, D});
     match("slot", kv.slot, DType::i32, {T});
+    if (value.data == nullptr) return;
+    match("value", value, key.dtype, {T, G, E});
+    match("values", kv.values, kv.keys.dtype, {S, G, E});
   }
   int64_t bytes() const {
-    return 2 * key.shape.elements() *
-           static_cast<int64_t>(size_of(key.dtype) + size_of(kv.keys.dtype));
+    const int64_t elements =
+        key.shape.elements() + (value.data == nullptr ? 0 : value.shape.elements());
+    return elements * static_cast<int64_t>(size_of(key.dtype) + size_of(kv.keys.dtype));
   }
   int64_t flops() const { return 0; }
 };
@@ -97,7 +103,8 @@ struct KvWrite {
 // positions <= its own, and > its own - window when window > 0. Query head h reads key/value head
 // h * G / H. Scores s become soft_cap * tanh(s / soft_cap) when soft_cap > 0; sinks[h] is one more
 // score without a value. A token's result does not depend on the batch, on how its prompt was
-// chunked or on where segments begin, bit for bit.
+// chunked or on where segments begin, bit for bit. Values may be narrower than keys, and may lie in
+// them: latent attention has one key for all heads, whose first E elements are its value.
 //
 // With `tree` the tokens of a row (at most 64 of them) are nodes of a tree that goes on from the
 // keys before the step, parents before children: of its row's tokens, t sees those whose bits are
@@ -106,7 +113,7 @@ struct KvWrite {
 struct Attention {
   static constexpr std::string_view kName = "attention";
   Tensor q;    // [T, H, D], rows may be strided
-  Tensor out;  // [T, H, D]
+  Tensor out;  // [T, H, E]
   KvView kv;
   float scale = 1;
   int window = 0;
@@ -114,11 +121,12 @@ struct Attention {
   Tensor sinks;  // [H] f32, or empty
   Tensor tree;   // [T, 2] i32, bits 0 to 31 and 32 to 63, or empty: a token sees all before it
   void contract() const {
-    Dim T{"T"}, H{"H"}, D{"D"}, S{"slots"}, G{"G"}, B{"B"}, N{"N"};
+    Dim T{"T"}, H{"H"}, D{"D"}, E{"E"}, S{"slots"}, G{"G"}, B{"B"}, N{"N"};
     match("q", q, {T, H, D});
-    match("out", out, q.dtype, {T, H, D});
+    match("out", out, q.dtype, {T, H, E});
     match("keys", kv.keys, {S, G, D});
-    match("values", kv.values, kv.keys.dtype, {S, G, D});
+    match("values", kv.values, kv.keys.dtype, {S, G, E});
+    check(E.value <= D.value, "op contract: values are wider than keys");
     match("length", kv.length, DType::i32, {B});
     match("row_begin", kv.row_begin, DType::i32, {B.value + 1});
     match("segment_begin", kv.segment_begin, DType::i32, {B.value + 1});
@@ -132,13 +140,15 @@ struct Attention {
   int64_t bytes() const {
     int64_t keys_read = 0;
     for (const RowExtent& row : kv.extents) keys_read += row.keys(window);
-    return 2 * q.bytes() +
-           2 * keys_read * kv.keys.row_size() * static_cast<int64_t>(size_of(kv.keys.dtype));
+    const bool in_keys = kv.values.data == kv.keys.data;
+    const int64_t elements = kv.keys.row_size() + (in_keys ? 0 : kv.values.row_size());
+    return q.bytes() + out.bytes() +
+           keys_read * elements * static_cast<int64_t>(size_of(kv.keys.dtype));
   }
   int64_t flops() const {
     int64_t pairs = 0;
     for (const RowExtent& row : kv.extents) pairs += row.pairs(window);
-    return 4 * pairs * q.row_size();
+    return 2 * pairs * (q.row_size() + out.row_size());
   }
 };
 

@@ -56,6 +56,7 @@ AttentionProblem problem_of(const op::Attention& op) {
           .heads = static_cast<int>(op.q.shape[1]),
           .kv_heads = static_cast<int>(kv.keys.shape[1]),
           .width = static_cast<int>(op.q.shape[2]),
+          .value_width = static_cast<int>(op.out.shape[2]),
           .scale = op.scale,
           .window = op.window,
           .soft_cap = op.soft_cap,
@@ -84,7 +85,13 @@ int64_t queries_of(const AttentionProblem& problem, const AttentionTask& task) {
 
 int64_t cost_of(const AttentionProblem& problem, const AttentionTask& task) {
   const int64_t keys = int64_t{task.block_end - task.block_begin} * kKeyBlock;
-  return 2 * keys * queries_of(problem, task) * problem.width;
+  return keys * queries_of(problem, task) * (problem.width + problem.value_width);
+}
+
+// Elements of a value, rounded up to whole vectors.
+size_t padded_value(const AttentionProblem& problem, const AttentionKernels& kernels) {
+  return static_cast<size_t>((problem.value_width + kernels.lanes - 1) / kernels.lanes *
+                             kernels.lanes);
 }
 
 // Cuts streamed queries into `pieces` runs of blocks.
@@ -93,8 +100,7 @@ void cut_stream(const AttentionProblem& problem, const AttentionKernels& kernels
   const AttentionTask& task = whole.task;
   const int blocks = task.block_end - task.block_begin;
   const auto queries = static_cast<size_t>(queries_of(problem, task));
-  const size_t padded =
-      static_cast<size_t>((problem.width + kernels.lanes - 1) / kernels.lanes * kernels.lanes);
+  const size_t padded = padded_value(problem, kernels);
   plan.merges.push_back(
       {.task = task, .parts = {.first_block = task.block_begin}, .offset = plan.parts_bytes});
   plan.parts_bytes +=
@@ -180,8 +186,7 @@ Plan make_plan(const AttentionProblem& problem, const AttentionKernels& kernels,
 // Sets the pointers of all parts to their places in scratch.
 void place_parts(const AttentionProblem& problem, const AttentionKernels& kernels, char* base,
                  Plan& plan) {
-  const size_t padded =
-      static_cast<size_t>((problem.width + kernels.lanes - 1) / kernels.lanes * kernels.lanes);
+  const size_t padded = padded_value(problem, kernels);
   for (Merge& merge : plan.merges) {
     const AttentionTask& task = merge.task;
     const size_t entries = static_cast<size_t>(task.block_end - task.block_begin) *

@@ -20,20 +20,23 @@ struct Pieces {
   }
 };
 
-int vectors_of(const AttentionProblem& problem) { return (problem.width + kLanes - 1) / kLanes; }
+int vectors_of(int width) { return (width + kLanes - 1) / kLanes; }
 int share_of(const AttentionProblem& problem) { return problem.heads / problem.kv_heads; }
 
 // What every task needs for its queries, in groups of `count` for each key/value head.
 struct Work {
   Work(Pieces& pieces, const AttentionProblem& problem, int group_count, int group_size)
-      : groups(group_count), count(group_size), vectors(vectors_of(problem)) {
+      : groups(group_count),
+        count(group_size),
+        vectors(vectors_of(problem.width)),
+        value_vectors(vectors_of(problem.value_width)) {
     const int64_t queries = int64_t{groups} * count;
     q = pieces.take<float>(queries * vectors * kLanes);
-    totals = pieces.take<float>(queries * vectors * kLanes);
+    totals = pieces.take<float>(queries * value_vectors * kLanes);
     total_largest = pieces.take<float>(queries);
     total_sum = pieces.take<float>(queries);
     scores = pieces.take<float>(queries * kKeyBlock);
-    values = pieces.take<float>(queries * vectors * kLanes);
+    values = pieces.take<float>(queries * value_vectors * kLanes);
     largest = pieces.take<float>(queries);
     sum = pieces.take<float>(queries);
     begin = pieces.take<int>(count);
@@ -42,13 +45,15 @@ struct Work {
   }
 
   Total total(int64_t index) const {
-    return {totals + index * vectors * kLanes, total_largest + index, total_sum + index};
+    return {totals + index * value_vectors * kLanes, total_largest + index, total_sum + index};
   }
   Queries queries(const AttentionProblem& problem) const {
     return {.groups = groups,
             .count = count,
             .vectors = vectors,
+            .value_vectors = value_vectors,
             .width = problem.width,
+            .value_width = problem.value_width,
             .q = q,
             .begin = begin,
             .end = end,
@@ -61,7 +66,7 @@ struct Work {
             .sum = sum};
   }
 
-  int groups, count, vectors;
+  int groups, count, vectors, value_vectors;
   float *q, *totals, *total_largest, *total_sum, *scores, *values, *largest, *sum;
   int *begin, *end;
   uint64_t* paths = nullptr;
@@ -91,8 +96,8 @@ void start(const AttentionProblem& problem, const AttentionTask& task, const Wor
     for (int i = 0; i < problem.width; i += kLanes) {
       const int left = problem.width - i;
       store(to + i, (left >= kLanes ? load(from + i) : load_part(from + i, left)) * scale);
-      store(total.values + i, broadcast(0));
     }
+    for (int i = 0; i < work.value_vectors; ++i) store(total.values + i * kLanes, broadcast(0));
     *total.largest = kNegativeInfinity;
     *total.sum = 0;
   });
@@ -103,13 +108,13 @@ void finish(const AttentionProblem& problem, const AttentionTask& task, const Wo
   each_query(problem, task, work, [&](int64_t t, int head, int64_t index) {
     const Total total = work.total(index);
     if (problem.sinks != nullptr) {
-      for (int i = 0; i < work.vectors; ++i) store(work.values + i * kLanes, broadcast(0));
-      merge(total, work.values, problem.sinks[head], 1, work.vectors);
+      for (int i = 0; i < work.value_vectors; ++i) store(work.values + i * kLanes, broadcast(0));
+      merge(total, work.values, problem.sinks[head], 1, work.value_vectors);
     }
-    float* out = problem.out + t * problem.out_stride + int64_t{head} * problem.width;
+    float* out = problem.out + t * problem.out_stride + int64_t{head} * problem.value_width;
     const Vec factor = broadcast(1 / *total.sum);
-    for (int i = 0; i < problem.width; i += kLanes) {
-      const int left = problem.width - i;
+    for (int i = 0; i < problem.value_width; i += kLanes) {
+      const int left = problem.value_width - i;
       const Vec x = load(total.values + i) * factor;
       if (left >= kLanes) {
         store(out + i, x);
@@ -214,12 +219,14 @@ struct BlockRows {
             KeyRange seen) {
     int32_t slot[kKeyBlock];
     slots.read(block, seen, slot);
-    const int64_t offset = int64_t{task.kv_head} * problem.width;
+    const auto* first_key =
+        static_cast<const Stored*>(problem.keys) + int64_t{task.kv_head} * problem.width;
+    const auto* first_value =
+        static_cast<const Stored*>(problem.values) + int64_t{task.kv_head} * problem.value_width;
     const KeyRange whole = Slots::whole_groups(seen);
     for (int k = whole.begin; k < whole.end; ++k) {
-      keys[k] = static_cast<const Stored*>(problem.keys) + slot[k] * problem.key_stride + offset;
-      values[k] =
-          static_cast<const Stored*>(problem.values) + slot[k] * problem.value_stride + offset;
+      keys[k] = first_key + slot[k] * problem.key_stride;
+      values[k] = first_value + slot[k] * problem.value_stride;
     }
   }
 };
@@ -227,8 +234,8 @@ struct BlockRows {
 void merge_block(const Queries& queries, const Work& work) {
   for (int r = 0; r < queries.groups * queries.count; ++r) {
     if (queries.begin[r % queries.count] >= queries.end[r % queries.count]) continue;
-    merge(work.total(r), queries.values + int64_t{r} * queries.vectors * kLanes, queries.largest[r],
-          queries.sum[r], queries.vectors);
+    merge(work.total(r), queries.values + int64_t{r} * queries.value_vectors * kLanes,
+          queries.largest[r], queries.sum[r], queries.value_vectors);
   }
 }
 
@@ -251,7 +258,7 @@ void tile_of(const AttentionProblem& problem, const AttentionTask& task, void* s
     rows.read(problem, task, slots, block, keys);
     score_tile<Cache>(rows.keys, problem.width, keys, decoded, queries);
     weigh_scores(queries);
-    decode_rows<Cache>(rows.values, problem.width, keys, decoded);
+    decode_rows<Cache>(rows.values, problem.value_width, keys, decoded);
     weigh_values<F32>(decoded.rows, queries, kKeyBlock);
     merge_block(queries, work);
   }
@@ -279,10 +286,10 @@ void stream_blocks(const AttentionProblem& problem, const AttentionTask& task, W
     rows.read(problem, task, slots, block, seen);
     Queries queries = work.queries(problem);
     place(queries, block);
-    bring_in(rows.keys, queries, seen);
+    bring_in(rows.keys, queries.groups * queries.width, seen);
     score_queries<Cache>(rows.keys, queries);
     weigh_scores(queries);
-    bring_in(rows.values, queries, seen);
+    bring_in(rows.values, queries.groups * queries.value_width, seen);
     weigh_values<Cache>(rows.values, queries, kNear);
     done(queries);
   }
@@ -301,7 +308,7 @@ void stream_of(const AttentionProblem& problem, const AttentionTask& task, void*
 // Points `queries` to a block's place in `parts`.
 void use_parts(const AttentionParts& parts, int block, Queries& queries) {
   const int64_t index = int64_t{block - parts.first_block} * queries.groups * queries.count;
-  queries.values = parts.values + index * queries.vectors * kLanes;
+  queries.values = parts.values + index * queries.value_vectors * kLanes;
   queries.largest = parts.largest + index;
   queries.sum = parts.sum + index;
 }
@@ -371,7 +378,9 @@ void merge_parts(const AttentionProblem& problem, const AttentionTask& task,
 }
 
 bool accepts_all(const AttentionProblem& /*problem*/) { return true; }
-bool accepts_whole_vectors(const AttentionProblem& problem) { return problem.width % kLanes == 0; }
+bool accepts_whole_vectors(const AttentionProblem& problem) {
+  return problem.width % kLanes == 0 && problem.value_width % kLanes == 0;
+}
 
 // Up to here a stream, which reads the cache once and in order, beats tiles, one for each head.
 constexpr int kStreamedQueries = 32;

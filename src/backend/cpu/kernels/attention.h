@@ -19,13 +19,13 @@ constexpr int kKeyBlock = 128;
 // All strides count elements.
 struct AttentionProblem {
   const float* q;  // [T, H, D]
-  float* out;      // [T, H, D]
+  float* out;      // [T, H, E]
   int64_t q_stride, out_stride;
-  const void *keys, *values;  // [slots, G, D] of `type`
+  const void *keys, *values;  // [slots, G, D] and [slots, G, E] of `type`
   int64_t key_stride, value_stride;
   CacheType type;
   const int32_t *row_begin, *length, *segment_begin, *segments;  // see KvView
-  int heads, kv_heads, width;                                    // H, G, D
+  int heads, kv_heads, width, value_width;                       // H, G, D, E
   float scale;
   int window;  // 0: none
   float soft_cap;
@@ -45,7 +45,7 @@ struct AttentionTask {
 // Partial results of one task's queries, block after block; for blocks that different threads
 // compute.
 struct AttentionParts {
-  float* values;   // [blocks, queries, padded width]
+  float* values;   // [blocks, queries, padded width of a value]
   float* largest;  // [blocks, queries]
   float* sum;      // [blocks, queries]
   int first_block;
@@ -69,7 +69,7 @@ struct AttentionKernels {
   // Many queries, one key/value head: each block is decoded once for all of them.
   void (*tile)(const AttentionProblem& problem, const AttentionTask& task, void* scratch);
   // Few queries, neighbouring key/value heads: keys and values are decoded in registers as they are
-  // read. Needs a width of whole vectors.
+  // read. Needs widths of whole vectors.
   void (*stream)(const AttentionProblem& problem, const AttentionTask& task, void* scratch);
   // As stream, but leaves each block's partial result in `parts`.
   void (*stream_parts)(const AttentionProblem& problem, const AttentionTask& task,

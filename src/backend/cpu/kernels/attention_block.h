@@ -32,8 +32,9 @@ struct Bf16 {
 // for each key/value head that the pass reads; the i-th ones of all groups see the same keys.
 struct Queries {
   int groups, count;       // count: of one group
-  int vectors;             // of a query, and of each row of `values`
-  int width;               // from one group's keys and values to the next one's
+  int vectors;             // of a query
+  int value_vectors;       // of each row of `values`
+  int width, value_width;  // from one group's keys, and values, to the next one's
   const float* q;          // [groups, count, vectors], already multiplied with the scale
   const int *begin, *end;  // [count], keys of the block that a query sees; begin >= end: none
   // [count] bits of the keys from tree_begin of the block on that a query sees; null: all of them.
@@ -41,7 +42,7 @@ struct Queries {
   int tree_begin;
   float soft_cap;
   float* scores;   // [groups, count, kKeyBlock], then the weights
-  float* values;   // [groups, count, vectors], weighted sum
+  float* values;   // [groups, count, value_vectors], weighted sum
   float* largest;  // [groups, count], score
   float* sum;      // [groups, count], of the weights
 };
@@ -119,13 +120,12 @@ inline KeyRange both(KeyRange a, KeyRange b) {
 // Keys that all queries pass over before the next ones: so few that they stay in the first cache.
 constexpr int kNear = 16;
 
-// Reads a byte of each cache line of the keys' rows, all groups, in order of address. The work on a
-// block jumps between rows, which the processor does not foresee; this pass it does, and it also
-// outruns prefetch instructions, of which only few are under way at a time.
+// Reads a byte of each cache line of the keys' rows, `elements` long, in order of address. The work
+// on a block jumps between rows, which the processor does not foresee; this pass it does, and it
+// also outruns prefetch instructions, of which only few are under way at a time.
 template <class Stored>
-inline void bring_in(const Stored* const* rows, const Queries& queries, KeyRange keys) {
-  const int64_t bytes =
-      int64_t{queries.groups} * queries.width * static_cast<int64_t>(sizeof(Stored));
+inline void bring_in(const Stored* const* rows, int elements, KeyRange keys) {
+  const int64_t bytes = elements * static_cast<int64_t>(sizeof(Stored));
   for (int k = keys.begin; k < keys.end; ++k) {
     const auto* row = reinterpret_cast<const volatile char*>(rows[k]);
     for (int64_t byte = 0; byte < bytes; byte += 64) (void)row[byte];
@@ -216,7 +216,7 @@ inline void weigh_scores(const Queries& queries) {
 template <class Cache, int kRows, int kVectors>
 inline void add_values(const typename Cache::Stored* const* rows, int64_t offset,
                        const Queries& queries, int row, int vector, KeyRange keys) {
-  const int64_t stride = int64_t{queries.vectors} * kLanes;
+  const int64_t stride = int64_t{queries.value_vectors} * kLanes;
   const float* weights = queries.scores + row * kKeyBlock;
   float* values = queries.values + row * stride + int64_t{vector} * kLanes;
   Vec sums[kRows][kVectors];
@@ -250,11 +250,11 @@ inline void add_values(const typename Cache::Stored* const* rows, int64_t offset
 template <class Cache, int kRows, int kVectors>
 inline void add_all_values(const typename Cache::Stored* const* rows, int64_t offset,
                            const Queries& queries, int row, KeyRange keys, int vector = 0) {
-  for (; vector + kVectors <= queries.vectors; vector += kVectors) {
+  for (; vector + kVectors <= queries.value_vectors; vector += kVectors) {
     add_values<Cache, kRows, kVectors>(rows, offset, queries, row, vector, keys);
   }
   if constexpr (kVectors > 1) {
-    if (vector < queries.vectors) {
+    if (vector < queries.value_vectors) {
       add_all_values<Cache, kRows, kVectors / 2>(rows, offset, queries, row, keys, vector);
     }
   }
@@ -265,7 +265,7 @@ inline void add_all_values(const typename Cache::Stored* const* rows, int64_t of
 template <class Cache, int kRows, int kVectors>
 inline void add_seen_values(const typename Cache::Stored* const* rows, const Queries& queries,
                             int group, int first, KeyRange near) {
-  const int64_t offset = int64_t{group} * queries.width;
+  const int64_t offset = int64_t{group} * queries.value_width;
   const int row = group * queries.count;
   KeyRange common = seen_by_all(queries, first, kRows);
   if (common.empty()) common = {kKeyBlock, kKeyBlock};  // each query for itself
@@ -285,7 +285,7 @@ inline void add_seen_values(const typename Cache::Stored* const* rows, const Que
 template <class Cache>
 inline void weigh_values(const typename Cache::Stored* const* rows, const Queries& queries,
                          int step) {
-  const int64_t elements = int64_t{queries.groups} * queries.count * queries.vectors * kLanes;
+  const int64_t elements = int64_t{queries.groups} * queries.count * queries.value_vectors * kLanes;
   for (int64_t i = 0; i < elements; i += kLanes) store(queries.values + i, broadcast(0));
   const KeyRange all = seen_by_any(queries, 0, queries.count);
   for (int begin = all.begin / step * step; begin < all.end; begin += step) {

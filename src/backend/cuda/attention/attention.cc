@@ -25,6 +25,7 @@ bool in_vectors(const void* data, int64_t stride) {
 bool fits_tensor_cores(const AttentionProblem& problem) {
   constexpr std::array kWidths{64, 80, 96, 128, 256};
   return problem.activation == DType::bf16 && problem.cache != DType::f32 &&
+         problem.width == problem.value_width &&
          std::ranges::find(kWidths, problem.width) != kWidths.end() &&
          in_vectors(problem.q, problem.q_stride) && in_vectors(problem.out, problem.out_stride) &&
          in_vectors(problem.keys, problem.key_stride) &&
@@ -107,6 +108,7 @@ AttentionProblem problem_of(const op::Attention& op) {
           .rows = static_cast<int>(kv.length.rows()),
           .kv_heads = kv_heads,
           .width = static_cast<int>(op.q.shape[2]),
+          .value_width = static_cast<int>(op.out.shape[2]),
           .slots = static_cast<int>(kv.keys.rows()),
           .group = heads / kv_heads,
           .scale = op.scale,

@@ -13,7 +13,7 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kBlockKeys = 32;
 constexpr int kHeads = 4;              // query heads of a block
-constexpr int kColumns = 256;          // of the output; wider heads take several blocks
+constexpr int kColumns = 256;          // of the output; wider values take several blocks
 constexpr int kPairs = kColumns / 64;  // a lane has this many pairs of columns, 64 columns apart
 
 // The softmax of one head, as far as a warp has come; all its lanes have the same.
@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kWarps * 32)
   const int heads = min(kHeads, problem.group - first_head);
   const int head = kv_head * problem.group + first_head;
   const int first_column = static_cast<int>(blockIdx.z) * kColumns;
-  const int columns = min(kColumns, problem.width - first_column);
+  const int columns = min(kColumns, problem.value_width - first_column);
 
   const T* q =
       static_cast<const T*>(problem.q) + token * problem.q_stride + int64_t{head} * problem.width;
@@ -105,8 +105,8 @@ __global__ void __launch_bounds__(kWarps * 32)
   __syncthreads();
 
   const Cache* keys = static_cast<const Cache*>(problem.keys) + int64_t{kv_head} * problem.width;
-  const Cache* values =
-      static_cast<const Cache*>(problem.values) + int64_t{kv_head} * problem.width + first_column;
+  const Cache* values = static_cast<const Cache*>(problem.values) +
+                        int64_t{kv_head} * problem.value_width + first_column;
   HeadState states[kHeads];
   SlotCursor cursor(problem, row);
   const int first_block = first / kBlockKeys;
@@ -185,7 +185,7 @@ __global__ void __launch_bounds__(kWarps * 32)
   __syncthreads();
 
   T* out = static_cast<T*>(problem.out) + token * problem.out_stride +
-           int64_t{head} * problem.width + first_column;
+           int64_t{head} * problem.value_width + first_column;
   for (int i = thread; i < heads * columns; i += kWarps * 32) {
     const int h = i / columns, column = i % columns;
     Merged merged;
@@ -194,7 +194,7 @@ __global__ void __launch_bounds__(kWarps * 32)
       merged.add(stats[2 * part], stats[2 * part + 1], parts[part * kColumns + column]);
     }
     if (problem.sinks != nullptr) merged.add(problem.sinks[head + h], 1, 0);
-    out[h * problem.width + column] = from_float<T>(merged.value / merged.sum);
+    out[h * problem.value_width + column] = from_float<T>(merged.value / merged.sum);
   }
 }
 
@@ -208,11 +208,12 @@ bool aligned(const void* data, int64_t stride, int width, DType type) {
 void attend_general(const Context& context, const AttentionProblem& problem) {
   const int chunks = static_cast<int>(divide_up(problem.group, kHeads));
   const Grid grid{.blocks = dim3(problem.tokens, problem.kv_heads * chunks,
-                                 static_cast<unsigned>(divide_up(problem.width, kColumns))),
+                                 static_cast<unsigned>(divide_up(problem.value_width, kColumns))),
                   .threads = kWarps * 32,
                   .shared_bytes = SharedLayout(problem.width).bytes()};
-  const bool whole = aligned(problem.keys, problem.key_stride, problem.width, problem.cache) &&
-                     aligned(problem.values, problem.value_stride, problem.width, problem.cache);
+  const bool whole =
+      aligned(problem.keys, problem.key_stride, problem.width, problem.cache) &&
+      aligned(problem.values, problem.value_stride, problem.value_width, problem.cache);
   with_activation_type(problem.activation, [&]<class T>(TypeTag<T>) {
     with_cache_type(problem.cache, [&]<class Cache>(TypeTag<Cache>) {
       allow_shared_bytes(general<T, Cache>, grid.shared_bytes);

@@ -10,12 +10,12 @@ namespace spate::cuda {
 // Tables lie on the device; all strides count elements.
 struct AttentionProblem {
   const void* q;  // [T, H, D] of `activation`
-  void* out;      // [T, H, D] of `activation`
+  void* out;      // [T, H, E] of `activation`
   int64_t q_stride, out_stride;
-  const void *keys, *values;  // [slots, G, D] of `cache`
+  const void *keys, *values;  // [slots, G, D] and [slots, G, E] of `cache`
   int64_t key_stride, value_stride;
   const int32_t *row_begin, *length, *segment_begin, *segments;  // see KvView
-  int tokens, rows, kv_heads, width;                             // T, B, G, D
+  int tokens, rows, kv_heads, width, value_width;                // T, B, G, D, E
   int slots;                                                     // of the cache
   int group;                                                     // H / G
   float scale;
