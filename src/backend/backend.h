@@ -132,6 +132,7 @@ class Backend {
   virtual void execute(const op::Scale&) = 0;
   virtual void execute(const op::RmsNorm&) = 0;
   virtual void execute(const op::Linear&) = 0;
+  virtual void execute(const op::LinearHeads&) = 0;
   virtual void execute(const op::Gated&) = 0;
   virtual void execute(const op::RopeApply&) = 0;
   virtual void execute(const op::KvWrite&) = 0;

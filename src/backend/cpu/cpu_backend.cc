@@ -86,6 +86,7 @@ void CpuBackend::execute(const op::Add& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Scale& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::RmsNorm& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Linear& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::LinearHeads& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Gated& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::RopeApply& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::KvWrite& op) { cpu::run(context_, op); }

@@ -40,6 +40,7 @@ class CpuBackend final : public Backend {
   void execute(const op::Scale& op) override;
   void execute(const op::RmsNorm& op) override;
   void execute(const op::Linear& op) override;
+  void execute(const op::LinearHeads& op) override;
   void execute(const op::Gated& op) override;
   void execute(const op::RopeApply& op) override;
   void execute(const op::KvWrite& op) override;

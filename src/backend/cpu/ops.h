@@ -1,5 +1,6 @@
 // The ops of the CPU backend, one function each. Activations are f32. Definitions:
 //   linear/linear.cc   Linear, LinearQkv, LinearGated, Embed, and the placing of weights
+//   linear/heads.cc    LinearHeads
 //   basic.cc           GatherRows, TakeDrawn, Add, Scale, Gated
 //   norm.cc            RmsNorm, AddRmsNorm
 //   rope.cc            RopeApply, KvWrite, QkvNormRopeWrite
@@ -19,6 +20,7 @@ void run(Context& context, const op::Add& op);
 void run(Context& context, const op::Scale& op);
 void run(Context& context, const op::RmsNorm& op);
 void run(Context& context, const op::Linear& op);
+void run(Context& context, const op::LinearHeads& op);
 void run(Context& context, const op::Gated& op);
 void run(Context& context, const op::RopeApply& op);
 void run(Context& context, const op::KvWrite& op);

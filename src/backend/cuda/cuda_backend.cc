@@ -115,6 +115,7 @@ void CudaBackend::execute(const op::Add& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Scale& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::RmsNorm& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Linear& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::LinearHeads& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Gated& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::RopeApply& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::KvWrite& op) { cuda::run(context_, op); }

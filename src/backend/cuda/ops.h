@@ -1,6 +1,6 @@
 // The ops of the CUDA backend, one function each. Hidden states are f32 or bf16, logits f32; every
 // sum is in f32. Definitions:
-//   linear/      Linear, LinearQkv, LinearGated, Embed
+//   linear/      Linear, LinearHeads, LinearQkv, LinearGated, Embed
 //   basic.cu     GatherRows, TakeDrawn, Add, Scale, Gated
 //   norm.cu      RmsNorm, AddRmsNorm
 //   rope.cu      RopeApply, KvWrite, QkvNormRopeWrite
@@ -20,6 +20,7 @@ void run(Context& context, const op::Add& op);
 void run(Context& context, const op::Scale& op);
 void run(Context& context, const op::RmsNorm& op);
 void run(Context& context, const op::Linear& op);
+void run(Context& context, const op::LinearHeads& op);
 void run(Context& context, const op::Gated& op);
 void run(Context& context, const op::RopeApply& op);
 void run(Context& context, const op::KvWrite& op);

@@ -29,6 +29,29 @@ struct Linear {
   bool packed() const { return weight->format->block > 1; }
 };
 
+// A product for every head, with weights of its own: the first I elements of each head of x give
+// the first O of each head of out. What a head has behind them is carried over as it is. Each
+// output depends on its own head's row alone, bit for bit, as with Linear.
+struct LinearHeads {
+  static constexpr std::string_view kName = "linear_heads";
+  Tensor x;                        // [T, H, I + R], rows may be strided
+  const Weight* weight = nullptr;  // [H * O, I] plain floats, the heads one behind the other
+  Tensor out;                      // [T, H, O + R]; not x
+  int64_t outputs() const { return weight->out / x.shape[1]; }  // O, a multiple of 16
+  int64_t carried() const { return x.shape[2] - weight->in; }   // R
+  void contract() const {
+    Dim T{"T"}, H{"H"}, X{"I + R"};
+    match("x", x, {T, H, X});
+    match("out", out, x.dtype, {T, H, outputs() + carried()});
+    check(weight->format->block == 1 && carried() >= 0 && weight->out % H.value == 0 &&
+              outputs() % 16 == 0,
+          "op contract: ", H.value, " heads of ", X.value, " elements with a ",
+          weight->format->name, " weight of [", weight->out, ", ", weight->in, "]");
+  }
+  int64_t bytes() const { return placed_bytes(*weight) + x.bytes() + out.bytes(); }
+  int64_t flops() const { return 2 * x.rows() * weight->out * weight->in; }
+};
+
 // Fused: the three products of an attention layer's input. Meaning: backend/fused.cc.
 struct LinearQkv {
   static constexpr std::string_view kName = "linear_qkv";

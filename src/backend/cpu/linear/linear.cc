@@ -9,28 +9,13 @@
 #include <span>
 
 #include "backend/cpu/linear/column.h"
-#include "backend/cpu/linear/kernels.h"
+#include "backend/cpu/linear/panels.h"
 #include "backend/cpu/linear/place.h"
 #include "backend/cpu/ops.h"
 #include "backend/cpu/rows.h"
 
 namespace spate::cpu {
 namespace {
-
-// Panels of all rows are packed before the products begin; rows are taken in parts of this size so
-// that they need at most this much memory.
-constexpr int64_t kMaxPanelBytes = int64_t{64} << 20;
-// Work of one task, in vectors of weights times rows: tens of microseconds, which is long beside
-// handing it out and short beside an op. Unpacking weighs as much as a few rows.
-constexpr int64_t kTaskWork = 150'000;
-constexpr int kUnpackWork = 4;
-
-struct Panel {
-  int64_t begin;  // first row
-  int rows;       // real ones
-  int shape;      // index into PanelKind::shapes
-  const void* data;
-};
 
 struct TileRange {
   int64_t begin, end;
@@ -43,30 +28,6 @@ struct Product {
 
   int64_t tiles() const { return tiles_of(weight->out); }
 };
-
-const FormatKernels& kernels_of(const Context& context, const Weight& weight) {
-  return *context.kernels().linear->formats[weight.layout];
-}
-
-// Cuts rows into as few panels as can hold them, and those as small as can: of one size, or some of
-// the next smaller one.
-std::vector<Panel> cut_rows(const PanelKind& kind, int64_t rows) {
-  const auto size = [&](int shape) { return int64_t{kind.shapes[shape].rows}; };
-  const int64_t count = (rows + size(kind.sizes - 1) - 1) / size(kind.sizes - 1);
-  int shape = 0;
-  while (count * size(shape) < rows) ++shape;
-  const int64_t smaller =
-      shape == 0 ? 0 : (count * size(shape) - rows) / (size(shape) - size(shape - 1));
-  std::vector<Panel> panels;
-  for (int64_t begin = 0; begin < rows;) {
-    const bool full = static_cast<int64_t>(panels.size()) < count - smaller;
-    const int64_t taken = std::min(rows - begin, size(full ? shape : shape - 1));
-    panels.push_back(
-        {.begin = begin, .rows = static_cast<int>(taken), .shape = full ? shape : shape - 1});
-    begin += taken;
-  }
-  return panels;
-}
 
 // Cuts and packs the rows of x.
 std::vector<Panel> make_panels(Context& context, const PanelKind& kind, const Tensor& x) {
