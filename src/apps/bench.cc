@@ -104,7 +104,8 @@ BenchCase file_case(const BenchFlags& flags, const ModelFiles& files, int64_t ma
       files,
       {.defaults = sampling_defaults({}, files.checkpoint->generation(), kDefaultMaxTokens).params,
        .max_length = max_length,
-       .vocabulary = files.checkpoint->config().vocabulary},
+       .vocabulary = files.checkpoint->config().vocabulary,
+       .width = files.checkpoint->config().width},
       notices);
   const std::atomic<bool> never{false};
   LineReader reader(flags.input);
@@ -126,6 +127,7 @@ BenchCase file_case(const BenchFlags& flags, const ModelFiles& files, int64_t ma
         Request request{.id = number + 1,
                         .key = number,
                         .prompt = std::move(prompt),
+                        .embedded = prepared.embedded,
                         .params = prepared.params};
         request.params.ignore_eos = true;
         request.params.stop.clear();

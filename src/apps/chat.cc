@@ -142,7 +142,8 @@ int start(ChatFlags& flags) {
                              {.defaults = sampling.params,
                               .max_length = engine.plan().max_length,
                               .system = flags.system,
-                              .vocabulary = files.checkpoint->config().vocabulary},
+                              .vocabulary = files.checkpoint->config().vocabulary,
+                              .width = files.checkpoint->config().width},
                              notices);
   Conversation conversation(files, engine, preparer, flags.raw);
   StopSignals signals;

@@ -204,6 +204,7 @@ void Run::plan() {
                                    .system = flags_.chat.system,
                                    .template_arguments = template_arguments(flags_.chat),
                                    .vocabulary = config.vocabulary,
+                                   .width = config.width,
                                    .model = model_name(flags_.engine.model)},
                     notices_);
   EngineOptions& options = flags_.engine.options;

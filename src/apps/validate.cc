@@ -112,7 +112,8 @@ void open_judge(const ValidateFlags& flags, Judge& judge) {
                                         .too_long = flags.too_long,
                                         .system = flags.chat.system,
                                         .template_arguments = template_arguments(flags.chat),
-                                        .vocabulary = checkpoint.config().vocabulary},
+                                        .vocabulary = checkpoint.config().vocabulary,
+                                        .width = checkpoint.config().width},
                          judge.notices);
 }
 

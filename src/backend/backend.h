@@ -127,6 +127,7 @@ class Backend {
 
   virtual void execute(const op::Embed&) = 0;
   virtual void execute(const op::GatherRows&) = 0;
+  virtual void execute(const op::PutRows&) = 0;
   virtual void execute(const op::TakeDrawn&) = 0;
   virtual void execute(const op::Add&) = 0;
   virtual void execute(const op::Scale&) = 0;

@@ -28,7 +28,7 @@ int64_t Runner::workspace_bytes(const Backend& backend, const Config& config,
       static_cast<size_t>(plan.max_step_tokens) * row +
       static_cast<size_t>(logits) * (row + sizeof(int32_t)) +
       static_cast<size_t>(logits * config.vocabulary) * sizeof(float) +
-      Sampler::device_bytes(logits, config.vocabulary) +
+      EmbeddedInput::device_bytes(config.width) + Sampler::device_bytes(logits, config.vocabulary) +
       SampleResults::device_bytes(plan.max_rows));
 }
 
@@ -54,6 +54,7 @@ Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Con
       row_index_(backend.allocate(static_cast<size_t>(logit_rows_) * sizeof(int32_t))),
       logits_(
           backend.allocate(static_cast<size_t>(logit_rows_ * config.vocabulary) * sizeof(float))),
+      embedded_(backend, config.width),
       sampler_(backend, logit_rows_, config.vocabulary),
       drawn_(backend, plan.max_rows),
       trace_(trace) {}
@@ -64,6 +65,7 @@ int64_t Runner::recorded_rows(const Batch& batch) const {
   const auto rows = static_cast<int64_t>(batch.rows.size());
   if (!graphs_ || rows > kMost || backend_.profiling()) return 0;
   if (std::ranges::any_of(batch.rows, [](const Row& row) { return row.count != 1; })) return 0;
+  if (EmbeddedInput::is_in(batch)) return 0;
   const int64_t part = rows <= 4 ? 1 : rows <= 16 ? 4 : rows <= 64 ? 8 : rows <= 256 ? 16 : 32;
   const int64_t filled = std::min((rows + part - 1) / part * part, max_rows_);
   return StepTables::has_room(batch, filled) ? filled : 0;
@@ -86,24 +88,25 @@ void Runner::begin(const Batch& batch) {
       recorded_growths_ = tables_.growths();
     }
     Recorded& step = recorded_[rows];
-    if (++step.uses == 2) step.recording = backend_.record([this] { forward(); });
+    if (++step.uses == 2) step.recording = backend_.record([&] { forward(batch); });
     if (step.recording != nullptr) {
       backend_.replay(*step.recording);
       begun_.recorded = true;
     } else {
-      forward();
+      forward(batch);
     }
   } else {
-    forward();
+    forward(batch);
   }
   begun_.begun = stamp();
 }
 
-void Runner::forward() {
+void Runner::forward(const Batch& batch) {
   backend_.run(op::TakeDrawn{.tokens = view_.tokens, .drawn = drawn_.drawn()});
   Step step{.backend = backend_, .batch = view_, .kv = kv_, .scratch = scratch_};
   const Tensor hidden = hidden_.view({step.tokens(), width_}, backend_.activation_type());
   model_.embed(step, hidden);
+  embedded_.put(batch, hidden);
   for (int64_t layer = 0; layer < layers_; ++layer) model_.layer(step, layer, hidden);
 }
 

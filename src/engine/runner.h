@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/trace.h"
+#include "engine/embedded_input.h"
 #include "engine/plan.h"
 #include "engine/step_tables.h"
 #include "engine/step_times.h"
@@ -62,7 +63,7 @@ class Runner {
   };
 
   int64_t recorded_rows(const Batch& batch) const;
-  void forward();
+  void forward(const Batch& batch);
   Stamp stamp();
   void note_idle();
   SampleRow sample_row(const Sequence& sequence) const;
@@ -88,6 +89,7 @@ class Runner {
   Buffer rows_;       // [logit_rows, C]
   Buffer row_index_;  // [logit_rows] i32
   Buffer logits_;     // [logit_rows, V] f32
+  EmbeddedInput embedded_;
   Sampler sampler_;
   SampleResults drawn_;
   std::vector<std::vector<TokenLogprob>> prompt_logprobs_;  // of the step that ended last, by row

@@ -52,6 +52,7 @@ void Scheduler::Impl::commit_row(const Row& row, const RowResult& result,
 Event Scheduler::Impl::take_token(Live& live, const Sampled& sampled) {
   Event event{.request = live.request, .sample = live.sample, .tokens = {sampled.token}};
   live.tokens.push_back(sampled.token);
+  if (!live.embedded.empty()) live.contents.push_back(sampled.token);
   lengths.reached(live.generated());
   if (sampled.logprob) event.logprobs.push_back(*sampled.logprob);
   if (live.scores_prompt()) {

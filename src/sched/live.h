@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kv/prefix.h"
@@ -37,6 +38,11 @@ struct Live : Sequence {
   // others are this sequence's alone. `capacity` counts both.
   PrefixMap::Node* node = nullptr;
   int64_t shared = 0, capacity = 0;
+
+  // What the prefix map knows it by: its tokens, or, where rows are embedded, `contents`, which has
+  // a number below 0 for each of their tokens.
+  std::span<const Token> content() const { return embedded.empty() ? tokens : contents; }
+  std::vector<Token> contents;
 
   int64_t lost = 0;  // tokens that were computed when it was evicted
   LoopDetector loop;

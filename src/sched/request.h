@@ -2,19 +2,39 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/token.h"
 #include "sample/params.h"
 
 namespace spate {
 
+// Rows that stand in a prompt in place of the embeddings of tokens; a vision encoder's, say.
+struct EmbeddedRows {
+  Hash128 key;                // of the values: rows with equal keys are taken to be equal
+  int64_t width = 0;          // the model's
+  std::vector<float> values;  // [count, width]
+
+  int64_t count() const { return static_cast<int64_t>(values.size()) / width; }
+};
+
+// They replace the prompt's tokens [position, position + count).
+struct Embedded {
+  int64_t position = 0;
+  std::shared_ptr<const EmbeddedRows> rows;
+
+  int64_t end() const { return position + rows->count(); }
+};
+
 struct Request {
   uint64_t id = 0;   // the caller's handle, unique among live requests
   uint64_t key = 0;  // fixes the random numbers; a hash of the row's own id, never its place
-  std::vector<Token> prompt;  // at least one token
+  std::vector<Token> prompt;       // at least one token
+  std::vector<Embedded> embedded;  // by position, without overlaps
   Params params;
 };
 

@@ -51,6 +51,9 @@ std::optional<Finish> Scheduler::Impl::refusal(const Request& request) const {
                   cat("the prompt has ", prompt, " tokens; with a token of output at most ",
                       options.max_length - 1, " fit into ", options.max_length));
   }
+  if (const std::optional<std::string> text = misplaced(request.embedded, prompt)) {
+    return refuse("invalid_param", *text);
+  }
   const int64_t needed = longest(request) - 1;  // the last token is never run
   if (needed > options.kv_slots) {
     return refuse("out_of_kv",
@@ -59,6 +62,33 @@ std::optional<Finish> Scheduler::Impl::refusal(const Request& request) const {
                       options.kv_slots, "; lower max_tokens or enlarge the cache"));
   }
   return std::nullopt;
+}
+
+// Why embedded rows do not fit into a prompt of so many tokens; nothing when they do.
+std::optional<std::string> Scheduler::Impl::misplaced(const std::vector<Embedded>& embedded,
+                                                      int64_t prompt) const {
+  int64_t free_from = 0;
+  for (const Embedded& one : embedded) {
+    if (one.rows->count() == 0 || one.position < free_from || one.end() > prompt) {
+      return cat(one.rows->count(), " embedded rows at position ", one.position,
+                 " have no place of their own in a prompt of ", prompt,
+                 " tokens; they replace as many tokens of it, one after the other");
+    }
+    free_from = one.end();
+  }
+  return std::nullopt;
+}
+
+// The prompt with the same numbers below 0 wherever the same rows are embedded.
+std::vector<Token> Scheduler::Impl::contents_of(const Request& request) {
+  if (request.embedded.empty()) return {};
+  std::vector<Token> contents = request.prompt;
+  for (const Embedded& one : request.embedded) {
+    const auto next = static_cast<Token>(-1 - static_cast<int64_t>(content_numbers.size()));
+    const Token number = content_numbers.try_emplace(hex(one.rows->key), next).first->second;
+    std::fill(contents.begin() + one.position, contents.begin() + one.end(), number);
+  }
+  return contents;
 }
 
 void Scheduler::Impl::add(Request request) {
@@ -70,6 +100,7 @@ void Scheduler::Impl::add(Request request) {
     }
     return;
   }
+  const std::vector<Token> contents = contents_of(request);
   LiveRequest& live_request = requests[request.id];
   live_request.open = static_cast<size_t>(samples);
   for (int64_t sample = 0; sample < samples; ++sample) {
@@ -79,6 +110,8 @@ void Scheduler::Impl::add(Request request) {
     live->params = request.params;
     live->key = sample_key(request.params.seed, request.key, sample);
     live->tokens = request.prompt;
+    live->embedded = request.embedded;
+    live->contents = contents;
     live->prompt_length = live->length();
     live->max_length = longest(request);
     live->end_tokens = request.params.stop_tokens;

@@ -16,6 +16,7 @@ struct Sequence {
   uint64_t key = 0;           // sample_key(seed, request key, sample)
   std::vector<Token> tokens;  // prompt, then generated
   int64_t prompt_length = 0;
+  std::vector<Embedded> embedded;  // of the prompt
   int64_t max_length = 0;  // tokens at which it must stop: prompt + max_tokens, or the context
   std::vector<Token> end_tokens;  // of the model, unless ignore_eos; and params.stop_tokens
 

@@ -8,8 +8,7 @@ namespace spate {
 namespace {
 
 std::span<const Token> tokens_between(const Live& live, int64_t begin, int64_t end) {
-  return std::span(live.tokens)
-      .subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+  return live.content().subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
 }
 
 // As long as there is another way, a row that grows gets no segment shorter than this: attention
@@ -38,7 +37,7 @@ int64_t Slots::available(const PrefixMap::Match& match) const {
 
 void Slots::enter(Live& live, const PrefixMap::Match& match, int64_t reserve) {
   check(live.segments.empty() && live.computed == 0, "a sequence enters the cache twice");
-  live.node = prefixes_.take(live.tokens, match.ready, live.segments);
+  live.node = prefixes_.take(live.content(), match.ready, live.segments);
   live.computed = live.shared = live.capacity = match.ready;
   const int64_t need = live.length() - match.ready;
   std::vector<Segment> own = obtain(need, round_up(need + reserve));

@@ -50,6 +50,8 @@ struct Scheduler::Impl {
   // scheduler.cc
   std::optional<Finish> refusal(const Request& request) const;
   int64_t longest(const Request& request) const;
+  std::optional<std::string> misplaced(const std::vector<Embedded>& embedded, int64_t prompt) const;
+  std::vector<Token> contents_of(const Request& request);
   double expected_output(const Live& live) const;
   void forget(const Live& live);
 
@@ -88,7 +90,8 @@ struct Scheduler::Impl {
   std::vector<Live*> running;  // oldest first
   Slots slots;
   OutputLengths lengths;
-  std::vector<Event> outbox;  // events that no step has to end for
+  std::unordered_map<std::string, Token> content_numbers;  // of embedded rows, by their keys
+  std::vector<Event> outbox;                               // events that no step has to end for
 
   std::optional<Occupancy> occupancy;  // of the step that is planned, when admission asked for it
   std::vector<std::unique_ptr<Live>> leaving;  // ended, but a planned step still runs them

@@ -20,7 +20,7 @@ constexpr double kClasses = 4;
 size_t tokens_at(size_t level) { return kShortest << level; }
 
 std::span<const Token> first_tokens(const Live& live, size_t count) {
-  return std::span(live.tokens).first(count);
+  return live.content().first(count);
 }
 
 // Whether a sequence that waits belongs to a beginning of that level.
@@ -44,14 +44,15 @@ bool WaitingList::Earlier::operator()(const Live* a, const Live* b) const {
   if (longest_a != longest_b) return longest_a > longest_b;
   if (by_prompt) {
     const auto shared = static_cast<std::ptrdiff_t>(level > 0 ? tokens_at(level - 1) : 0);
-    const auto [in_a, in_b] = std::mismatch(a->tokens.begin() + shared, a->tokens.end(),
-                                            b->tokens.begin() + shared, b->tokens.end());
+    const std::span<const Token> of_a = a->content(), of_b = b->content();
+    const auto [in_a, in_b] =
+        std::mismatch(of_a.begin() + shared, of_a.end(), of_b.begin() + shared, of_b.end());
     // One that does without the beginning that it has stands before all that share it.
     const bool alone_a = a->beginnings.size() <= level, alone_b = b->beginnings.size() <= level;
-    const auto common = static_cast<size_t>(in_a - a->tokens.begin());
+    const auto common = static_cast<size_t>(in_a - of_a.begin());
     if (alone_a != alone_b && common >= tokens_at(level)) return alone_a;
-    if (in_a != a->tokens.end() && in_b != b->tokens.end()) return *in_a < *in_b;
-    if (a->tokens.size() != b->tokens.size()) return a->tokens.size() < b->tokens.size();
+    if (in_a != of_a.end() && in_b != of_b.end()) return *in_a < *in_b;
+    if (of_a.size() != of_b.size()) return of_a.size() < of_b.size();
   }
   return a->arrival < b->arrival;
 }
@@ -97,9 +98,9 @@ WaitingList::Iterator WaitingList::erase(Iterator place) {
 void WaitingList::join_beginnings(Live& live) {
   uint64_t hash = mix_keys(live.block, 0);
   size_t hashed = 0;
-  for (size_t level = 0; tokens_at(level) <= live.tokens.size(); ++level) {
+  for (size_t level = 0; tokens_at(level) <= live.content().size(); ++level) {
     for (; hashed < tokens_at(level); ++hashed) {
-      hash = mix_keys(hash, static_cast<uint64_t>(live.tokens[hashed]));
+      hash = mix_keys(hash, static_cast<uint64_t>(live.content()[hashed]));
     }
     const uint64_t place = hash & hash_mask_;
     const auto [found, made] = beginnings_.try_emplace(

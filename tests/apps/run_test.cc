@@ -5,6 +5,7 @@
 #include <map>
 
 #include "tests/apps/program.h"
+#include "tests/support/embedding.h"
 
 namespace spate::apps_test {
 namespace {
@@ -157,6 +158,76 @@ TEST(Run, StdinToStdoutWithInlineErrors) {
   EXPECT_EQ(lines_of(ended.out).size(), 40U);
   const Outcomes outcomes = read_outcomes(ended.out, "");
   for (const auto& [id, lines] : outcomes.answers) EXPECT_EQ(lines, 1) << id;
+}
+
+struct NamedRows {
+  std::string name;
+  std::vector<float> values;
+  int64_t width;
+};
+
+// A safetensors file of f32 tensors.
+std::string safetensors_of(const std::vector<NamedRows>& tensors) {
+  std::string header = "{", data;
+  for (const auto& [name, values, width] : tensors) {
+    header += cat(header == "{" ? "" : ",", Json(name).dump(), R"(:{"dtype":"F32","shape":[)",
+                  static_cast<int64_t>(values.size()) / width, ",", width, R"(],"data_offsets":[)",
+                  data.size(), ",", data.size() + 4 * values.size(), "]}");
+    data.append(reinterpret_cast<const char*>(values.data()), 4 * values.size());
+  }
+  header += "}";
+  const uint64_t length = header.size();
+  return std::string(reinterpret_cast<const char*>(&length), sizeof length) + header + data;
+}
+
+// Rows that stand in prompts, by name; and what is wrong with those that cannot.
+TEST(Run, EmbedsStandInPrompts) {
+  const TemporaryFolder folder;
+  const ModelFiles files = open_model_files(kTiny);
+  const std::vector<Token> picture{17, 99, 31, 5};
+  const std::string file = folder.write(
+      "pictures.safetensors",
+      safetensors_of({{"one", embeddings_of(files, picture), 32}, {"narrow", {1, 2, 3, 4}, 4}}));
+  const auto row = [&](const char* id, const std::string& prompt, const std::string& embeds) {
+    return cat(R"({"id": ")", id, R"(", "prompt_token_ids": )", prompt,
+               R"(, "max_tokens": 6, "temperature": 0)",
+               embeds.empty() ? "" : ", \"embeds\": ", embeds, "}\n");
+  };
+  const auto embed = [&](const std::string& rest) {
+    return cat(R"({"file": ")", file, "\", ", rest, "}");
+  };
+  const std::string input =
+      folder.write("rows.jsonl",
+                   row("tokens", "[8, 17, 99, 31, 5, 9]", "") +
+                       row("rows", "[8, 0, 0, 0, 0, 9]", embed(R"("key": "one", "position": 1)")) +
+                       row("one", "[8, 0, 0, 0, 0, 9]", cat("[", embed(R"("position": 1)"), "]")) +
+                       row("late", "[8, 0, 0]", embed(R"("key": "one", "position": 1)")) +
+                       row("unknown", "[8, 0]", embed(R"("key": "two", "position": 0)")) +
+                       row("wide", "[8, 0]", embed(R"("key": "narrow", "position": 0)")) +
+                       row("file", "[8, 0]", R"({"file": "/nowhere.safetensors", "position": 0})") +
+                       row("nowhere", "[8, 0]", embed(R"("key": "one")")));
+  const std::string output = folder.file("out.jsonl");
+  const Ended run = run_program({"run", kTiny, "-i", input, "-o", output, "--ordered"});
+  EXPECT_EQ(run.code, 3) << run.err;
+  std::map<std::string, Json> answers, errors;
+  for (const Json& line : json_lines(read_file(output))) answers[id_of(line)] = line;
+  for (const Json& line : json_lines(read_file(output + ".errors.jsonl"))) {
+    errors[id_of(line)] = line;
+  }
+  ASSERT_EQ(answers.size(), 3U) << read_file(output + ".errors.jsonl");
+  EXPECT_EQ(at(answers["rows"], {"token_ids"}), at(answers["tokens"], {"token_ids"}));
+  EXPECT_EQ(at(answers["one"], {"token_ids"}), at(answers["tokens"], {"token_ids"}));
+  const std::pair<const char*, const char*> told[] = {
+      {"late", "end behind the prompt's 3 tokens"},
+      {"unknown", "has no tensor \"two\" among its 2"},
+      {"wide", "expected rows of 32 floats"},
+      {"file", "/nowhere.safetensors"},
+      {"nowhere", "\"position\" is missing"}};
+  for (const auto& [id, text] : told) {
+    EXPECT_TRUE(contains(at(errors[id], {"error", "message"}).as_string(), text))
+        << errors[id].dump();
+    EXPECT_EQ(at(errors[id], {"error", "code"}), Json("invalid_param"));
+  }
 }
 
 TEST(Run, OffsetAndLimit) {

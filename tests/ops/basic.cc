@@ -51,6 +51,33 @@ void check_gather(DType type, const Size& size, Random& random) {
   }
 }
 
+// Every other row from the last one on is put, in both aligned and unaligned tensors.
+TEST(PutRows, ReplacesTheRowsOfTheIndexAlone) {
+  Random random(2);
+  for (const Size& size : kSizes) {
+    std::vector<int64_t> index;
+    for (int64_t row = size.rows - 1; row >= 0; row -= 2) index.push_back(row);
+    const auto count = static_cast<int64_t>(index.size());
+    const Owned places = test::integers({count}, index);
+    const Owned rows = random.normal_tensor({count, size.columns}, DType::f32, size.gap);
+    for (const DType type : test::activation_types()) {
+      const Owned before = random.normal_tensor({size.rows, size.columns}, type, 2 * size.gap);
+      std::vector<double> expected = before.values();
+      for (int64_t n = 0; n < count; ++n) {
+        for (int64_t i = 0; i < size.columns; ++i) {
+          expected[static_cast<size_t>(index[static_cast<size_t>(n)] * size.columns + i)] =
+              test::rounded(rows.at(n, i), type);
+        }
+      }
+      test::for_each_setup("put_rows", type, [&](Backend& backend, const std::string& name) {
+        Owned x(before);
+        backend.run(op::PutRows{.rows = rows.tensor, .index = places.tensor, .x = x.tensor});
+        test::expect_close(x, expected, 0, name);
+      });
+    }
+  }
+}
+
 TEST(GatherRows, CopiesRows) {
   Random random(1);
   std::vector<DType> types = test::activation_types();

@@ -245,9 +245,11 @@ void parse_row(std::string_view line, const ParseOptions& options, JsonParser& p
       row.prompts =
           read_prompts(take(row.fields, options.prompt_field, "the row"), options.prompt_field);
   }
+  if (const Json* embeds = row.fields.find("embeds"); embeds != nullptr) row.embeds = *embeds;
   // Fields of the user's own names have been read here; what stays is for prepare.h.
   std::erase_if(row.fields.as_object(), [&options](const JsonMember& member) {
-    return member.first == options.prompt_field || member.first == options.id_field;
+    return member.first == options.prompt_field || member.first == options.id_field ||
+           member.first == "embeds";
   });
 }
 

@@ -40,7 +40,10 @@ std::vector<std::string> Notices::take() {
 }
 
 RowPreparer::RowPreparer(const ModelFiles& files, PrepareOptions options, Notices& notices)
-    : files_(files), options_(std::move(options)), notices_(notices) {}
+    : files_(files),
+      options_(std::move(options)),
+      embeds_(options_.width),
+      notices_(notices) {}
 
 std::string RowPreparer::render(const InputRow& row) const {
   if (!files_.chat_template) {
@@ -142,11 +145,22 @@ PreparedRow RowPreparer::prepare(InputRow&& row) const {
                                     files_.tokenizer_note, "); give stop_token_ids"));
   }
   prepared.prompts = encode(row);
+  if (!row.embeds.is_null()) {
+    if (prepared.prompts.size() != 1) {
+      reject("invalid_param", cat("embeds stand beside ", prepared.prompts.size(),
+                                  " prompts, expected one; give each a row of its own"));
+    }
+    prepared.embedded =
+        embeds_.read(row.embeds, row.id, static_cast<int64_t>(prepared.prompts.front().size()));
+  }
   for (std::vector<Token>& prompt : prepared.prompts) {
     fit(prompt, prepared);
   }
+  if (!prepared.embedded.empty() && prepared.truncated > 0) {
+    reject("prompt_too_long", "the prompt is too long, and one with embeds is not cut; shorten it");
+  }
   row.prompts = {};
-  row.messages = row.tools = row.documents = row.template_arguments = row.fields = {};
+  row.messages = row.tools = row.documents = row.template_arguments = row.fields = row.embeds = {};
   prepared.row = std::move(row);
   return prepared;
 }

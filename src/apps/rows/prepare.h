@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "apps/cli.h"
+#include "apps/rows/embeds.h"
 #include "apps/rows/row.h"
 #include "engine/model_files.h"
 #include "sample/params.h"
@@ -31,6 +32,7 @@ struct PrepareOptions {
   std::string system;             // put before chats that have no system message; may be empty
   JsonObject template_arguments;  // a row's own replace them one by one
   int64_t vocabulary = 0;         // token ids of rows must be below
+  int64_t width = 0;              // of the model: what embedded rows must have
   std::string model;              // its name, for rows that ask for another one
 };
 
@@ -38,8 +40,9 @@ struct PreparedRow {
   InputRow row;  // its prompts and messages are dropped
   Params params;
   std::vector<std::vector<Token>> prompts;
-  int64_t truncated = 0;  // prompts that were cut
-  bool skipped = false;   // too long, and too_long says skip
+  std::vector<Embedded> embedded;  // in the only prompt
+  int64_t truncated = 0;           // prompts that were cut
+  bool skipped = false;            // too long, and too_long says skip
 };
 
 void check_not_empty(const std::vector<Token>& prompt);  // throws RowRejected
@@ -80,6 +83,7 @@ class RowPreparer {
 
   const ModelFiles& files_;
   PrepareOptions options_;
+  EmbedReader embeds_;
   Notices& notices_;
 };
 

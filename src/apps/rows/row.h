@@ -7,6 +7,7 @@
 //   prompt    {"id", "prompt": "..." | ["...", ...] | [1, 2] | [[1, 2], ...], sampling fields}
 //   ids       {"id", "prompt_token_ids": [1, 2], sampling fields}, or a bare [1, 2]
 //   text      the line itself is the prompt, bytes as they are
+// "embeds" beside the sampling fields names rows that stand in the prompt: see embeds.h.
 #pragma once
 
 #include <cstdint>
@@ -62,6 +63,7 @@ struct InputRow {
   bool chat = false;    // `messages` is set, otherwise `prompts`
   std::vector<Prompt> prompts;
   Json messages, tools, documents, template_arguments;
+  Json embeds;                 // null: none
   Json fields = JsonObject();  // the object that holds the sampling fields
 };
 

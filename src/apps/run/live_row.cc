@@ -15,7 +15,11 @@ int64_t memory_of(const PreparedRow& prepared) {
   }
   const auto prompts = static_cast<int64_t>(prepared.prompts.size());
   const int64_t bytes = tokens * static_cast<int64_t>(sizeof(Token));
-  return bytes + (bytes + prompts * kSample) * std::max<int64_t>(prepared.params.n, 1);
+  int64_t embedded = 0;
+  for (const Embedded& one : prepared.embedded) {
+    embedded += static_cast<int64_t>(one.rows->values.size() * sizeof(float));
+  }
+  return embedded + bytes + (bytes + prompts * kSample) * std::max<int64_t>(prepared.params.n, 1);
 }
 
 LiveRow::LiveRow(PreparedRow prepared, int64_t place, const Tokenizer* tokenizer, Tries tries)
@@ -60,6 +64,7 @@ std::vector<Request> LiveRow::take_requests(uint64_t first_id, double now) {
     requests.push_back({.id = first_id + number,
                         .key = number == 0 ? row_key : mix_keys(row_key, number),
                         .prompt = last_try ? std::move(prompt) : prompt,
+                        .embedded = prepared_.embedded,
                         .params = prepared_.params});
   }
   return requests;

@@ -55,7 +55,7 @@ uint64_t hash_of(const std::string& id) { return mix_keys(stable_hash(id), 0); }
 
 void drop_content(InputRow& row) {
   row.prompts.clear();
-  row.messages = row.tools = row.documents = row.template_arguments = row.fields = {};
+  row.messages = row.tools = row.documents = row.template_arguments = row.fields = row.embeds = {};
 }
 
 }  // namespace

@@ -15,6 +15,14 @@ void run(Context& context, const op::GatherRows& op) {
   });
 }
 
+void run(Context& context, const op::PutRows& op) {
+  check(op.x.dtype == DType::f32, "rows of type ", name_of(op.x.dtype));
+  const size_t bytes = static_cast<size_t>(op.x.row_size()) * sizeof(float);
+  for_rows(context, op.rows.rows(), op.x.row_size(), [&](int64_t n, int /*thread*/) {
+    std::memcpy(op.x.row<float>(op.index.as<int32_t>()[n]), op.rows.row<float>(n), bytes);
+  });
+}
+
 void run(Context& /*context*/, const op::TakeDrawn& op) {
   auto* tokens = op.tokens.as<int32_t>();
   for (int64_t t = 0; t < op.tokens.rows(); ++t) {

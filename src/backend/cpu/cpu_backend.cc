@@ -81,6 +81,7 @@ size_t CpuBackend::placed_bytes(const HostWeight& weight) const {
 
 void CpuBackend::execute(const op::Embed& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::GatherRows& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::PutRows& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::TakeDrawn& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Add& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Scale& op) { cpu::run(context_, op); }

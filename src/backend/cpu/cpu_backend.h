@@ -35,6 +35,7 @@ class CpuBackend final : public Backend {
   Weight place_stored(std::span<const HostWeight> parts) override;  // of one
   void execute(const op::Embed& op) override;
   void execute(const op::GatherRows& op) override;
+  void execute(const op::PutRows& op) override;
   void execute(const op::TakeDrawn& op) override;
   void execute(const op::Add& op) override;
   void execute(const op::Scale& op) override;

@@ -1,7 +1,7 @@
 // The ops of the CPU backend, one function each. Activations are f32. Definitions:
 //   linear/linear.cc   Linear, LinearQkv, LinearGated, Embed, and the placing of weights
 //   linear/heads.cc    LinearHeads
-//   basic.cc           GatherRows, TakeDrawn, Add, Scale, Gated
+//   basic.cc           GatherRows, PutRows, TakeDrawn, Add, Scale, Gated
 //   norm.cc            RmsNorm, AddRmsNorm
 //   rope.cc            RopeApply, KvWrite, QkvNormRopeWrite
 //   attention/         Attention
@@ -15,6 +15,7 @@ namespace spate::cpu {
 
 void run(Context& context, const op::Embed& op);
 void run(Context& context, const op::GatherRows& op);
+void run(Context& context, const op::PutRows& op);
 void run(Context& context, const op::TakeDrawn& op);
 void run(Context& context, const op::Add& op);
 void run(Context& context, const op::Scale& op);

@@ -40,6 +40,19 @@ struct Gather {
   }
 };
 
+template <class T>
+struct Put {
+  Rows<const float> rows;
+  const int32_t* index;
+  Rows<T> x;
+  bool aligned;
+  __device__ void operator()(int64_t row, int64_t column, int64_t count) const {
+    float values[kPack];
+    load_pack(rows[row] + column, aligned, count, values);
+    store_pack(x[index[row]] + column, aligned, count, values);
+  }
+};
+
 struct Drawn {
   int32_t* tokens;
   const int32_t* drawn;
@@ -121,6 +134,14 @@ void run(Context& context, const op::GatherRows& op) {
     check(size_of(op.x.dtype) == 2, "rows of type ", name_of(op.x.dtype));
     gather(TypeTag<uint16_t>{});
   }
+}
+
+void run(Context& context, const op::PutRows& op) {
+  with_activation_type(op.x.dtype, [&]<class T>(TypeTag<T>) {
+    run_packs(context, op.rows,
+              Put<T>{rows_of<const float>(op.rows), op.index.as<int32_t>(), rows_of<T>(op.x),
+                     packs_fit<kPack>(op.rows.row_size(), op.rows, op.x)});
+  });
 }
 
 void run(Context& context, const op::TakeDrawn& op) {

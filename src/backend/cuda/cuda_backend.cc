@@ -110,6 +110,7 @@ void CudaBackend::reserve_weights(size_t bytes) {
 
 void CudaBackend::execute(const op::Embed& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::GatherRows& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::PutRows& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::TakeDrawn& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Add& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Scale& op) { cuda::run(context_, op); }

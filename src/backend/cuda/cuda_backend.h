@@ -43,6 +43,7 @@ class CudaBackend final : public Backend {
   Weight place_random(std::span<const HostWeight> parts) override;
   void execute(const op::Embed& op) override;
   void execute(const op::GatherRows& op) override;
+  void execute(const op::PutRows& op) override;
   void execute(const op::TakeDrawn& op) override;
   void execute(const op::Add& op) override;
   void execute(const op::Scale& op) override;

@@ -1,7 +1,7 @@
 // The ops of the CUDA backend, one function each. Hidden states are f32 or bf16, logits f32; every
 // sum is in f32. Definitions:
 //   linear/      Linear, LinearHeads, LinearQkv, LinearGated, Embed
-//   basic.cu     GatherRows, TakeDrawn, Add, Scale, Gated
+//   basic.cu     GatherRows, PutRows, TakeDrawn, Add, Scale, Gated
 //   norm.cu      RmsNorm, AddRmsNorm
 //   rope.cu      RopeApply, KvWrite, QkvNormRopeWrite
 //   attention/   Attention
@@ -15,6 +15,7 @@ namespace spate::cuda {
 
 void run(Context& context, const op::Embed& op);
 void run(Context& context, const op::GatherRows& op);
+void run(Context& context, const op::PutRows& op);
 void run(Context& context, const op::TakeDrawn& op);
 void run(Context& context, const op::Add& op);
 void run(Context& context, const op::Scale& op);

@@ -52,6 +52,24 @@ struct GatherRows {
   int64_t flops() const { return 0; }
 };
 
+// x[index[n]] = rows[n], rounded to x's type.
+struct PutRows {
+  static constexpr std::string_view kName = "put_rows";
+  Tensor rows;   // [N, C] f32
+  Tensor index;  // [N] i32, each in [0, T) and none twice
+  Tensor x;      // [T, C], f32 or bf16
+  void contract() const {
+    Dim N{"N"}, T{"T"}, C{"C"};
+    match("rows", rows, DType::f32, {N, C});
+    match("index", index, DType::i32, {N});
+    match("x", x, {T, C});
+  }
+  int64_t bytes() const {
+    return rows.bytes() + rows.shape.elements() * static_cast<int64_t>(size_of(x.dtype));
+  }
+  int64_t flops() const { return 0; }
+};
+
 // out = a + b; out may be a.
 struct Add {
   static constexpr std::string_view kName = "add";
