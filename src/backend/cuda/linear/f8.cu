@@ -62,25 +62,11 @@ struct F8Problem : StreamProblem {
   const float* scales;  // of the weight's rows
 };
 
-// Rows of codes. A step is 64 inputs, of which thread t has 16 consecutive ones.
-struct F8Weights {
+// Codes: 64 inputs a step, 16 consecutive ones a thread.
+struct F8Weights : RowWeights {
   using Problem = F8Problem;
   using X = uint4;
-  struct Raw {
-    uint4 rows[4];
-  };
 
-  __device__ static int64_t steps(const F8Problem& p) { return p.weight_stride / kF8Piece; }
-  __device__ static Raw load(const F8Problem& p, int64_t step, int g, int t) {
-    Raw raw;
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const int64_t output = min(int64_t{blockIdx.x} * kStreamOutputs + 4 * g + j, p.out - 1);
-      raw.rows[j] = __ldcs(reinterpret_cast<const uint4*>(p.weight + output * p.weight_stride +
-                                                          kF8Piece * step + 16 * t));
-    }
-    return raw;
-  }
   __device__ static X load_x(const F8Problem& p, int64_t row, int64_t step, int t) {
     if (row >= p.rows) return {};
     return *reinterpret_cast<const uint4*>(p.rounded.codes + row * p.weight_stride +

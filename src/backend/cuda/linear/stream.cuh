@@ -68,8 +68,8 @@ struct PlainX {
   }
 };
 
-// Plain rows. A step is 32 inputs, of which thread t has 8 consecutive ones.
-struct PlainWeights : PlainX<32, 8> {
+// Rows without blocks. A step is 64 bytes, of which thread t has 16.
+struct RowWeights {
   struct Raw {
     uint4 rows[4];
   };
@@ -85,6 +85,10 @@ struct PlainWeights : PlainX<32, 8> {
     }
     return raw;
   }
+};
+
+// Plain floats: 32 inputs a step, 8 consecutive ones a thread.
+struct PlainWeights : RowWeights, PlainX<32, 8> {
   template <int kColumns>
   __device__ static void multiply(const Raw& raw, int64_t /*step*/, int /*t*/,
                                   const StreamX<8> (&x)[kColumns], float (&sums)[kColumns][2][4]) {
