@@ -2,12 +2,13 @@
 """Makes the golden models: tiny random checkpoints of each architecture and what transformers says
 of them. Needs torch and transformers; run where they are, commit what it writes.
 
-    python3 tools/make_model_golden.py OUT_FOLDER
+    python3 tools/make_model_golden.py OUT_FOLDER [NAME...]
 
 Each OUT_FOLDER/<name>/ holds config.json, generation_config.json, safetensors (one of them sharded)
 and golden.json: a prompt, the logits of its last positions, the log-probability of every prompt
 token and a greedy continuation with the gap between the two best logits at each step. All values
-are computed in float32 from the stored weights.
+are computed in float32 from the stored weights. OUT_FOLDER/ropes.json has the frequencies of
+rotary positions with their scalings.
 """
 
 import json
@@ -34,6 +35,12 @@ LLAMA3_ROPE = dict(
     high_freq_factor=4.0, original_max_position_embeddings=64,
 )
 
+YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0,
+            original_max_position_embeddings=64)
+# Latent attention; no layer has experts.
+LATENT = dict(num_key_value_heads=4, kv_lora_rank=32, qk_nope_head_dim=24, qk_rope_head_dim=8,
+              v_head_dim=16, first_k_dense_replace=3)
+
 # name, config class, differences, dtype of the file, size of a shard
 MODELS = [
     ("llama", "LlamaConfig", dict(), torch.float32, "1GB"),
@@ -50,6 +57,18 @@ MODELS = [
     ("qwen3", "Qwen3Config", dict(head_dim=16), torch.bfloat16, "1GB"),
     ("qwen3-sharded", "Qwen3Config", dict(head_dim=8, tie_word_embeddings=True, num_key_value_heads=4),
      torch.float16, "20KB"),
+    ("llama-yarn", "LlamaConfig", dict(rope_parameters=YARN, head_dim=16), torch.bfloat16, "1GB"),
+    ("deepseek2", "DeepseekV2Config",
+     dict(**LATENT, q_lora_rank=20, rope_parameters=dict(
+         **YARN, beta_fast=8, beta_slow=2, mscale=0.707, mscale_all_dim=0.707)),
+     torch.bfloat16, "1GB"),
+    ("deepseek2-lite", "DeepseekV2Config",
+     dict(**{**LATENT, "qk_nope_head_dim": 16}, q_lora_rank=None), torch.float32, "1GB"),
+    ("deepseek3", "DeepseekV3Config",
+     dict(**LATENT, q_lora_rank=20, attention_bias=True,
+          rope_parameters=dict(**YARN, mscale=1.0, mscale_all_dim=0.8)), torch.bfloat16, "1GB"),
+    ("deepseek3-halves", "DeepseekV3Config",
+     dict(**LATENT, q_lora_rank=None, rope_interleave=False), torch.float16, "1GB"),
 ]
 PROMPT = [1] + [(7 * i * i + 13 * i + 5) % 157 + 3 for i in range(39)]
 STEPS = 24
@@ -101,10 +120,46 @@ def make(folder, name, kind, differences, dtype, shard):
     print(name, sum(p.numel() for p in model.parameters()), "parameters, smallest gap", min(gaps))
 
 
+# Scalings of rotary positions, by width of a head.
+ROPES = [
+    dict(head_dim=16, scaling=YARN),
+    dict(head_dim=128, scaling=dict(rope_type="yarn", rope_theta=1e6, factor=4.0,
+                                    original_max_position_embeddings=32768)),
+    dict(head_dim=64, scaling=dict(rope_type="yarn", rope_theta=1e4, factor=40.0, beta_fast=32,
+                                   beta_slow=1, mscale=0.707, mscale_all_dim=0.707,
+                                   original_max_position_embeddings=4096)),
+    dict(head_dim=64, scaling=dict(rope_type="yarn", rope_theta=1e4, factor=40.0, mscale=1.0,
+                                   mscale_all_dim=0.5, original_max_position_embeddings=4096)),
+    dict(head_dim=80, scaling=dict(rope_type="yarn", rope_theta=5e5, factor=32.0, truncate=False,
+                                   attention_factor=1.25, beta_fast=4, beta_slow=3,
+                                   original_max_position_embeddings=8192)),
+    dict(head_dim=64, scaling=LLAMA3_ROPE),
+    dict(head_dim=64, scaling=dict(rope_type="linear", rope_theta=5e4, factor=2.0)),
+]
+
+
+def make_ropes(folder):
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+    out = []
+    for rope in ROPES:
+        scaling = rope["scaling"]
+        config = transformers.LlamaConfig(**{**COMMON, "head_dim": rope["head_dim"],
+                                             "rope_parameters": dict(scaling)})
+        frequencies, magnitude = ROPE_INIT_FUNCTIONS[scaling["rope_type"]](config)
+        latent = transformers.models.deepseek_v3.modeling_deepseek_v3.yarn_apply_mscale(scaling, 1.0)
+        out.append({**rope, "magnitude": magnitude, "latent_score_factor": latent,
+                    "frequencies": [float(f"{x:.9g}") for x in frequencies.tolist()]})
+    (folder / "ropes.json").write_text(json.dumps(out) + "\n")
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
+    names = sys.argv[2:]
     for entry in MODELS:
-        make(folder, *entry)
+        if not names or entry[0] in names:
+            make(folder, *entry)
+    if not names or "ropes" in names:
+        make_ropes(folder)
 
 
 if __name__ == "__main__":

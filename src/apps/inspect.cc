@@ -32,6 +32,7 @@ Json config_json(const Config& config) {
                     {"heads", config.heads},
                     {"kv_heads", config.kv_heads},
                     {"head_width", config.head_width},
+                    {"latent_rank", config.latent.rank},
                     {"inner_width", config.inner_width},
                     {"vocabulary", config.vocabulary},
                     {"max_positions", config.max_positions},
@@ -117,11 +118,13 @@ void print(const ModelFiles& files, const MemoryPlan& plan, const std::string& d
   const Config& config = files.checkpoint->config();
   PlanLines lines = plan_lines(files, plan, device);
   const auto insert = lines.begin() + 1;
+  const std::string kept =
+      config.has_latents() ? cat("latents of ", config.latent.rank) : cat("kv ", config.kv_heads);
   PlanLines about{{"file", files.checkpoint->describe()},
                   {"sizes", cat("width ", config.width, "  heads ", config.heads, " of ",
-                                config.head_width, " (kv ", config.kv_heads, ")  inner ",
-                                config.inner_width, "  vocabulary ", with_commas(config.vocabulary),
-                                "  positions ", with_commas(config.max_positions),
+                                config.head_width, " (", kept, ")  inner ", config.inner_width,
+                                "  vocabulary ", with_commas(config.vocabulary), "  positions ",
+                                with_commas(config.max_positions),
                                 config.tied_embeddings ? "  head tied to the embedding" : "")}};
   for (const auto& [name, total] : totals_by_format(*files.checkpoint)) {
     about.emplace_back("type", cat(name, "  ", total.tensors, " tensors  ",

@@ -26,8 +26,12 @@ ModelSizes measure_model(const Checkpoint& checkpoint, const Backend& backend) {
       sizes.placed_bytes += shape.elements() * static_cast<int64_t>(sizeof(float));
       continue;
     }
-    sizes.placed_bytes += static_cast<int64_t>(backend.placed_bytes(
-        {.format = &format, .out = shape[0], .in = shape[1], .of_layer = tensor.of_layer}));
+    const auto add = [&](const Format& placed, const Shape& as, bool of_layer) {
+      sizes.placed_bytes += static_cast<int64_t>(backend.placed_bytes(
+          {.format = &placed, .out = as[0], .in = as[1], .of_layer = of_layer}));
+    };
+    if (tensor.placed.empty()) add(format, shape, tensor.of_layer);
+    for (const Shape& as : tensor.placed) add(plain_format(format), as, false);
   }
   return sizes;
 }

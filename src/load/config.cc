@@ -17,6 +17,7 @@ struct HuggingFaceArchitecture {
   bool qk_norm;
   enum class Window { none, all_layers, upper_layers } window;
   int64_t head_width;  // 0: width / heads
+  bool latent = false;
 };
 
 using Window = HuggingFaceArchitecture::Window;
@@ -26,6 +27,8 @@ constexpr HuggingFaceArchitecture kArchitectures[] = {
     {"MistralForCausalLM", "mistral", "llama", false, false, Window::all_layers, 0},
     {"Qwen2ForCausalLM", "qwen2", "qwen2", true, false, Window::upper_layers, 0},
     {"Qwen3ForCausalLM", "qwen3", "qwen3", false, true, Window::upper_layers, 128},
+    {"DeepseekV2ForCausalLM", "deepseek_v2", "deepseek2", false, false, Window::none, 0, true},
+    {"DeepseekV3ForCausalLM", "deepseek_v3", "deepseek2", false, false, Window::none, 0, true},
 };
 
 constexpr std::string_view kActivations[] = {"silu", "gelu_pytorch_tanh"};
@@ -123,7 +126,8 @@ const HuggingFaceArchitecture& architecture_of(const Members& members, const std
   fail(name, ": the model is a \"", found, "\"; known are ", names_in(kArchitectures));
 }
 
-RopeScaling read_rope_scaling(const Members& rope) {
+// `max_positions`: the model's own.
+RopeScaling read_rope_scaling(const Members& rope, int64_t max_positions) {
   RopeScaling scaling;
   const std::string type = rope.text("rope_type").value_or(rope.text("type").value_or("default"));
   if (type == "default") return scaling;
@@ -140,8 +144,28 @@ RopeScaling read_rope_scaling(const Members& rope) {
     scaling.original_max_positions = rope.need_integer("original_max_position_embeddings");
     return scaling;
   }
+  if (type == "yarn") {
+    scaling.kind = RopeScaling::Kind::yarn;
+    scaling.original_max_positions =
+        rope.integer("original_max_position_embeddings").value_or(max_positions);
+    // A null factor is how much longer the context is now.
+    scaling.factor = rope.has("factor") && rope.find("factor") == nullptr
+                         ? static_cast<double>(max_positions) /
+                               static_cast<double>(scaling.original_max_positions)
+                         : rope.need_number("factor");
+    const auto other_than_0 = [&](std::string_view key, double& value) {
+      if (const double found = rope.number(key).value_or(0); found != 0) value = found;
+    };
+    other_than_0("beta_fast", scaling.beta_fast);
+    other_than_0("beta_slow", scaling.beta_slow);
+    other_than_0("mscale", scaling.mscale);
+    other_than_0("mscale_all_dim", scaling.mscale_all);
+    other_than_0("attention_factor", scaling.magnitude);
+    scaling.whole_pairs = rope.boolean("truncate").value_or(true);
+    return scaling;
+  }
   rope.fail_key("rope_type", "\"", type,
-                "\" is not supported; supported are default, linear, llama3");
+                "\" is not supported; supported are default, linear, llama3, yarn");
 }
 
 // Rope stands at the top and in "rope_scaling", or since transformers 5 all in "rope_parameters".
@@ -154,9 +178,9 @@ void read_rope(const Members& members, Config& config) {
       members.fail_key("rope_parameters",
                        "has neither rope_type nor rope_theta; one set for all layers is supported");
     }
-    config.rope_scaling = read_rope_scaling(rope);
+    config.rope_scaling = read_rope_scaling(rope, config.max_positions);
   } else if (old_scaling) {
-    config.rope_scaling = read_rope_scaling(*old_scaling);
+    config.rope_scaling = read_rope_scaling(*old_scaling, config.max_positions);
   }
   config.rope_theta =
       rope.number("rope_theta").value_or(members.number("rope_theta").value_or(10000));
@@ -212,6 +236,41 @@ void read_window(const Members& members, Window kind, Config& config) {
   if (config.window_from_layer >= config.layers) config.window = config.window_from_layer = 0;
 }
 
+// Heads are `plain_width` elements, then those that turn.
+void read_latent(const Members& members, Config& config) {
+  const auto size = [&](std::string_view key, int64_t least) {
+    const int64_t value = members.need_integer(key);
+    constexpr int64_t kMost = 1 << 16;
+    if (value < least || value > kMost) {
+      members.fail_key(key, "is ", value, "; expected ", least, " to ", kMost);
+    }
+    return value;
+  };
+  const auto whole_tiles = [&](std::string_view key) {
+    const int64_t value = size(key, 1);
+    if (value % 16 != 0) members.fail_key(key, "is ", value, "; expected a multiple of 16");
+    return value;
+  };
+  config.rope_width = size("qk_rope_head_dim", 2);
+  config.latent = {
+      .rank = whole_tiles("kv_lora_rank"),
+      .query_rank = members.find("q_lora_rank") == nullptr ? 0 : size("q_lora_rank", 1),
+      .plain_width = size("qk_nope_head_dim", 1),
+      .value_width = whole_tiles("v_head_dim")};
+  config.head_width = config.latent.plain_width + config.rope_width;
+  config.rope_neighbours = members.boolean("rope_interleave").value_or(true);
+}
+
+// A layer with experts is one from first_k_dense_replace on, where the model has any.
+void refuse_experts(const Members& members, const Config& config) {
+  if (members.integer("n_routed_experts").value_or(0) == 0) return;
+  const int64_t dense = members.integer("first_k_dense_replace").value_or(0);
+  if (dense < config.layers) {
+    members.fail_key("n_routed_experts", "layers from ", dense,
+                     " on are mixtures of experts, which cannot be run with latent attention");
+  }
+}
+
 std::string read_dtype(const Members& members) {
   const char* key = members.find("dtype") != nullptr ? "dtype" : "torch_dtype";
   const std::string type = members.text(key).value_or("bfloat16");
@@ -259,6 +318,10 @@ Config read_config(const Json& json, const std::string& name) {
       members.integer("head_dim")
           .value_or(architecture.head_width != 0 ? architecture.head_width : shared_width);
   read_rope(members, config);
+  if (architecture.latent) {
+    read_latent(members, config);
+    refuse_experts(members, config);
+  }
   config.tied_embeddings = members.boolean("tie_word_embeddings").value_or(false);
   const bool attention_bias =
       !architecture.always_qkv_bias && members.boolean("attention_bias").value_or(false);
@@ -339,6 +402,16 @@ void check_config(const Config& config, const std::string& name) {
   positive("rope theta", config.rope_theta);
   positive("rope scaling factor", scaling.factor);
   positive("low frequency factor of rope", scaling.low_frequency_factor);
+  positive("fast beta of rope", scaling.beta_fast);
+  positive("slow beta of rope", scaling.beta_slow);
+  const auto not_negative = [&](std::string_view what, double value) {
+    if (!(value >= 0) || !std::isfinite(value)) {
+      fail(name, ": the ", what, " of rope is ", value, "; expected 0 or more");
+    }
+  };
+  not_negative("mscale", scaling.mscale);
+  not_negative("mscale of all dimensions", scaling.mscale_all);
+  not_negative("attention factor", scaling.magnitude);
   positive("original length of rope", static_cast<double>(scaling.original_max_positions));
   if (!(scaling.high_frequency_factor > scaling.low_frequency_factor) ||
       !std::isfinite(scaling.high_frequency_factor)) {

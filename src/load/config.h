@@ -10,16 +10,31 @@
 
 namespace spate {
 
-// Rope scaling of Llama 3.1 to 3.3 ("llama3") and plain linear scaling.
+// Scaling of rotary positions: plain linear, that of Llama 3.1 to 3.3 ("llama3"), and YaRN (Peng et
+// al., 2023). What they mean: nn/rope.h.
 struct RopeScaling {
-  enum class Kind { none, linear, llama3 } kind = Kind::none;
+  enum class Kind { none, linear, llama3, yarn } kind = Kind::none;
   double factor = 1;
   double low_frequency_factor = 1, high_frequency_factor = 4;  // llama3
-  int64_t original_max_positions = 8192;                       // llama3
+  int64_t original_max_positions = 8192;                       // llama3, yarn
+  // yarn
+  double beta_fast = 32, beta_slow = 1;  // turns over the original context
+  bool whole_pairs = true;               // the pairs they fall on are rounded outwards
+  double mscale = 0, mscale_all = 0;     // 0: absent
+  double magnitude = 0;                  // 0: follows from factor and mscales
+};
+
+// Multi-head latent attention (DeepSeek-V2): a token's keys and values for all heads come from one
+// latent vector, and one more key, which turns, is shared by all heads.
+struct Latent {
+  int64_t rank = 0;         // of keys and values, a multiple of 16; 0: the model has no latents
+  int64_t query_rank = 0;   // of queries; 0: they come from the hidden state itself
+  int64_t plain_width = 0;  // elements of a head that do not turn, the first ones
+  int64_t value_width = 0;  // of a head, a multiple of 16
 };
 
 struct Config {
-  std::string architecture;   // key of models/list.cc: "llama", "qwen2", "qwen3"
+  std::string architecture;   // key of models/list.cc: "llama", "qwen2", "deepseek2"
   int64_t layers = 0;         // L
   int64_t width = 0;          // C, model width
   int64_t heads = 0;          // H
@@ -33,7 +48,7 @@ struct Config {
   int64_t rope_width = 0;  // elements of a head that are rotated; D unless the file says less
   RopeScaling rope_scaling;
   std::vector<float> rope_factors;  // R / 2 divisors of the frequencies (GGUF rope_freqs), or empty
-  bool rope_neighbours = false;     // pairs are (2i, 2i + 1): GGUF files of Llama
+  bool rope_neighbours = false;     // pairs are (2i, 2i + 1): GGUF files of Llama, DeepSeek
   bool tied_embeddings = false;     // the head is the embedding table
   bool qkv_bias = false, output_bias = false, mlp_bias = false;
   bool qk_norm = false;
@@ -41,6 +56,9 @@ struct Config {
   int64_t window = 0;             // sliding window of attention in tokens, 0: none
   int64_t window_from_layer = 0;  // first layer that uses the window
   std::string dtype = "bf16";     // of the weights; what random weights are made in
+  Latent latent;
+
+  bool has_latents() const { return latent.rank > 0; }
 };
 
 // Sampling defaults and stop tokens a checkpoint brings along (generation_config.json).

@@ -75,11 +75,20 @@ RopeScaling read_rope_scaling(const GgufFile& file, const Keys& keys) {
   const auto type = keys.text("rope.scaling.type");
   const auto factor = keys.find_number("rope.scaling.factor");
   const auto old_factor = keys.find_number("rope.scale_linear");  // files before August 2023
-  if (type && *type != "none" && *type != "linear") {
+  if (type && *type != "none" && *type != "linear" && *type != "yarn") {
     fail(file.name(), ": \"", keys.name("rope.scaling.type"), "\" is \"", *type,
-         "\"; supported are none, linear, and Llama 3's factors in rope_freqs.weight");
+         "\"; supported are none, linear, yarn, and Llama 3's factors in rope_freqs.weight");
   }
   RopeScaling scaling;
+  if (type && *type == "yarn") {
+    scaling.kind = RopeScaling::Kind::yarn;
+    scaling.factor = keys.number("rope.scaling.factor");
+    scaling.original_max_positions = keys.integer("rope.scaling.original_context_length");
+    // A tenth of mscale_all_dim; the models that have one have an equal mscale.
+    scaling.mscale = scaling.mscale_all =
+        10 * keys.find_number("rope.scaling.yarn_log_multiplier").value_or(0);
+    return scaling;
+  }
   if (type ? *type == "linear" : old_factor.has_value()) {
     scaling.kind = RopeScaling::Kind::linear;
     scaling.factor = factor.value_or(old_factor.value_or(1));

@@ -68,6 +68,17 @@ std::optional<Weight> Source::joined(std::span<const Part> parts, int64_t in, bo
   return shared_->backend.place_joined(weights);
 }
 
+HostTensor Source::plain(std::string_view name, int64_t out, int64_t in) const {
+  HostTensor tensor = with_bytes(find(name, {out, in}));
+  if (tensor.format == &plain_format(*tensor.format)) return tensor;
+  const auto values = std::make_shared<std::vector<float>>(static_cast<size_t>(out * in));
+  tensor.format->decode(tensor.bytes.data(), *values);
+  tensor.format = &kF32;
+  tensor.bytes = std::as_bytes(std::span(*values));
+  tensor.owner = values;
+  return tensor;
+}
+
 std::vector<float> Source::values(std::string_view name, int64_t n) const {
   const HostTensor tensor = with_bytes(find(name, {n}));
   std::vector<float> values(static_cast<size_t>(n));

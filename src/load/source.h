@@ -43,6 +43,8 @@ class Source {
     int64_t out;
   };
   std::optional<Weight> joined(std::span<const Part> parts, int64_t in, bool of_layer) const;
+  // The [out, in] matrix `name` on the host, as plain floats of plain_format().
+  HostTensor plain(std::string_view name, int64_t out, int64_t in) const;
   // The n-vector `name`, converted to f32.
   Vector vector(std::string_view name, int64_t n) const;
   Vector joined_vector(std::span<const Part> parts) const;

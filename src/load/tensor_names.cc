@@ -12,12 +12,23 @@ namespace {
 // config says so.
 struct Part {
   std::string_view gguf, hugging_face;
-  Shape (*shape)(const Config& config);  // of the weight
-  bool Config::*exists = nullptr;        // null: always
-  bool Config::*bias = nullptr;          // null: never
+  Shape (*shape)(const Config& config);                          // of the weight
+  bool (*exists)(const Config& config) = nullptr;                // null: always
+  bool (*bias)(const Config& config) = nullptr;                  // null: never
+  std::vector<Shape> (*placed)(const Config& config) = nullptr;  // see ExpectedTensor
 };
 
 using C = Config;
+
+bool has_qkv_bias(const C& c) { return c.qkv_bias; }
+bool has_output_bias(const C& c) { return c.output_bias; }
+bool has_mlp_bias(const C& c) { return c.mlp_bias; }
+bool has_qk_norm(const C& c) { return c.qk_norm; }
+bool has_heads(const C& c) { return !c.has_latents(); }  // keys and values of their own
+bool has_latents(const C& c) { return c.has_latents(); }
+bool has_query_latents(const C& c) { return c.latent.query_rank > 0; }
+bool has_plain_queries(const C& c) { return c.latent.query_rank == 0; }
+bool has_query_bias(const C& c) { return c.qkv_bias && !c.has_latents(); }
 
 Shape vocabulary_by_width(const C& c) { return {c.vocabulary, c.width}; }
 Shape width(const C& c) { return {c.width}; }
@@ -25,24 +36,48 @@ Shape head_width(const C& c) { return {c.head_width}; }
 Shape kv_by_width(const C& c) { return {c.kv_heads * c.head_width, c.width}; }
 Shape inner_by_width(const C& c) { return {c.inner_width, c.width}; }
 Shape q_by_width(const C& c) { return {c.heads * c.head_width, c.width}; }
-Shape width_by_q(const C& c) { return {c.width, c.heads * c.head_width}; }
+Shape width_by_values(const C& c) {
+  return {c.width, c.heads * (c.has_latents() ? c.latent.value_width : c.head_width)};
+}
 Shape width_by_inner(const C& c) { return {c.width, c.inner_width}; }
+
+// Of latent attention.
+Shape query_rank(const C& c) { return {c.latent.query_rank}; }
+Shape query_rank_by_width(const C& c) { return {c.latent.query_rank, c.width}; }
+Shape q_by_query_rank(const C& c) { return {c.heads * c.head_width, c.latent.query_rank}; }
+Shape rank(const C& c) { return {c.latent.rank}; }
+Shape key_by_width(const C& c) { return {c.latent.rank + c.rope_width, c.width}; }
+Shape heads_by_rank(const C& c) {
+  return {c.heads * (c.latent.plain_width + c.latent.value_width), c.latent.rank};
+}
+// Of each head, see nn/latent_attention.h.
+std::vector<Shape> into_and_out_of_latents(const C& c) {
+  return {{c.heads * c.latent.rank, c.latent.plain_width},
+          {c.heads * c.latent.value_width, c.latent.rank}};
+}
 
 constexpr std::string_view kGgufLayer = "blk.";
 constexpr std::string_view kLayer = "model.layers.";
 
 constexpr Part kLayerParts[] = {
     {"attn_norm", "input_layernorm", width},
-    {"attn_q", "self_attn.q_proj", q_by_width, nullptr, &C::qkv_bias},
-    {"attn_k", "self_attn.k_proj", kv_by_width, nullptr, &C::qkv_bias},
-    {"attn_v", "self_attn.v_proj", kv_by_width, nullptr, &C::qkv_bias},
-    {"attn_output", "self_attn.o_proj", width_by_q, nullptr, &C::output_bias},
-    {"attn_q_norm", "self_attn.q_norm", head_width, &C::qk_norm},
-    {"attn_k_norm", "self_attn.k_norm", head_width, &C::qk_norm},
+    {"attn_q", "self_attn.q_proj", q_by_width, has_plain_queries, has_query_bias},
+    {"attn_k", "self_attn.k_proj", kv_by_width, has_heads, has_qkv_bias},
+    {"attn_v", "self_attn.v_proj", kv_by_width, has_heads, has_qkv_bias},
+    {"attn_q_a", "self_attn.q_a_proj", query_rank_by_width, has_query_latents, has_qkv_bias},
+    {"attn_q_a_norm", "self_attn.q_a_layernorm", query_rank, has_query_latents},
+    {"attn_q_b", "self_attn.q_b_proj", q_by_query_rank, has_query_latents},
+    {"attn_kv_a_mqa", "self_attn.kv_a_proj_with_mqa", key_by_width, has_latents, has_qkv_bias},
+    {"attn_kv_a_norm", "self_attn.kv_a_layernorm", rank, has_latents},
+    {"attn_kv_b", "self_attn.kv_b_proj", heads_by_rank, has_latents, nullptr,
+     into_and_out_of_latents},
+    {"attn_output", "self_attn.o_proj", width_by_values, nullptr, has_output_bias},
+    {"attn_q_norm", "self_attn.q_norm", head_width, has_qk_norm},
+    {"attn_k_norm", "self_attn.k_norm", head_width, has_qk_norm},
     {"ffn_norm", "post_attention_layernorm", width},
-    {"ffn_gate", "mlp.gate_proj", inner_by_width, nullptr, &C::mlp_bias},
-    {"ffn_up", "mlp.up_proj", inner_by_width, nullptr, &C::mlp_bias},
-    {"ffn_down", "mlp.down_proj", width_by_inner, nullptr, &C::mlp_bias},
+    {"ffn_gate", "mlp.gate_proj", inner_by_width, nullptr, has_mlp_bias},
+    {"ffn_up", "mlp.up_proj", inner_by_width, nullptr, has_mlp_bias},
+    {"ffn_down", "mlp.down_proj", width_by_inner, nullptr, has_mlp_bias},
 };
 
 constexpr Part kModelParts[] = {
@@ -82,8 +117,8 @@ Stem stem_of(std::string_view name) {
 }
 
 bool expects(const Config& config, const Part& part, std::string_view ending) {
-  if (part.exists != nullptr && !(config.*part.exists)) return false;
-  return ending == ".weight" || (ending == ".bias" && part.bias != nullptr && config.*part.bias);
+  if (part.exists != nullptr && !part.exists(config)) return false;
+  return ending == ".weight" || (ending == ".bias" && part.bias != nullptr && part.bias(config));
 }
 
 // Appends the tensors of `part`, if the config has it.
@@ -93,6 +128,7 @@ void append(const Config& config, const Part& part, std::string_view prefix,
   const bool of_layer = !prefix.empty();
   if (expects(config, part, ".weight")) {
     out.push_back({cat(prefix, part.hugging_face, ".weight"), shape, of_layer});
+    if (part.placed != nullptr) out.back().placed = part.placed(config);
   }
   if (expects(config, part, ".bias")) {
     out.push_back({cat(prefix, part.hugging_face, ".bias"), Shape{shape[0]}, of_layer});

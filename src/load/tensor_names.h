@@ -23,6 +23,8 @@ struct ExpectedTensor {
   std::string name;  // the Hugging Face one
   Shape shape;       // [out, in], or [n]
   bool of_layer = false;
+  // As which matrices of plain floats it is placed; empty: as what it is.
+  std::vector<Shape> placed = {};
 };
 
 // All tensors that a checkpoint of this config must have for a model to be built from it.

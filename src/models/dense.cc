@@ -5,15 +5,18 @@
 
 #include "nn/attention.h"
 #include "nn/head.h"
+#include "nn/latent_attention.h"
 #include "nn/mlp.h"
 #include "nn/rope.h"
 
 namespace spate {
 namespace {
 
+// AttentionLayer: Attention or LatentAttention.
+template <class AttentionLayer>
 struct Block {
   RmsNorm attention_norm, mlp_norm;
-  Attention attention;
+  AttentionLayer attention;
   GatedMlp mlp;
 
   Block(const Source& source, const Config& config, const Rope& rope, int64_t layer)
@@ -33,6 +36,7 @@ struct Block {
   }
 };
 
+template <class AttentionLayer>
 class Dense : public Model {
  public:
   explicit Dense(const Source& root)
@@ -42,6 +46,7 @@ class Dense : public Model {
               root.config().tied_embeddings ? &embedding_.table() : nullptr) {
     const Config& config = root.config();
     const Rope rope{.frequencies = frequencies_.view,
+                    .magnitude = rope_magnitude(config),
                     .pairs = config.rope_neighbours ? RopePairs::neighbours : RopePairs::halves};
     blocks_.reserve(static_cast<size_t>(config.layers));
     for (int64_t layer = 0; layer < config.layers; ++layer) {
@@ -61,20 +66,26 @@ class Dense : public Model {
   Embedding embedding_;
   Vector frequencies_;
   Head head_;
-  std::vector<Block> blocks_;
+  std::vector<Block<AttentionLayer>> blocks_;
 };
 
 }  // namespace
 
-std::unique_ptr<Model> build_dense(const Source& root) { return std::make_unique<Dense>(root); }
+std::unique_ptr<Model> build_dense(const Source& root) {
+  if (root.config().has_latents()) return std::make_unique<Dense<LatentAttention>>(root);
+  return std::make_unique<Dense<Attention>>(root);
+}
 
 KvNeeds dense_kv_needs(const Config& config) {
+  if (config.has_latents()) return LatentAttention::kv_needs(config);
   return {.layers = config.layers, .kv_heads = config.kv_heads, .head_width = config.head_width};
 }
 
 int64_t dense_scratch_width(const Config& config) {
   // The block's x, and the larger of its two layers: they do not run at once.
-  return config.width + std::max(Attention::scratch_width(config), GatedMlp::scratch_width(config));
+  const int64_t attention = config.has_latents() ? LatentAttention::scratch_width(config)
+                                                 : Attention::scratch_width(config);
+  return config.width + std::max(attention, GatedMlp::scratch_width(config));
 }
 
 }  // namespace spate

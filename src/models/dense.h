@@ -1,5 +1,6 @@
-// Dense decoders of the Llama family: Llama 1 to 3.3, SmolLM2, Mistral, Qwen2, Qwen2.5, Qwen3. They
-// share one block and differ in flags of the config: biases, norms of q and k, rope, window.
+// Dense decoders of the Llama family: Llama 1 to 3.3, SmolLM2, Mistral, Qwen2, Qwen2.5, Qwen3,
+// DeepSeek-V2 and V3. They share one block and differ in flags of the config: biases, norms of q
+// and k, rope, window; attention with heads or with latents.
 #pragma once
 
 #include "models/model.h"

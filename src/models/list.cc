@@ -12,6 +12,7 @@ constexpr Architecture kArchitectures[] = {
     {"llama", build_dense, dense_kv_needs, dense_scratch_width},
     {"qwen2", build_dense, dense_kv_needs, dense_scratch_width},
     {"qwen3", build_dense, dense_kv_needs, dense_scratch_width},
+    {"deepseek2", build_dense, dense_kv_needs, dense_scratch_width},
 };
 
 }  // namespace

@@ -32,6 +32,11 @@ extern const Format kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0;  // block32.cc: 32 elemen
 extern const Format kQ2K, kQ3K, kQ4K, kQ5K, kQ6K;       // k_quants.cc: 256 elements in a block
 extern const Format kIq4Nl;                             // iq4_nl.cc
 
+// The format itself where it is one of plain floats, else f32.
+inline const Format& plain_format(const Format& format) {
+  return format.block == 1 ? format : kF32;
+}
+
 std::span<const Format* const> all_formats();
 const Format* find_format(std::string_view name);  // null when there is none
 const Format* find_gguf_format(int gguf_type);     // null when there is none

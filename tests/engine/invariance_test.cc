@@ -191,7 +191,8 @@ TEST_P(Invariance, FreeKernelsPartAtNearTiesOnly) {
 
 INSTANTIATE_TEST_SUITE_P(Models, Invariance,
                          testing::Combine(testing::Values("llama", "llama3-rope", "mistral-window",
-                                                          "qwen2", "qwen3"),
+                                                          "qwen2", "qwen3", "deepseek2",
+                                                          "deepseek2-lite", "deepseek3"),
                                           test_devices()),
                          [](const auto& info) {
                            std::string name =

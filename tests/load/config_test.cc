@@ -101,8 +101,82 @@ TEST(ReadConfig, RopeParametersOfTransformers5) {
                  {"rope_parameters", "one set for all layers"});
 }
 
+TEST(ReadConfig, Yarn) {
+  const RopeScaling plain = config_of("Qwen2ForCausalLM",
+                                      R"("rope_scaling": {"type": "yarn", "factor": 4.0,
+                   "original_max_position_embeddings": 128})")
+                                .rope_scaling;
+  EXPECT_EQ(plain.kind, RopeScaling::Kind::yarn);
+  EXPECT_EQ(plain.factor, 4);
+  EXPECT_EQ(plain.original_max_positions, 128);
+  EXPECT_EQ(plain.beta_fast, 32);
+  EXPECT_EQ(plain.beta_slow, 1);
+  EXPECT_TRUE(plain.whole_pairs);
+  EXPECT_EQ(plain.mscale, 0);
+  EXPECT_EQ(plain.magnitude, 0);
+  const RopeScaling all =
+      config_of("LlamaForCausalLM",
+                R"("rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": null,
+                   "original_max_position_embeddings": 64, "beta_fast": 16, "beta_slow": 2,
+                   "mscale": 0.5, "mscale_all_dim": 0.75, "attention_factor": 1.5,
+                   "truncate": false})")
+          .rope_scaling;
+  EXPECT_EQ(all.factor, 8);
+  EXPECT_EQ(all.beta_fast, 16);
+  EXPECT_EQ(all.beta_slow, 2);
+  EXPECT_EQ(all.mscale, 0.5);
+  EXPECT_EQ(all.mscale_all, 0.75);
+  EXPECT_EQ(all.magnitude, 1.5);
+  EXPECT_FALSE(all.whole_pairs);
+  const auto refuse = [](const std::string& more, std::initializer_list<std::string_view> parts) {
+    expect_refusal("LlamaForCausalLM", cat(R"("rope_scaling": {"type": "yarn")", more, "}"), parts);
+  };
+  refuse("", {"\"rope_scaling.factor\" is missing"});
+  refuse(R"(, "factor": 2, "original_max_position_embeddings": 0)", {"original length of rope"});
+  refuse(R"(, "factor": 2, "beta_fast": -1)", {"fast beta of rope is -1"});
+  refuse(R"(, "factor": 2, "mscale": -1)", {"mscale of rope is -1"});
+}
+
+const std::string kLatent = R"("num_key_value_heads": 8, "kv_lora_rank": 32,
+    "qk_nope_head_dim": 24, "qk_rope_head_dim": 8, "v_head_dim": 16)";
+
+TEST(ReadConfig, LatentAttention) {
+  for (const char* name : {"DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM"}) {
+    const Config config = config_of(name, kLatent);
+    EXPECT_EQ(config.architecture, "deepseek2");
+    EXPECT_TRUE(config.has_latents());
+    EXPECT_EQ(config.latent.rank, 32);
+    EXPECT_EQ(config.latent.query_rank, 0);
+    EXPECT_EQ(config.latent.plain_width, 24);
+    EXPECT_EQ(config.latent.value_width, 16);
+    EXPECT_EQ(config.head_width, 32);
+    EXPECT_EQ(config.rope_width, 8);
+    EXPECT_TRUE(config.rope_neighbours);
+  }
+  const Config other =
+      config_of("DeepseekV3ForCausalLM",
+                kLatent + R"(, "q_lora_rank": 20, "rope_interleave": false, "head_dim": 8,
+                             "n_routed_experts": 64, "first_k_dense_replace": 4)");
+  EXPECT_EQ(other.latent.query_rank, 20);
+  EXPECT_EQ(other.head_width, 32);
+  EXPECT_FALSE(other.rope_neighbours);
+  EXPECT_FALSE(config_of("LlamaForCausalLM").has_latents());
+}
+
+TEST(ReadConfig, RefusalsOfLatentAttention) {
+  const auto refuse = [](const std::string& more, std::initializer_list<std::string_view> parts) {
+    expect_refusal("DeepseekV2ForCausalLM", more, parts);
+  };
+  refuse("", {"config.json", "\"qk_rope_head_dim\" is missing"});
+  refuse(R"("qk_rope_head_dim": 8, "kv_lora_rank": 40)",
+         {"config.json", "\"kv_lora_rank\"", "is 40", "multiple of 16"});
+  refuse(kLatent + R"(, "q_lora_rank": 0)", {"\"q_lora_rank\"", "is 0", "expected 1 to"});
+  refuse(kLatent + R"(, "n_routed_experts": 64, "first_k_dense_replace": 1)",
+         {"\"n_routed_experts\"", "layers from 1 on are mixtures of experts"});
+}
+
 TEST(ReadConfig, UnsupportedRopeTypesAreNamed) {
-  for (const char* type : {"yarn", "longrope", "dynamic"}) {
+  for (const char* type : {"longrope", "dynamic"}) {
     expect_refusal("LlamaForCausalLM",
                    cat(R"("rope_scaling": {"rope_type": ")", type, R"(", "factor": 2.0})"),
                    {"config.json", "rope_scaling.rope_type", type, "supported are default"});

@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "load/checkpoint.h"
+#include "load/tensor_names.h"
 #include "tests/load/support.h"
 
 namespace spate {
@@ -30,6 +31,27 @@ TEST(RandomCheckpoint, HasExactlyWhatTheConfigNeeds) {
   }
   EXPECT_TRUE(random->tensors().empty());
   EXPECT_EQ(random->generation().end_tokens, (std::vector<Token>{5}));
+}
+
+// Of latent attention, with and without latents of queries, and with biases.
+TEST(RandomCheckpoint, HasWhatLatentAttentionNeeds) {
+  for (const char* model : {"deepseek2", "deepseek2-lite", "deepseek3"}) {
+    SCOPED_TRACE(model);
+    const std::string folder = cat(SPATE_SOURCE_DIR "/tests/golden/models/", model);
+    const auto stored = open_checkpoint(folder);
+    const auto random = open_random_checkpoint(folder, 1);
+    const std::vector<ExpectedTensor> expected = expected_tensors(stored->config());
+    EXPECT_EQ(expected.size(), stored->tensors().size());
+    for (const ExpectedTensor& tensor : expected) {
+      const auto found = stored->find(tensor.name, tensor.shape);
+      ASSERT_TRUE(found) << tensor.name;
+      EXPECT_EQ(found->shape, tensor.shape) << tensor.name;
+      EXPECT_TRUE(random->has(tensor.name)) << tensor.name;
+      int64_t placed = 0;
+      for (const Shape& shape : tensor.placed) placed += shape.elements();
+      EXPECT_EQ(placed, tensor.placed.empty() ? 0 : tensor.shape.elements()) << tensor.name;
+    }
+  }
 }
 
 TEST(RandomCheckpoint, ValuesFollowFromSeedNameAndIndex) {

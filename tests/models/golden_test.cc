@@ -158,7 +158,7 @@ INSTANTIATE_TEST_SUITE_P(Transformers, Golden,
                            return name;
                          });
 
-TEST(GoldenModels, AreThere) { EXPECT_EQ(golden_models().size(), 8U); }
+TEST(GoldenModels, AreThere) { EXPECT_EQ(golden_models().size(), 13U); }
 
 }  // namespace
 }  // namespace spate
