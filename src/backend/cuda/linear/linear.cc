@@ -158,16 +158,6 @@ constexpr Kernel kKernels[] = {
     {"tiles", [](const Problem&) { return true; }, run_tiles},
 };
 
-}  // namespace
-
-KernelFamily linear_family() {
-  KernelFamily family{.op = op::Linear::kName};
-  for (const Kernel& kernel : kKernels) family.kernels.push_back(kernel.name);
-  return family;
-}
-
-namespace {
-
 void multiply(Context& context, const op::Linear& op, const F8Rows* x8) {
   if (op.out.shape.elements() == 0) return;
   const Problem problem{.context = context, .op = op, .x8 = x8};
@@ -215,6 +205,12 @@ void multiply_all(Context& context, std::span<const op::Linear> products) {
 }
 
 }  // namespace
+
+KernelFamily linear_family() {
+  KernelFamily family{.op = op::Linear::kName};
+  for (const Kernel& kernel : kKernels) family.kernels.push_back(kernel.name);
+  return family;
+}
 
 void run(Context& context, const op::Linear& op) { multiply_all(context, {&op, 1}); }
 

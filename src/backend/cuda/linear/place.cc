@@ -80,6 +80,35 @@ void round_rows(const Context& context, void* plain, Shape shape, const Weight& 
   quantize_rows(context, view_of(plain, context.activation(), shape), rows);
 }
 
+void place_random_part(const Context& context, const Weight& placed, int64_t first_output,
+                       const HostWeight& part) {
+  const DType type = context.activation();
+  // Its values change their type as every row would.
+  const std::vector<std::byte> stored = random_table(*part.random, *part.format);
+  std::vector<std::byte> table(kRandomPlaces * size_of(type));
+  make_row({.format = part.format, .out = 1, .in = kRandomPlaces, .bytes = stored.data()}, 0, type,
+           reinterpret_cast<uint8_t*>(table.data()));
+  const auto make = [&](void* to, int64_t begin, int64_t count, int64_t stride) {
+    make_random_rows(context, table, part.random->key, type,
+                     {.to = to, .first = begin, .rows = count, .in = part.in, .stride = stride});
+  };
+  const size_t row_bytes = static_cast<size_t>(part.in) * size_of(type);
+  if (!is_f8(placed)) {
+    const int64_t stride = padded_row(part.in);
+    make(static_cast<uint8_t*>(placed.storage.data()) +
+             static_cast<size_t>(first_output * stride) * size_of(type),
+         0, part.out, stride);
+    return;
+  }
+  const auto at_once = static_cast<int64_t>(Context::kWorkspaceBytes / row_bytes);
+  void* plain = context.workspace(Context::kWorkspaceBytes);
+  for (int64_t begin = 0; begin < part.out; begin += at_once) {
+    const int64_t count = std::min(at_once, part.out - begin);
+    make(plain, begin, count, part.in);
+    round_rows(context, plain, {count, part.in}, placed, first_output + begin);
+  }
+}
+
 }  // namespace
 
 size_t placed_bytes(const Context& context, const HostWeight& weight) {
@@ -154,39 +183,6 @@ Weight Placer::place(WeightMemory& memory, std::span<const HostWeight> parts) {
   }
   return placed;
 }
-
-namespace {
-
-void place_random_part(const Context& context, const Weight& placed, int64_t first_output,
-                       const HostWeight& part) {
-  const DType type = context.activation();
-  // Its values change their type as every row would.
-  const std::vector<std::byte> stored = random_table(*part.random, *part.format);
-  std::vector<std::byte> table(kRandomPlaces * size_of(type));
-  make_row({.format = part.format, .out = 1, .in = kRandomPlaces, .bytes = stored.data()}, 0, type,
-           reinterpret_cast<uint8_t*>(table.data()));
-  const auto make = [&](void* to, int64_t begin, int64_t count, int64_t stride) {
-    make_random_rows(context, table, part.random->key, type,
-                     {.to = to, .first = begin, .rows = count, .in = part.in, .stride = stride});
-  };
-  const size_t row_bytes = static_cast<size_t>(part.in) * size_of(type);
-  if (!is_f8(placed)) {
-    const int64_t stride = padded_row(part.in);
-    make(static_cast<uint8_t*>(placed.storage.data()) +
-             static_cast<size_t>(first_output * stride) * size_of(type),
-         0, part.out, stride);
-    return;
-  }
-  const auto at_once = static_cast<int64_t>(Context::kWorkspaceBytes / row_bytes);
-  void* plain = context.workspace(Context::kWorkspaceBytes);
-  for (int64_t begin = 0; begin < part.out; begin += at_once) {
-    const int64_t count = std::min(at_once, part.out - begin);
-    make(plain, begin, count, part.in);
-    round_rows(context, plain, {count, part.in}, placed, first_output + begin);
-  }
-}
-
-}  // namespace
 
 Weight place_random(const Context& context, WeightMemory& memory,
                     std::span<const HostWeight> parts) {
