@@ -26,7 +26,6 @@ Weight Backend::place_joined(std::span<const HostWeight> parts) {
   const HostWeight& first = parts.front();
   check(first.in % first.format->block == 0, "a row of ", first.in,
         " elements is no whole number of ", first.format->name, " blocks of ", first.format->block);
-  check(parts.size() == 1 || joins_weights(), "weights are joined for a backend that does not");
   for (const HostWeight& part : parts) {
     check(part.format == first.format && part.in == first.in &&
               part.random.has_value() == first.random.has_value() &&

@@ -17,6 +17,7 @@
 #include "backend/ops/attention.h"
 #include "backend/ops/basic.h"
 #include "backend/ops/linear.h"
+#include "backend/ops/moe.h"
 #include "backend/ops/norm.h"
 #include "backend/ops/sampling.h"
 #include "backend/rates.h"
@@ -74,9 +75,9 @@ class Backend {
   // backend.
   Weight place(const HostWeight& weight) { return place_joined({&weight, 1}); }
   // Several weights as one, the outputs of each behind those of the one before. They have one
-  // format and width, and all but the last have whole tiles of 16 outputs. More than one only where
-  // joins_weights(): other backends gain nothing by it.
+  // format and width, and all but the last have whole tiles of 16 outputs.
   Weight place_joined(std::span<const HostWeight> parts);
+  // Whether products of the same x gain by it.
   virtual bool joins_weights() const { return false; }
   virtual size_t placed_bytes(const HostWeight& weight) const = 0;  // its own bytes are not read
   // All weights to come need so many bytes together: a backend may take them at once.
@@ -135,6 +136,11 @@ class Backend {
   virtual void execute(const op::Linear&) = 0;
   virtual void execute(const op::LinearHeads&) = 0;
   virtual void execute(const op::Gated&) = 0;
+  virtual void execute(const op::Route&) = 0;
+  virtual void execute(const op::GroupPairs&) = 0;
+  virtual void execute(const op::ExpertLinear&) = 0;
+  virtual void execute(const op::ExpertSum&) = 0;
+  virtual void execute(const op::GateRows&) = 0;
   virtual void execute(const op::RopeApply&) = 0;
   virtual void execute(const op::KvWrite&) = 0;
   virtual void execute(const op::Attention&) = 0;
@@ -148,6 +154,7 @@ class Backend {
   virtual void execute(const op::AddRmsNorm&);
   virtual void execute(const op::LinearQkv&);
   virtual void execute(const op::LinearGated&);
+  virtual void execute(const op::ExpertMlp&);
   virtual void execute(const op::QkvNormRopeWrite&);
 
   bool profiling_ = false, waiting_ = false;

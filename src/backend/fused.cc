@@ -19,6 +19,15 @@ void Backend::execute(const op::LinearGated& op) {
   execute(op::Gated{.gate = op.out, .up = op.scratch, .out = op.out, .activation = op.activation});
 }
 
+void Backend::execute(const op::ExpertMlp& op) {
+  execute(op.group());
+  execute(op.into_inner(op.gate, op.scratch.inner));
+  execute(op.into_inner(op.up, op.scratch.up));
+  execute(op.gated());
+  execute(op.out_of_inner());
+  execute(op.sum());
+}
+
 void Backend::execute(const op::QkvNormRopeWrite& op) {
   if (op.q_norm.data != nullptr) {
     execute(op::RmsNorm{.x = op.q, .weight = op.q_norm, .out = op.q, .eps = op.eps});

@@ -65,13 +65,16 @@ uint64_t CpuBackend::mark() {
 }
 
 Weight CpuBackend::place_stored(std::span<const HostWeight> parts) {
-  const HostWeight& weight = parts.front();
-  Weight placed{.format = weight.format,
-                .out = weight.out,
-                .in = weight.in,
-                .layout = layout_of(*weight.format)};
-  placed.storage = weights_.take(placed_bytes(weight));
-  cpu::place(context_, weight, placed.storage.data());
+  HostWeight whole = parts.front();
+  for (const HostWeight& part : parts.subspan(1)) whole.out += part.out;
+  Weight placed{
+      .format = whole.format, .out = whole.out, .in = whole.in, .layout = layout_of(*whole.format)};
+  placed.storage = weights_.take(placed_bytes(whole));
+  auto* to = static_cast<std::byte*>(placed.storage.data());
+  for (const HostWeight& part : parts) {
+    cpu::place(context_, part, to);
+    to += placed_bytes(part);
+  }
   return placed;
 }
 
@@ -89,6 +92,11 @@ void CpuBackend::execute(const op::RmsNorm& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Linear& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::LinearHeads& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Gated& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::Route& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::GroupPairs& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::ExpertLinear& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::ExpertSum& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::GateRows& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::RopeApply& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::KvWrite& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Attention& op) { cpu::run(context_, op); }

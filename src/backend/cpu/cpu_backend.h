@@ -32,7 +32,7 @@ class CpuBackend final : public Backend {
   size_t placed_bytes(const HostWeight& weight) const override;
 
  private:
-  Weight place_stored(std::span<const HostWeight> parts) override;  // of one
+  Weight place_stored(std::span<const HostWeight> parts) override;
   void execute(const op::Embed& op) override;
   void execute(const op::GatherRows& op) override;
   void execute(const op::PutRows& op) override;
@@ -43,6 +43,11 @@ class CpuBackend final : public Backend {
   void execute(const op::Linear& op) override;
   void execute(const op::LinearHeads& op) override;
   void execute(const op::Gated& op) override;
+  void execute(const op::Route& op) override;
+  void execute(const op::GroupPairs& op) override;
+  void execute(const op::ExpertLinear& op) override;
+  void execute(const op::ExpertSum& op) override;
+  void execute(const op::GateRows& op) override;
   void execute(const op::RopeApply& op) override;
   void execute(const op::KvWrite& op) override;
   void execute(const op::Attention& op) override;

@@ -1,7 +1,9 @@
 // The ops of the CPU backend, one function each. Activations are f32. Definitions:
 //   linear/linear.cc   Linear, LinearQkv, LinearGated, Embed, and the placing of weights
 //   linear/heads.cc    LinearHeads
+//   linear/experts.cc  ExpertLinear
 //   basic.cc           GatherRows, PutRows, TakeDrawn, Add, Scale, Gated
+//   moe.cc             Route, GroupPairs, ExpertSum, GateRows
 //   norm.cc            RmsNorm, AddRmsNorm
 //   rope.cc            RopeApply, KvWrite, QkvNormRopeWrite
 //   attention/         Attention
@@ -23,6 +25,11 @@ void run(Context& context, const op::RmsNorm& op);
 void run(Context& context, const op::Linear& op);
 void run(Context& context, const op::LinearHeads& op);
 void run(Context& context, const op::Gated& op);
+void run(Context& context, const op::Route& op);
+void run(Context& context, const op::GroupPairs& op);
+void run(Context& context, const op::ExpertLinear& op);
+void run(Context& context, const op::ExpertSum& op);
+void run(Context& context, const op::GateRows& op);
 void run(Context& context, const op::RopeApply& op);
 void run(Context& context, const op::KvWrite& op);
 void run(Context& context, const op::Attention& op);

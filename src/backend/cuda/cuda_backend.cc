@@ -118,6 +118,11 @@ void CudaBackend::execute(const op::RmsNorm& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Linear& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::LinearHeads& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Gated& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::Route& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::GroupPairs& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::ExpertLinear& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::ExpertSum& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::GateRows& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::RopeApply& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::KvWrite& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Attention& op) { cuda::run(context_, op); }

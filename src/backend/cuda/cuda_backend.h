@@ -51,6 +51,11 @@ class CudaBackend final : public Backend {
   void execute(const op::Linear& op) override;
   void execute(const op::LinearHeads& op) override;
   void execute(const op::Gated& op) override;
+  void execute(const op::Route& op) override;
+  void execute(const op::GroupPairs& op) override;
+  void execute(const op::ExpertLinear& op) override;
+  void execute(const op::ExpertSum& op) override;
+  void execute(const op::GateRows& op) override;
   void execute(const op::RopeApply& op) override;
   void execute(const op::KvWrite& op) override;
   void execute(const op::Attention& op) override;

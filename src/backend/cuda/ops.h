@@ -2,6 +2,7 @@
 // sum is in f32. Definitions:
 //   linear/      Linear, LinearHeads, LinearQkv, LinearGated, Embed
 //   basic.cu     GatherRows, PutRows, TakeDrawn, Add, Scale, Gated
+//   moe/         Route, GroupPairs, ExpertLinear, ExpertSum, GateRows
 //   norm.cu      RmsNorm, AddRmsNorm
 //   rope.cu      RopeApply, KvWrite, QkvNormRopeWrite
 //   attention/   Attention
@@ -23,6 +24,11 @@ void run(Context& context, const op::RmsNorm& op);
 void run(Context& context, const op::Linear& op);
 void run(Context& context, const op::LinearHeads& op);
 void run(Context& context, const op::Gated& op);
+void run(Context& context, const op::Route& op);
+void run(Context& context, const op::GroupPairs& op);
+void run(Context& context, const op::ExpertLinear& op);
+void run(Context& context, const op::ExpertSum& op);
+void run(Context& context, const op::GateRows& op);
 void run(Context& context, const op::RopeApply& op);
 void run(Context& context, const op::KvWrite& op);
 void run(Context& context, const op::Attention& op);
