@@ -3,6 +3,7 @@
 
   all_types.gguf      every kind of metadata value and a tensor of every format
   tiny.gguf           a Llama of two layers; tiny-0000N-of-00002.gguf are the same, split
+  experts.gguf        a Qwen2 with a mixture of experts of one layer
   tiny/, sharded/     a Qwen3 of two layers as Hugging Face folders, whole and in two shards
 
 Element i of every float tensor is (i * 7 % 251 - 125) / 64, exact in bf16, f16 and f32. Run from the
@@ -96,6 +97,38 @@ def tiny_gguf(path, shard_tensors=0):
     write(writer)
 
 
+def experts_gguf():
+    experts, inner, shared = 4, 16, 32
+    writer = gguf.GGUFWriter(FOLDER / "experts.gguf", "qwen2moe")
+    writer.add_block_count(1)
+    writer.add_context_length(128)
+    writer.add_embedding_length(WIDTH)
+    writer.add_feed_forward_length(INNER)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(VOCABULARY)
+    writer.add_expert_count(experts)
+    writer.add_expert_used_count(2)
+    writer.add_expert_feed_forward_length(inner)
+    writer.add_expert_shared_feed_forward_length(shared)
+    shapes = {
+        "token_embd": (VOCABULARY, WIDTH), "output_norm": (WIDTH,), "output": (VOCABULARY, WIDTH),
+        "blk.0.attn_norm": (WIDTH,), "blk.0.ffn_norm": (WIDTH,),
+        "blk.0.attn_q": (HEADS * HEAD, WIDTH), "blk.0.attn_k": (KV_HEADS * HEAD, WIDTH),
+        "blk.0.attn_v": (KV_HEADS * HEAD, WIDTH), "blk.0.attn_output": (WIDTH, HEADS * HEAD),
+        "blk.0.ffn_gate_inp": (experts, WIDTH), "blk.0.ffn_gate_inp_shexp": (WIDTH,),
+        "blk.0.ffn_gate_exps": (experts, inner, WIDTH), "blk.0.ffn_up_exps": (experts, inner, WIDTH),
+        "blk.0.ffn_down_exps": (experts, WIDTH, inner), "blk.0.ffn_gate_shexp": (shared, WIDTH),
+        "blk.0.ffn_up_shexp": (shared, WIDTH), "blk.0.ffn_down_shexp": (WIDTH, shared),
+    }
+    for name, shape in shapes.items():
+        writer.add_tensor(name + ".weight", values(*shape))
+    for name, width in [("q", HEADS * HEAD), ("k", KV_HEADS * HEAD), ("v", KV_HEADS * HEAD)]:
+        writer.add_tensor(f"blk.0.attn_{name}.bias", values(width))
+    write(writer)
+
+
 def hugging_face():
     config = {
         "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": WIDTH,
@@ -152,6 +185,7 @@ def main():
     all_types()
     tiny_gguf(FOLDER / "tiny.gguf")
     tiny_gguf(FOLDER / "tiny.gguf", shard_tensors=12)
+    experts_gguf()
     hugging_face()
 
 

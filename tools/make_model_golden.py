@@ -8,7 +8,8 @@ Each OUT_FOLDER/<name>/ holds config.json, generation_config.json, safetensors (
 and golden.json: a prompt, the logits of its last positions, the log-probability of every prompt
 token and a greedy continuation with the gap between the two best logits at each step. All values
 are computed in float32 from the stored weights. OUT_FOLDER/ropes.json has the frequencies of
-rotary positions with their scalings.
+rotary positions with their scalings. transformers has no class for the first DeepSeek:
+make_deepseek_golden.py makes that one with what is here.
 """
 
 import json
@@ -69,17 +70,28 @@ MODELS = [
           rope_parameters=dict(**YARN, mscale=1.0, mscale_all_dim=0.8)), torch.bfloat16, "1GB"),
     ("deepseek3-halves", "DeepseekV3Config",
      dict(**LATENT, q_lora_rank=None, rope_interleave=False), torch.float16, "1GB"),
+    ("mixtral", "MixtralConfig",
+     dict(num_local_experts=4, num_experts_per_tok=2, sliding_window=7, intermediate_size=16),
+     torch.bfloat16, "1GB"),
+    ("qwen2-moe", "Qwen2MoeConfig",
+     dict(num_experts=6, num_experts_per_tok=2, moe_intermediate_size=16,
+          shared_expert_intermediate_size=48, mlp_only_layers=[1], use_sliding_window=True,
+          sliding_window=9,
+          layer_types=["full_attention", "full_attention", "sliding_attention"]),
+     torch.bfloat16, "1GB"),
+    ("qwen3-moe", "Qwen3MoeConfig",
+     dict(num_experts=8, num_experts_per_tok=3, moe_intermediate_size=16, norm_topk_prob=True,
+          head_dim=16), torch.bfloat16, "1GB"),
+    ("qwen3-moe-every-second", "Qwen3MoeConfig",
+     dict(num_experts=8, num_experts_per_tok=8, moe_intermediate_size=32, decoder_sparse_step=2,
+          attention_bias=True, use_sliding_window=True, sliding_window=9), torch.float16, "1GB"),
 ]
 PROMPT = [1] + [(7 * i * i + 13 * i + 5) % 157 + 3 for i in range(39)]
 STEPS = 24
 LAST = 3  # positions whose logits are kept whole
 
 
-def make(folder, name, kind, differences, dtype, shard):
-    torch.manual_seed(sum(name.encode()))
-    config = getattr(transformers, kind)(**{**COMMON, **differences})
-    config._attn_implementation = "eager"
-    model = transformers.AutoModelForCausalLM.from_config(config).float()
+def fill(model):
     with torch.no_grad():
         for key, value in model.named_parameters():
             # Large enough that attention is far from uniform and biases and norms matter.
@@ -89,35 +101,53 @@ def make(folder, name, kind, differences, dtype, shard):
                 value.copy_(0.5 * torch.randn_like(value))
             else:
                 value.copy_(torch.randn_like(value) * (1.6 / value.shape[-1] ** 0.5))
+
+
+def make(folder, name, kind, differences, dtype, shard):
+    torch.manual_seed(sum(name.encode()))
+    config = getattr(transformers, kind)(**{**COMMON, **differences})
+    config._attn_implementation = "eager"
+    model = transformers.AutoModelForCausalLM.from_config(config).float()
+    fill(model)
     model.to(dtype)
     out = folder / name
     model.save_pretrained(out, max_shard_size=shard)
+    write_generation_config(out)
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        out, dtype=torch.float32, attn_implementation="eager").eval()
+    write_golden(out, lambda tokens: model(torch.tensor([tokens]), use_cache=False).logits[0],
+                 f"transformers {transformers.__version__}, torch {torch.__version__}")
+    print(name, sum(p.numel() for p in model.parameters()), "parameters")
+
+
+def write_generation_config(out):
     (out / "generation_config.json").unlink(missing_ok=True)
     (out / "generation_config.json").write_text(json.dumps(
         {"bos_token_id": 1, "eos_token_id": [2, 3], "do_sample": True, "temperature": 0.6,
          "top_p": 0.9}, indent=1))
 
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        out, dtype=torch.float32, attn_implementation="eager").eval()
+
+# logits_of(tokens) gives the logits of every position.
+def write_golden(out, logits_of, made_by):
     tokens = list(PROMPT)
     gaps = []
     with torch.no_grad():
-        logits = model(torch.tensor([tokens]), use_cache=False).logits[0]
+        logits = logits_of(tokens)
         logprobs = torch.log_softmax(logits.double(), -1)
         scores = [float(logprobs[i, PROMPT[i + 1]]) for i in range(len(PROMPT) - 1)]
         last = [[round(float(x), 6) for x in row] for row in logits[-LAST:]]
         for _ in range(STEPS):
-            row = model(torch.tensor([tokens]), use_cache=False).logits[0, -1]
+            row = logits_of(tokens)[-1]
             best = torch.topk(row, 2).values
             gaps.append(round(float(best[0] - best[1]), 6))
             tokens.append(int(row.argmax()))
     golden = {
-        "made_by": f"transformers {transformers.__version__}, torch {torch.__version__}",
+        "made_by": made_by,
         "prompt": PROMPT, "prompt_logprobs": [round(x, 6) for x in scores],
         "last_logits": last, "greedy": tokens[len(PROMPT):], "gaps": gaps,
     }
     (out / "golden.json").write_text(json.dumps(golden) + "\n")
-    print(name, sum(p.numel() for p in model.parameters()), "parameters, smallest gap", min(gaps))
+    print(out.name, "smallest gap", min(gaps))
 
 
 # Scalings of rotary positions, by width of a head.

@@ -1,4 +1,5 @@
 // `spate inspect`: what a model path holds, and the memory a run would plan. Loads no weights.
+#include <algorithm>
 #include <cstdio>
 #include <map>
 
@@ -25,6 +26,23 @@ std::map<std::string, FormatTotal> totals_by_format(const Checkpoint& checkpoint
   return totals;
 }
 
+Json experts_json(const Config& config) {
+  const Experts& experts = config.experts;
+  if (experts.count == 0) return nullptr;
+  return JsonObject{{"count", experts.count},
+                    {"chosen", experts.chosen},
+                    {"inner_width", experts.inner_width},
+                    {"shared_width", experts.shared_width},
+                    {"layers", static_cast<int64_t>(std::ranges::count(experts.in_layer, true))}};
+}
+
+std::string experts_text(const Experts& experts) {
+  return cat(experts.chosen, " of ", experts.count, "  inner ", experts.inner_width,
+             experts.shared_width > 0 ? cat("  shared ", experts.shared_width) : "", "  in ",
+             std::ranges::count(experts.in_layer, true), " of ", experts.in_layer.size(),
+             " layers");
+}
+
 Json config_json(const Config& config) {
   return JsonObject{{"architecture", config.architecture},
                     {"layers", config.layers},
@@ -34,6 +52,7 @@ Json config_json(const Config& config) {
                     {"head_width", config.head_width},
                     {"latent_rank", config.latent.rank},
                     {"inner_width", config.inner_width},
+                    {"experts", experts_json(config)},
                     {"vocabulary", config.vocabulary},
                     {"max_positions", config.max_positions},
                     {"rope_theta", config.rope_theta},
@@ -126,6 +145,7 @@ void print(const ModelFiles& files, const MemoryPlan& plan, const std::string& d
                                 "  vocabulary ", with_commas(config.vocabulary), "  positions ",
                                 with_commas(config.max_positions),
                                 config.tied_embeddings ? "  head tied to the embedding" : "")}};
+  if (config.experts.count > 0) about.emplace_back("experts", experts_text(config.experts));
   for (const auto& [name, total] : totals_by_format(*files.checkpoint)) {
     about.emplace_back("type", cat(name, "  ", total.tensors, " tensors  ",
                                    count_text(static_cast<double>(total.elements)), " elements  ",

@@ -1,5 +1,6 @@
 #include "load/config.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/check.h"
@@ -7,28 +8,49 @@
 namespace spate {
 namespace {
 
+class Members;
+using ReadExperts = void (*)(const Members& members, const std::string& name, Config& config);
+void read_qwen2_experts(const Members& members, const std::string& name, Config& config);
+void read_qwen3_experts(const Members& members, const std::string& name, Config& config);
+void read_mixtral_experts(const Members& members, const std::string& name, Config& config);
+void read_deepseek_experts(const Members& members, const std::string& name, Config& config);
+
 // Values of "architectures" in config.json that can be run. What differs between them and what
 // transformers assumes where a key is absent stands in this table.
 struct HuggingFaceArchitecture {
   std::string_view name;
   std::string_view model_type;  // used when "architectures" is absent
   std::string_view model;       // Config::architecture
-  bool always_qkv_bias;         // Qwen2 has no key for it
+  enum class QkvBias { by_key, always, unless_said } qkv_bias;  // Qwen2 has no key for it
   bool qk_norm;
-  enum class Window { none, all_layers, upper_layers } window;
+  // Mistral has a window where the key is absent; Qwen3's mixture has one in all layers or none;
+  // that of Qwen2's mixture must be listed layer by layer.
+  enum class Window { none, all_layers, all_if_said, all_if_used, upper_layers, listed } window;
   int64_t head_width;  // 0: width / heads
+  ReadExperts read_experts = nullptr;
   bool latent = false;
 };
 
 using Window = HuggingFaceArchitecture::Window;
+using QkvBias = HuggingFaceArchitecture::QkvBias;
 
 constexpr HuggingFaceArchitecture kArchitectures[] = {
-    {"LlamaForCausalLM", "llama", "llama", false, false, Window::none, 0},
-    {"MistralForCausalLM", "mistral", "llama", false, false, Window::all_layers, 0},
-    {"Qwen2ForCausalLM", "qwen2", "qwen2", true, false, Window::upper_layers, 0},
-    {"Qwen3ForCausalLM", "qwen3", "qwen3", false, true, Window::upper_layers, 128},
-    {"DeepseekV2ForCausalLM", "deepseek_v2", "deepseek2", false, false, Window::none, 0, true},
-    {"DeepseekV3ForCausalLM", "deepseek_v3", "deepseek2", false, false, Window::none, 0, true},
+    {"LlamaForCausalLM", "llama", "llama", QkvBias::by_key, false, Window::none, 0},
+    {"MistralForCausalLM", "mistral", "llama", QkvBias::by_key, false, Window::all_layers, 0},
+    {"Qwen2ForCausalLM", "qwen2", "qwen2", QkvBias::always, false, Window::upper_layers, 0},
+    {"Qwen3ForCausalLM", "qwen3", "qwen3", QkvBias::by_key, true, Window::upper_layers, 128},
+    {"MixtralForCausalLM", "mixtral", "mixtral", QkvBias::by_key, false, Window::all_if_said, 0,
+     read_mixtral_experts},
+    {"Qwen2MoeForCausalLM", "qwen2_moe", "qwen2moe", QkvBias::unless_said, false, Window::listed, 0,
+     read_qwen2_experts},
+    {"Qwen3MoeForCausalLM", "qwen3_moe", "qwen3moe", QkvBias::by_key, true, Window::all_if_used, 0,
+     read_qwen3_experts},
+    {"DeepseekForCausalLM", "deepseek", "deepseek", QkvBias::by_key, false, Window::none, 0,
+     read_deepseek_experts},
+    {"DeepseekV2ForCausalLM", "deepseek_v2", "deepseek2", QkvBias::by_key, false, Window::none, 0,
+     nullptr, true},
+    {"DeepseekV3ForCausalLM", "deepseek_v3", "deepseek2", QkvBias::by_key, false, Window::none, 0,
+     nullptr, true},
 };
 
 constexpr std::string_view kActivations[] = {"silu", "gelu_pytorch_tanh"};
@@ -62,6 +84,18 @@ class Members {
   }
   std::optional<std::string> text(std::string_view key) const {
     return read<std::string>(key, [](const Json& value) { return value.as_string(); });
+  }
+
+  // Of an array; none where it is absent.
+  std::vector<int64_t> integers(std::string_view key) const {
+    return read<std::vector<int64_t>>(key,
+                                      [](const Json& value) {
+                                        std::vector<int64_t> out;
+                                        for (const Json& item : value.as_array())
+                                          out.push_back(item.as_integer());
+                                        return out;
+                                      })
+        .value_or(std::vector<int64_t>());
   }
 
   template <class T>
@@ -220,14 +254,18 @@ void read_layer_types(const Members& members, const JsonArray& types, Config& co
 
 void read_window(const Members& members, Window kind, Config& config) {
   if (kind == Window::none) return;
-  if (kind == Window::all_layers) {
+  if (kind == Window::all_layers || kind == Window::all_if_said) {
     // Absent and null differ here: transformers takes 4096 for an absent key of Mistral.
-    config.window =
-        members.integer("sliding_window").value_or(members.has("sliding_window") ? 0 : 4096);
+    const bool said = kind == Window::all_if_said || members.has("sliding_window");
+    config.window = members.integer("sliding_window").value_or(said ? 0 : 4096);
     return;
   }
   if (!members.boolean("use_sliding_window").value_or(false)) return;
   config.window = members.integer("sliding_window").value_or(4096);
+  if (kind == Window::all_if_used) return;
+  if (kind == Window::listed && members.find("layer_types") == nullptr) {
+    members.fail_key("layer_types", "is missing; use_sliding_window needs it");
+  }
   config.window_from_layer = members.integer("max_window_layers").value_or(28);
   if (const Json* types = members.find("layer_types")) {
     if (!types->is_array()) members.fail_key("layer_types", "expected an array");
@@ -269,6 +307,91 @@ void refuse_experts(const Members& members, const Config& config) {
     members.fail_key("n_routed_experts", "layers from ", dense,
                      " on are mixtures of experts, which cannot be run with latent attention");
   }
+}
+
+// ---- Experts.
+
+// Also says which layers have them: has(layer).
+template <class Has>
+void set_expert_layers(Config& config, const Has& has) {
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    config.experts.in_layer.push_back(has(layer));
+  }
+}
+
+int64_t at_least_1(const Members& members, std::string_view key, int64_t absent) {
+  const int64_t value = members.integer(key).value_or(absent);
+  if (value < 1) members.fail_key(key, "is ", value, "; expected at least 1");
+  return value;
+}
+
+// Experts of the Qwen family: every decoder_sparse_step-th layer but those of mlp_only_layers.
+void read_qwen_experts(const Members& members, const std::string& name, const ExpertKeys& keys,
+                       Config& config) {
+  Experts& experts = config.experts;
+  experts.count = members.need_integer(keys.count);
+  experts.chosen = members.need_integer(keys.chosen);
+  experts.inner_width = members.need_integer(keys.inner_width);
+  experts.routing.normalize = members.boolean("norm_topk_prob").value_or(false);
+  if (!keys.shared_width.empty()) {
+    experts.shared_width = members.need_integer(keys.shared_width);
+    experts.shared_gate = true;
+  }
+  const int64_t step = at_least_1(members, "decoder_sparse_step", 1);
+  const std::vector<int64_t> dense = members.integers("mlp_only_layers");
+  set_expert_layers(config, [&](int64_t layer) {
+    return (layer + 1) % step == 0 && std::ranges::find(dense, layer) == dense.end();
+  });
+  check_experts(config, name, keys);
+}
+
+// Files of transformers 5 have the second name.
+std::string qwen_count(const Members& members) {
+  return members.find("num_local_experts") == nullptr ? "num_experts" : "num_local_experts";
+}
+
+void read_qwen2_experts(const Members& members, const std::string& name, Config& config) {
+  read_qwen_experts(members, name,
+                    {qwen_count(members), "num_experts_per_tok", "moe_intermediate_size",
+                     "shared_expert_intermediate_size"},
+                    config);
+}
+
+void read_qwen3_experts(const Members& members, const std::string& name, Config& config) {
+  read_qwen_experts(members, name,
+                    {qwen_count(members), "num_experts_per_tok", "moe_intermediate_size", {}},
+                    config);
+}
+
+void read_mixtral_experts(const Members& members, const std::string& name, Config& config) {
+  const ExpertKeys keys{"num_local_experts", "num_experts_per_tok", "intermediate_size", {}};
+  config.experts = {.count = members.need_integer(keys.count),
+                    .chosen = members.need_integer(keys.chosen),
+                    .inner_width = config.inner_width,
+                    .routing = {.normalize = true}};
+  set_expert_layers(config, [](int64_t) { return true; });
+  check_experts(config, name, keys);
+}
+
+// The first model of the family. Its shared experts are one of their widths together.
+void read_deepseek_experts(const Members& members, const std::string& name, Config& config) {
+  const ExpertKeys keys{"n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", {}};
+  if (members.text("scoring_func").value_or("softmax") != "softmax") {
+    members.fail_key("scoring_func", "expected \"softmax\"");
+  }
+  config.experts = {.count = members.need_integer(keys.count),
+                    .chosen = members.need_integer(keys.chosen),
+                    .inner_width = members.need_integer(keys.inner_width),
+                    .routing = {.normalize = members.boolean("norm_topk_prob").value_or(false)}};
+  const int64_t first = members.integer("first_k_dense_replace").value_or(0);
+  const int64_t step = at_least_1(members, "moe_layer_freq", 1);
+  set_expert_layers(config, [&](int64_t layer) { return layer >= first && layer % step == 0; });
+  check_experts(config, name, keys);
+  const int64_t shared = members.integer("n_shared_experts").value_or(0);
+  if (shared < 0 || shared > config.experts.count) {
+    members.fail_key("n_shared_experts", "is ", shared, "; expected 0 to ", config.experts.count);
+  }
+  config.experts.shared_width = shared * config.experts.inner_width;
 }
 
 std::string read_dtype(const Members& members) {
@@ -323,9 +446,11 @@ Config read_config(const Json& json, const std::string& name) {
     refuse_experts(members, config);
   }
   config.tied_embeddings = members.boolean("tie_word_embeddings").value_or(false);
-  const bool attention_bias =
-      !architecture.always_qkv_bias && members.boolean("attention_bias").value_or(false);
-  config.qkv_bias = architecture.always_qkv_bias || attention_bias;
+  const bool by_key = architecture.qkv_bias == QkvBias::by_key;
+  const bool attention_bias = by_key && members.boolean("attention_bias").value_or(false);
+  config.qkv_bias = by_key ? attention_bias
+                           : architecture.qkv_bias == QkvBias::always ||
+                                 members.boolean("qkv_bias").value_or(true);
   config.output_bias = attention_bias;
   config.mlp_bias = members.boolean("mlp_bias").value_or(false);
   config.qk_norm = architecture.qk_norm;
@@ -333,6 +458,7 @@ Config read_config(const Json& json, const std::string& name) {
   read_window(members, architecture.window, config);
   config.dtype = read_dtype(members);
   check_config(config, name);
+  if (architecture.read_experts != nullptr) architecture.read_experts(members, name, config);
   return config;
 }
 
@@ -358,6 +484,31 @@ GenerationDefaults read_generation_config(const Json& json, const std::string& n
     add_end(*end);
   }
   return defaults;
+}
+
+void check_experts(const Config& config, const std::string& name, const ExpertKeys& keys) {
+  const Experts& experts = config.experts;
+  const auto within = [&](const std::string& key, int64_t value, int64_t most) {
+    if (value < 1 || value > most) {
+      fail(name, ": key \"", key, "\" is ", value, "; expected 1 to ", most);
+    }
+  };
+  const auto whole_tiles = [&](const std::string& key, int64_t value) {
+    if (value % 16 != 0) {
+      fail(name, ": key \"", key, "\" is ", value, "; experts need a multiple of 16");
+    }
+  };
+  constexpr int64_t kMostExperts = 4096, kWidest = 1 << 24;
+  within(keys.count, experts.count, kMostExperts);
+  within(keys.chosen, experts.chosen, experts.count);
+  within(keys.inner_width, experts.inner_width, kWidest);
+  whole_tiles(keys.inner_width, experts.inner_width);
+  if (experts.shared_gate || experts.shared_width != 0) {
+    within(keys.shared_width, experts.shared_width, kWidest);
+  }
+  if (config.width % 16 != 0) {
+    fail(name, ": the model width is ", config.width, "; experts need a multiple of 16");
+  }
 }
 
 void check_config(const Config& config, const std::string& name) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/ops/moe.h"
 #include "base/json.h"
 #include "base/token.h"
 
@@ -33,6 +34,17 @@ struct Latent {
   int64_t value_width = 0;  // of a head, a multiple of 16
 };
 
+// The mixtures of experts in a model's layers: feed-forward layers of which each token takes a few.
+struct Experts {
+  int64_t count = 0;         // E in a layer, 0: the model is dense
+  int64_t chosen = 0;        // K, of each token
+  int64_t inner_width = 0;   // of one expert
+  int64_t shared_width = 0;  // inner width of one that every token takes, 0: there is none
+  bool shared_gate = false;  // which is weighted with a sigmoid of the token's
+  op::Routing routing;
+  std::vector<bool> in_layer;  // [L]; the other layers have one feed-forward layer for all
+};
+
 struct Config {
   std::string architecture;   // key of models/list.cc: "llama", "qwen2", "deepseek2"
   int64_t layers = 0;         // L
@@ -40,7 +52,7 @@ struct Config {
   int64_t heads = 0;          // H
   int64_t kv_heads = 0;       // G
   int64_t head_width = 0;     // D
-  int64_t inner_width = 0;    // F
+  int64_t inner_width = 0;    // F, of layers without experts
   int64_t vocabulary = 0;     // V, rows of the embedding
   int64_t max_positions = 0;  // longest sequence the model was made for
   float norm_eps = 1e-6F;
@@ -57,8 +69,12 @@ struct Config {
   int64_t window_from_layer = 0;  // first layer that uses the window
   std::string dtype = "bf16";     // of the weights; what random weights are made in
   Latent latent;
+  Experts experts;
 
   bool has_latents() const { return latent.rank > 0; }
+  bool has_experts(int64_t layer) const {
+    return experts.count > 0 && experts.in_layer[static_cast<size_t>(layer)];
+  }
 };
 
 // Sampling defaults and stop tokens a checkpoint brings along (generation_config.json).
@@ -72,6 +88,14 @@ struct GenerationDefaults {
 // Throws Error that names the file unless the sizes can be those of a model: positive, within
 // bounds that keep every product of them in 64 bits, heads in whole groups, an even rope width.
 void check_config(const Config& config, const std::string& name);
+
+// How a file names what its experts are like, for errors.
+struct ExpertKeys {
+  std::string count, chosen, inner_width, shared_width;
+};
+// Throws Error that names the file and the key unless there are experts, each token takes 1 to all
+// of them, and their widths are whole tiles of 16.
+void check_experts(const Config& config, const std::string& name, const ExpertKeys& keys);
 
 // Reads config.json. Throws Error that names the file, the key, what was found and what is known.
 Config read_config(const Json& json, const std::string& name);

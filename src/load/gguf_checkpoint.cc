@@ -90,7 +90,29 @@ class GgufCheckpoint : public StoredCheckpoint {
         read_rope_factors(host, file);
         continue;
       }
-      add(translate_gguf_name(tensor.name), std::move(host), file.name());
+      const std::string name = translate_gguf_name(tensor.name);
+      if (expert_name(name, 0) != name) {
+        add_experts(name, tensor, file);
+      } else {
+        add(name, std::move(host), file.name());
+      }
+    }
+  }
+
+  // A tensor [experts, out, in] as one tensor [out, in] for each.
+  void add_experts(const std::string& name, const GgufTensor& tensor, const GgufFile& file) {
+    const int64_t count = config_.experts.count;
+    if (count < 1 || tensor.shape.rank() != 3 || tensor.shape[0] != count) {
+      fail(file.name(), ": tensor \"", tensor.name, "\" is ", tensor.shape.text(),
+           "; expected three dimensions, the first of ", count, " experts");
+    }
+    const size_t bytes = tensor.bytes.size() / static_cast<size_t>(count);
+    for (int64_t expert = 0; expert < count; ++expert) {
+      add(expert_name(name, expert),
+          {.format = tensor.format,
+           .shape = {tensor.shape[1], tensor.shape[2]},
+           .bytes = tensor.bytes.subspan(static_cast<size_t>(expert) * bytes, bytes)},
+          file.name());
     }
   }
 
@@ -131,6 +153,23 @@ class GgufCheckpoint : public StoredCheckpoint {
     config_.output_bias |= has("model.layers.0.self_attn.o_proj.bias");
     config_.mlp_bias |= has("model.layers.0.mlp.down_proj.bias");
     config_.qk_norm |= has("model.layers.0.self_attn.q_norm.weight");
+    complete_experts();
+  }
+
+  // The shared expert, of the first layer that has experts as of all. Its gate is a vector here.
+  void complete_experts() {
+    Experts& experts = config_.experts;
+    const auto first = std::ranges::find(experts.in_layer, true);
+    if (first == experts.in_layer.end()) return;
+    const std::string mlp = cat("model.layers.", first - experts.in_layer.begin(), ".mlp.");
+    const auto up = tensors_.find(cat(mlp, "shared_expert.up_proj.weight"));
+    if (up != tensors_.end()) experts.shared_width = up->second.shape[0];
+    experts.shared_gate = has(cat(mlp, "shared_expert_gate.weight"));
+    for (auto& [name, tensor] : tensors_) {
+      if (name.ends_with(".shared_expert_gate.weight") && tensor.shape.rank() == 1) {
+        tensor.shape = {1, tensor.shape[0]};
+      }
+    }
   }
 
   std::vector<GgufFile> files_;

@@ -14,12 +14,16 @@ struct GgufArchitecture {
   std::string_view model;  // Config::architecture
   bool rope_neighbours;    // the converter permuted the rows of q and k to suit pairs (2i, 2i + 1)
   bool qkv_bias, qk_norm;
+  bool normalizes_experts = true;  // where the file does not say
 };
 
 constexpr GgufArchitecture kArchitectures[] = {
     {"llama", "llama", true, false, false},  // Llama 1 to 3, Mistral, SmolLM and their like
     {"qwen2", "qwen2", false, true, false},
     {"qwen3", "qwen3", false, false, true},
+    {"qwen2moe", "qwen2moe", false, true, false, false},
+    {"qwen3moe", "qwen3moe", false, false, true},
+    {"deepseek", "deepseek", true, false, false, false},
 };
 
 const GgufArchitecture& architecture_of(const GgufFile& file) {
@@ -96,6 +100,30 @@ RopeScaling read_rope_scaling(const GgufFile& file, const Keys& keys) {
   return scaling;
 }
 
+// Shared experts are found by their tensors.
+void read_experts(const GgufFile& file, const Keys& keys, bool normalizes, Config& config) {
+  const ExpertKeys names{keys.name("expert_count"), keys.name("expert_used_count"),
+                         keys.name("expert_feed_forward_length"),
+                         keys.name("expert_shared_feed_forward_length")};
+  Experts& experts = config.experts;
+  experts.count = keys.integer("expert_count");
+  experts.chosen = keys.integer("expert_used_count");
+  experts.inner_width = keys.find("expert_feed_forward_length").value_or(config.inner_width);
+  experts.routing.normalize = file.boolean(keys.name("expert_weights_norm")).value_or(normalizes);
+  const double scale = keys.find_number("expert_weights_scale").value_or(0);
+  if (scale != 0) experts.routing.scale = static_cast<float>(scale);
+  const int64_t softmax = 1;
+  if (const auto gating = keys.find("expert_gating_func"); gating.value_or(softmax) != softmax) {
+    fail(file.name(), ": \"", keys.name("expert_gating_func"), "\" is ", *gating,
+         "; expected 1, a softmax");
+  }
+  const int64_t first = keys.find("leading_dense_block_count").value_or(0);
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    experts.in_layer.push_back(layer >= first);
+  }
+  check_experts(config, file.name(), names);
+}
+
 int64_t read_vocabulary(const GgufFile& file, const Keys& keys) {
   for (const GgufTensor& tensor : file.tensors()) {
     if (tensor.name == "token_embd.weight") return tensor.shape[0];
@@ -110,10 +138,6 @@ int64_t read_vocabulary(const GgufFile& file, const Keys& keys) {
 Config read_gguf_config(const GgufFile& file) {
   const GgufArchitecture& architecture = architecture_of(file);
   const Keys keys(file, architecture.name);
-  if (const auto experts = keys.find("expert_count"); experts.value_or(0) > 0) {
-    fail(file.name(), ": \"", keys.name("expert_count"), "\" is ", *experts,
-         "; mixtures of experts cannot be run, only dense models");
-  }
 
   Config config;
   config.architecture = architecture.model;
@@ -142,6 +166,9 @@ Config read_gguf_config(const GgufFile& file) {
   config.qk_norm = architecture.qk_norm;
   config.window = keys.find("attention.sliding_window").value_or(0);
   check_config(config, file.name());
+  if (keys.find("expert_count").value_or(0) != 0) {
+    read_experts(file, keys, architecture.normalizes_experts, config);
+  }
   return config;
 }
 

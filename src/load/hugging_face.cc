@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "load/safetensors.h"
 #include "load/stored.h"
+#include "load/tensor_names.h"
 
 namespace spate {
 namespace {
@@ -52,7 +53,9 @@ class HuggingFaceCheckpoint : public StoredCheckpoint {
 
   void open_shard(const std::string& path) {
     shards_.emplace_back(path);
-    for (const auto& [name, tensor] : shards_.back().tensors()) add(name, tensor, path);
+    for (const auto& [name, tensor] : shards_.back().tensors()) {
+      add(translate_hugging_face_name(name), tensor, path);
+    }
   }
 
   void open_shards() {

@@ -19,6 +19,12 @@ HostWeight host_weight(const HostTensor& tensor, bool of_layer) {
           .of_layer = of_layer};
 }
 
+std::vector<HostWeight> host_weights(std::span<const HostTensor> tensors, bool of_layer) {
+  std::vector<HostWeight> weights;
+  for (const HostTensor& tensor : tensors) weights.push_back(host_weight(tensor, of_layer));
+  return weights;
+}
+
 }  // namespace
 
 Source::Source(const Checkpoint& checkpoint, Backend& backend)
@@ -55,17 +61,33 @@ Weight Source::weight(std::string_view name, int64_t out, int64_t in, bool of_la
   return shared_->backend.place(host_weight(tensor, of_layer));
 }
 
+std::vector<HostTensor> Source::find(std::span<const Part> parts, int64_t in) const {
+  std::vector<HostTensor> tensors;
+  for (const Part& part : parts) tensors.push_back(find(part.name, {part.out, in}));
+  return tensors;
+}
+
 std::optional<Weight> Source::joined(std::span<const Part> parts, int64_t in, bool of_layer) const {
   if (!shared_->backend.joins_weights()) return {};
-  std::vector<HostTensor> tensors;
   for (const Part& part : parts) {
     if (part.out % kTile != 0) return {};
-    tensors.push_back(find(part.name, {part.out, in}));
-    if (tensors.back().format != tensors.front().format) return {};
   }
-  std::vector<HostWeight> weights;
-  for (const HostTensor& tensor : tensors) weights.push_back(host_weight(tensor, of_layer));
-  return shared_->backend.place_joined(weights);
+  const std::vector<HostTensor> tensors = find(parts, in);
+  for (const HostTensor& tensor : tensors) {
+    if (tensor.format != tensors.front().format) return {};
+  }
+  return shared_->backend.place_joined(host_weights(tensors, of_layer));
+}
+
+Weight Source::stacked(std::span<const Part> parts, int64_t in, bool of_layer) const {
+  const std::vector<HostTensor> tensors = find(parts, in);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].format == tensors[0].format) continue;
+    fail(shared_->checkpoint.path(), ": tensor \"", join(prefix_, parts[i].name), "\" is ",
+         tensors[i].format->name, ", but \"", join(prefix_, parts[0].name), "\" is ",
+         tensors[0].format->name, "; all experts of a layer need one format");
+  }
+  return shared_->backend.place_joined(host_weights(tensors, of_layer));
 }
 
 HostTensor Source::plain(std::string_view name, int64_t out, int64_t in) const {

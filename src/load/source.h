@@ -43,6 +43,8 @@ class Source {
     int64_t out;
   };
   std::optional<Weight> joined(std::span<const Part> parts, int64_t in, bool of_layer) const;
+  // The same for parts that must be one: the weights of all experts.
+  Weight stacked(std::span<const Part> parts, int64_t in, bool of_layer) const;
   // The [out, in] matrix `name` on the host, as plain floats of plain_format().
   HostTensor plain(std::string_view name, int64_t out, int64_t in) const;
   // The n-vector `name`, converted to f32.
@@ -64,6 +66,7 @@ class Source {
   };
   Source(std::shared_ptr<Shared> shared, std::string prefix);
   HostTensor find(std::string_view name, Shape wanted) const;
+  std::vector<HostTensor> find(std::span<const Part> parts, int64_t in) const;
   std::vector<float> values(std::string_view name, int64_t n) const;
 
   std::shared_ptr<Shared> shared_;

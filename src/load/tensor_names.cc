@@ -8,27 +8,40 @@
 namespace spate {
 namespace {
 
-// A part of the model with a ".weight", and a ".bias" (of the weight's first dimension) where the
-// config says so.
-struct Part {
-  std::string_view gguf, hugging_face;
-  Shape (*shape)(const Config& config);                          // of the weight
-  bool (*exists)(const Config& config) = nullptr;                // null: always
-  bool (*bias)(const Config& config) = nullptr;                  // null: never
-  std::vector<Shape> (*placed)(const Config& config) = nullptr;  // see ExpectedTensor
-};
-
 using C = Config;
+using Exists = bool (*)(const Config& config, int64_t layer);
+
+bool always(const C&, int64_t) { return true; }
+bool has_qk_norm(const C& c, int64_t) { return c.qk_norm; }
+bool has_heads(const C& c, int64_t) { return !c.has_latents(); }  // keys and values of their own
+bool has_latents(const C& c, int64_t) { return c.has_latents(); }
+bool has_query_latents(const C& c, int64_t) { return c.latent.query_rank > 0; }
+bool has_plain_queries(const C& c, int64_t) { return c.latent.query_rank == 0; }
+bool has_dense(const C& c, int64_t layer) { return !c.has_experts(layer); }
+bool has_experts(const C& c, int64_t layer) { return c.has_experts(layer); }
+bool has_shared(const C& c, int64_t layer) {
+  return c.has_experts(layer) && c.experts.shared_width > 0;
+}
+bool has_shared_gate(const C& c, int64_t layer) {
+  return has_shared(c, layer) && c.experts.shared_gate;
+}
 
 bool has_qkv_bias(const C& c) { return c.qkv_bias; }
 bool has_output_bias(const C& c) { return c.output_bias; }
 bool has_mlp_bias(const C& c) { return c.mlp_bias; }
-bool has_qk_norm(const C& c) { return c.qk_norm; }
-bool has_heads(const C& c) { return !c.has_latents(); }  // keys and values of their own
-bool has_latents(const C& c) { return c.has_latents(); }
-bool has_query_latents(const C& c) { return c.latent.query_rank > 0; }
-bool has_plain_queries(const C& c) { return c.latent.query_rank == 0; }
 bool has_query_bias(const C& c) { return c.qkv_bias && !c.has_latents(); }
+
+// A part of the model with a ".weight", and a ".bias" (of the weight's first dimension) where the
+// config says so. A part of each expert has a * in its Hugging Face name; in GGUF those of all
+// experts are one tensor.
+struct Part {
+  std::string_view gguf, hugging_face;
+  Shape (*shape)(const Config& config);                          // of the weight
+  Exists exists = always;
+  bool (*bias)(const Config& config) = nullptr;                  // null: never
+  std::vector<Shape> (*placed)(const Config& config) = nullptr;  // see ExpectedTensor
+  bool of_layer = true;                                          // see HostWeight
+};
 
 Shape vocabulary_by_width(const C& c) { return {c.vocabulary, c.width}; }
 Shape width(const C& c) { return {c.width}; }
@@ -40,6 +53,12 @@ Shape width_by_values(const C& c) {
   return {c.width, c.heads * (c.has_latents() ? c.latent.value_width : c.head_width)};
 }
 Shape width_by_inner(const C& c) { return {c.width, c.inner_width}; }
+Shape experts_by_width(const C& c) { return {c.experts.count, c.width}; }
+Shape expert_by_width(const C& c) { return {c.experts.inner_width, c.width}; }
+Shape width_by_expert(const C& c) { return {c.width, c.experts.inner_width}; }
+Shape shared_by_width(const C& c) { return {c.experts.shared_width, c.width}; }
+Shape width_by_shared(const C& c) { return {c.width, c.experts.shared_width}; }
+Shape one_by_width(const C& c) { return {1, c.width}; }
 
 // Of latent attention.
 Shape query_rank(const C& c) { return {c.latent.query_rank}; }
@@ -71,13 +90,35 @@ constexpr Part kLayerParts[] = {
     {"attn_kv_a_norm", "self_attn.kv_a_layernorm", rank, has_latents},
     {"attn_kv_b", "self_attn.kv_b_proj", heads_by_rank, has_latents, nullptr,
      into_and_out_of_latents},
-    {"attn_output", "self_attn.o_proj", width_by_values, nullptr, has_output_bias},
+    {"attn_output", "self_attn.o_proj", width_by_values, always, has_output_bias},
     {"attn_q_norm", "self_attn.q_norm", head_width, has_qk_norm},
     {"attn_k_norm", "self_attn.k_norm", head_width, has_qk_norm},
     {"ffn_norm", "post_attention_layernorm", width},
-    {"ffn_gate", "mlp.gate_proj", inner_by_width, nullptr, has_mlp_bias},
-    {"ffn_up", "mlp.up_proj", inner_by_width, nullptr, has_mlp_bias},
-    {"ffn_down", "mlp.down_proj", width_by_inner, nullptr, has_mlp_bias},
+    {"ffn_gate", "mlp.gate_proj", inner_by_width, has_dense, has_mlp_bias},
+    {"ffn_up", "mlp.up_proj", inner_by_width, has_dense, has_mlp_bias},
+    {"ffn_down", "mlp.down_proj", width_by_inner, has_dense, has_mlp_bias},
+    {"ffn_gate_inp", "mlp.gate", experts_by_width, has_experts, nullptr, nullptr, false},
+    {"ffn_gate_exps", "mlp.experts.*.gate_proj", expert_by_width, has_experts},
+    {"ffn_up_exps", "mlp.experts.*.up_proj", expert_by_width, has_experts},
+    {"ffn_down_exps", "mlp.experts.*.down_proj", width_by_expert, has_experts},
+    {"ffn_gate_shexp", "mlp.shared_expert.gate_proj", shared_by_width, has_shared},
+    {"ffn_up_shexp", "mlp.shared_expert.up_proj", shared_by_width, has_shared},
+    {"ffn_down_shexp", "mlp.shared_expert.down_proj", width_by_shared, has_shared},
+    {"ffn_gate_inp_shexp", "mlp.shared_expert_gate", one_by_width, has_shared_gate, nullptr, nullptr, false},
+};
+
+// What some families call these parts; # is the number of an expert.
+struct OtherName {
+  std::string_view theirs, ours;
+};
+constexpr OtherName kOtherNames[] = {
+    {"block_sparse_moe.gate", "mlp.gate"},
+    {"block_sparse_moe.experts.#.w1", "mlp.experts.#.gate_proj"},
+    {"block_sparse_moe.experts.#.w3", "mlp.experts.#.up_proj"},
+    {"block_sparse_moe.experts.#.w2", "mlp.experts.#.down_proj"},
+    {"mlp.shared_experts.gate_proj", "mlp.shared_expert.gate_proj"},
+    {"mlp.shared_experts.up_proj", "mlp.shared_expert.up_proj"},
+    {"mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj"},
 };
 
 constexpr Part kModelParts[] = {
@@ -116,22 +157,42 @@ Stem stem_of(std::string_view name) {
   return {name.substr(0, dot), name.substr(dot)};
 }
 
-bool expects(const Config& config, const Part& part, std::string_view ending) {
-  if (part.exists != nullptr && !part.exists(config)) return false;
+bool expects(const Config& config, const Part& part, int64_t layer, std::string_view ending) {
+  if (!part.exists(config, layer)) return false;
   return ending == ".weight" || (ending == ".bias" && part.bias != nullptr && part.bias(config));
 }
 
+// "mlp.experts.12.up_proj" -> 12, and `part` becomes "mlp.experts.*.up_proj", with `sign` in the
+// place of the number. Other names stay as they are.
+std::optional<int64_t> take_expert(std::string& part, char sign) {
+  constexpr std::string_view kExperts = ".experts.";
+  const size_t place = part.find(kExperts);
+  if (place == std::string::npos) return {};
+  std::string_view rest = std::string_view(part).substr(place + kExperts.size());
+  const std::optional<int64_t> expert = take_index(rest);
+  if (expert) part = cat(part.substr(0, place + kExperts.size()), sign, ".", std::string(rest));
+  return expert;
+}
+
+std::string with_expert(std::string_view part, char sign, int64_t expert) {
+  const size_t place = part.find(sign);
+  if (place == std::string_view::npos) return std::string(part);
+  return cat(part.substr(0, place), expert, part.substr(place + 1));
+}
+
 // Appends the tensors of `part`, if the config has it.
-void append(const Config& config, const Part& part, std::string_view prefix,
+void append(const Config& config, const Part& part, std::string_view prefix, int64_t layer,
             std::vector<ExpectedTensor>& out) {
   const Shape shape = part.shape(config);
-  const bool of_layer = !prefix.empty();
-  if (expects(config, part, ".weight")) {
-    out.push_back({cat(prefix, part.hugging_face, ".weight"), shape, of_layer});
-    if (part.placed != nullptr) out.back().placed = part.placed(config);
-  }
-  if (expects(config, part, ".bias")) {
-    out.push_back({cat(prefix, part.hugging_face, ".bias"), Shape{shape[0]}, of_layer});
+  const bool of_layer = !prefix.empty() && part.of_layer;
+  const bool of_expert = part.hugging_face.find('*') != std::string_view::npos;
+  for (const std::string_view ending : {".weight", ".bias"}) {
+    if (!expects(config, part, layer, ending)) continue;
+    for (int64_t expert = 0; expert < (of_expert ? config.experts.count : 1); ++expert) {
+      out.push_back({cat(prefix, with_expert(part.hugging_face, '*', expert), ending),
+                     ending == ".bias" ? Shape{shape[0]} : shape, of_layer});
+      if (ending == ".weight" && part.placed != nullptr) out.back().placed = part.placed(config);
+    }
   }
 }
 
@@ -159,31 +220,55 @@ std::string translate_gguf_name(std::string_view name) {
   return std::string(name);
 }
 
+std::string translate_hugging_face_name(std::string_view name) {
+  std::string_view rest = name;
+  if (!take_prefix(rest, kLayer)) return std::string(name);
+  const std::optional<int64_t> layer = take_index(rest);
+  const Stem stem = stem_of(rest);
+  std::string part(stem.part);
+  const std::optional<int64_t> expert = take_expert(part, '#');
+  for (const OtherName& other : kOtherNames) {
+    if (!layer || other.theirs != part) continue;
+    return cat(kLayer, *layer, ".", with_expert(other.ours, '#', expert.value_or(0)), stem.ending);
+  }
+  return std::string(name);
+}
+
+std::string expert_name(std::string_view name, int64_t expert) {
+  return with_expert(name, '*', expert);
+}
+
 bool config_expects_tensor(const Config& config, std::string_view name) {
   if (take_prefix(name, kLayer)) {
     const std::optional<int64_t> layer = take_index(name);
     if (!layer || *layer >= config.layers) return false;
     const Stem stem = stem_of(name);
+    std::string found(stem.part);
+    const std::optional<int64_t> expert = take_expert(found, '*');
+    if (expert ? *expert >= config.experts.count : found.find('*') != std::string::npos) {
+      return false;
+    }
     for (const Part& part : kLayerParts) {
-      if (part.hugging_face == stem.part) return expects(config, part, stem.ending);
+      if (part.hugging_face == found) return expects(config, part, *layer, stem.ending);
     }
     return false;
   }
   const Stem stem = stem_of(name);
   for (const Part& part : kModelParts) {
-    if (part.hugging_face == stem.part) return expects(config, part, stem.ending);
+    if (part.hugging_face == stem.part) return expects(config, part, 0, stem.ending);
   }
   return stem.part == kHead.hugging_face && !config.tied_embeddings &&
-         expects(config, kHead, stem.ending);
+         expects(config, kHead, 0, stem.ending);
 }
 
 std::vector<ExpectedTensor> expected_tensors(const Config& config) {
   std::vector<ExpectedTensor> tensors;
-  for (const Part& part : kModelParts) append(config, part, "", tensors);
+  for (const Part& part : kModelParts) append(config, part, "", 0, tensors);
   for (int64_t layer = 0; layer < config.layers; ++layer) {
-    for (const Part& part : kLayerParts) append(config, part, cat(kLayer, layer, "."), tensors);
+    for (const Part& part : kLayerParts)
+      append(config, part, cat(kLayer, layer, "."), layer, tensors);
   }
-  if (!config.tied_embeddings) append(config, kHead, "", tensors);
+  if (!config.tied_embeddings) append(config, kHead, "", 0, tensors);
   return tensors;
 }
 

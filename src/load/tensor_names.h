@@ -13,8 +13,15 @@
 namespace spate {
 
 // "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight". Names that the table does not
-// know come back as they are, so that nothing is hidden from Source::unread().
+// know come back as they are, so that nothing is hidden from Source::unread(). A tensor of all
+// experts gets a * in their place: "model.layers.3.mlp.experts.*.up_proj.weight".
 std::string translate_gguf_name(std::string_view name);
+// That name for one expert; names without a * stay as they are.
+std::string expert_name(std::string_view name, int64_t expert);
+
+// Families that are alike do not all name their parts alike: "model.layers.3.block_sparse_moe.
+// experts.5.w1.weight" -> "model.layers.3.mlp.experts.5.gate_proj.weight".
+std::string translate_hugging_face_name(std::string_view name);
 
 // Whether a checkpoint of this config has a tensor of this (Hugging Face) name.
 bool config_expects_tensor(const Config& config, std::string_view name);

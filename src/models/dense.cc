@@ -1,12 +1,14 @@
 #include "models/dense.h"
 
 #include <algorithm>
+#include <variant>
 #include <vector>
 
 #include "nn/attention.h"
 #include "nn/head.h"
 #include "nn/latent_attention.h"
 #include "nn/mlp.h"
+#include "nn/moe.h"
 #include "nn/rope.h"
 
 namespace spate {
@@ -17,13 +19,19 @@ template <class AttentionLayer>
 struct Block {
   RmsNorm attention_norm, mlp_norm;
   AttentionLayer attention;
-  GatedMlp mlp;
+  std::variant<GatedMlp, ExpertMlp> mlp;
 
   Block(const Source& source, const Config& config, const Rope& rope, int64_t layer)
       : attention_norm(source / "input_layernorm", config.width, config.norm_eps),
         mlp_norm(source / "post_attention_layernorm", config.width, config.norm_eps),
         attention(source / "self_attn", config, rope, layer),
-        mlp(source / "mlp", config) {}
+        mlp(make_mlp(source / "mlp", config, layer)) {}
+
+  static std::variant<GatedMlp, ExpertMlp> make_mlp(const Source& source, const Config& config,
+                                                    int64_t layer) {
+    if (config.has_experts(layer)) return ExpertMlp(source, config);
+    return GatedMlp(source, config, config.inner_width);
+  }
 
   void forward(Step& step, Tensor hidden) const {
     auto frame = step.scratch.frame();
@@ -31,7 +39,7 @@ struct Block {
     attention_norm.forward(step, hidden, x);
     attention.forward(step, x, x);
     mlp_norm.after_add(step, hidden, x, x);
-    mlp.forward(step, x, x);
+    std::visit([&](const auto& layer) { layer.forward(step, x, x); }, mlp);
     step.backend.run(op::Add{.a = hidden, .b = x, .out = hidden});
   }
 };
@@ -82,10 +90,11 @@ KvNeeds dense_kv_needs(const Config& config) {
 }
 
 int64_t dense_scratch_width(const Config& config) {
-  // The block's x, and the larger of its two layers: they do not run at once.
+  // The block's x, and the largest of its layers: they do not run at once.
   const int64_t attention = config.has_latents() ? LatentAttention::scratch_width(config)
                                                  : Attention::scratch_width(config);
-  return config.width + std::max(attention, GatedMlp::scratch_width(config));
+  return config.width + std::max({attention, GatedMlp::scratch_width(config.inner_width),
+                                  ExpertMlp::scratch_width(config)});
 }
 
 }  // namespace spate

@@ -13,6 +13,10 @@ constexpr Architecture kArchitectures[] = {
     {"qwen2", build_dense, dense_kv_needs, dense_scratch_width},
     {"qwen3", build_dense, dense_kv_needs, dense_scratch_width},
     {"deepseek2", build_dense, dense_kv_needs, dense_scratch_width},
+    {"mixtral", build_dense, dense_kv_needs, dense_scratch_width},
+    {"qwen2moe", build_dense, dense_kv_needs, dense_scratch_width},
+    {"qwen3moe", build_dense, dense_kv_needs, dense_scratch_width},
+    {"deepseek", build_dense, dense_kv_needs, dense_scratch_width},
 };
 
 }  // namespace

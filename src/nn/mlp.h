@@ -5,13 +5,17 @@
 
 namespace spate {
 
+inline op::Activation activation_of(const Config& config) {
+  return config.activation == "silu" ? op::Activation::silu : op::Activation::gelu_tanh;
+}
+
 class GatedMlp {
  public:
-  GatedMlp(const Source& source, const Config& config)
-      : down_(source / "down_proj", config.width, config.inner_width, {config.mlp_bias}),
-        activation_(config.activation == "silu" ? op::Activation::silu : op::Activation::gelu_tanh),
+  GatedMlp(const Source& source, const Config& config, int64_t inner)
+      : down_(source / "down_proj", config.width, inner, {config.mlp_bias}),
+        activation_(activation_of(config)),
         bias_(config.mlp_bias),
-        inner_(config.inner_width) {
+        inner_(inner) {
     const Linear::Part parts[] = {{"gate_proj", inner_}, {"up_proj", inner_}};
     joined_ = Linear::joined(source, parts, config.width, {config.mlp_bias});
     if (joined_) return;
@@ -50,7 +54,7 @@ class GatedMlp {
   }
 
   // Elements of scratch that forward takes for a token.
-  static int64_t scratch_width(const Config& config) { return 2 * config.inner_width; }
+  static int64_t scratch_width(int64_t inner) { return 2 * inner; }
 
  private:
   std::optional<Linear> joined_;  // gate and up as one product, where the backend joins them

@@ -32,6 +32,9 @@ struct Step {
   Tensor take(std::initializer_list<int64_t> shape) const {
     return scratch.take(Shape(shape), backend.activation_type());
   }
+  Tensor take(std::initializer_list<int64_t> shape, DType type) const {
+    return scratch.take(Shape(shape), type);
+  }
   KvView kv_view(int64_t layer) const {
     return {.keys = kv.keys(layer),
             .values = kv.values(layer),

@@ -192,7 +192,8 @@ TEST_P(Invariance, FreeKernelsPartAtNearTiesOnly) {
 INSTANTIATE_TEST_SUITE_P(Models, Invariance,
                          testing::Combine(testing::Values("llama", "llama3-rope", "mistral-window",
                                                           "qwen2", "qwen3", "deepseek2",
-                                                          "deepseek2-lite", "deepseek3"),
+                                                          "deepseek2-lite", "deepseek3", "mixtral",
+                                                          "qwen2-moe", "qwen3-moe", "deepseek"),
                                           test_devices()),
                          [](const auto& info) {
                            std::string name =

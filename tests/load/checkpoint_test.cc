@@ -75,6 +75,71 @@ TEST(Checkpoint, TinyGguf) {
   EXPECT_FALSE(checkpoint->find("model.layers.2.input_layernorm.weight", {}));
 }
 
+// What the config makes us expect is what the files hold, in the same shapes.
+void expect_all_tensors(const Checkpoint& checkpoint) {
+  std::map<std::string, Shape> stored;
+  for (const TensorInfo& tensor : checkpoint.tensors()) stored[tensor.name] = tensor.shape;
+  const std::vector<ExpectedTensor> expected = expected_tensors(checkpoint.config());
+  EXPECT_EQ(expected.size(), stored.size());
+  for (const ExpectedTensor& tensor : expected) {
+    EXPECT_TRUE(config_expects_tensor(checkpoint.config(), tensor.name)) << tensor.name;
+    ASSERT_EQ(stored.count(tensor.name), 1U) << tensor.name;
+    EXPECT_EQ(stored.at(tensor.name), tensor.shape) << tensor.name;
+  }
+}
+
+TEST(Checkpoint, GgufWithExperts) {
+  const auto checkpoint = open_checkpoint(kFolder + "experts.gguf");
+  const Config& config = checkpoint->config();
+  EXPECT_EQ(config.architecture, "qwen2moe");
+  EXPECT_TRUE(config.qkv_bias);
+  const Experts& experts = config.experts;
+  EXPECT_EQ(experts.count, 4);
+  EXPECT_EQ(experts.chosen, 2);
+  EXPECT_EQ(experts.inner_width, 16);
+  EXPECT_EQ(experts.shared_width, 32);
+  EXPECT_TRUE(experts.shared_gate);
+  EXPECT_FALSE(experts.routing.normalize);
+  EXPECT_EQ(experts.routing.scale, 1.0F);
+  EXPECT_EQ(experts.in_layer, std::vector<bool>{true});
+  expect_all_tensors(*checkpoint);
+  // Experts lie one after the other in the file's tensor.
+  for (int64_t expert = 0; expert < 4; ++expert) {
+    const auto values = load_test::decoded(
+        found(*checkpoint, cat("model.layers.0.mlp.experts.", expert, ".down_proj.weight")));
+    ASSERT_EQ(values.size(), 16U * 16);
+    for (size_t i = 0; i < values.size(); ++i) {
+      ASSERT_EQ(values[i], load_test::golden_value(expert * 256 + static_cast<int64_t>(i)));
+    }
+  }
+}
+
+// The file with another number behind a key.
+std::string with_number(std::string file, const std::string& key, char value) {
+  const size_t at = file.find(key);
+  EXPECT_NE(at, std::string::npos) << key;
+  file[at + key.size() + 4] = value;  // behind the type
+  return file;
+}
+
+TEST(Checkpoint, GgufExpertsMustFit) {
+  const TemporaryFolder folder;
+  const std::string file = read_file(kFolder + "experts.gguf");
+  const auto refuses = [&](const std::string& key, char value,
+                           std::initializer_list<std::string_view> parts) {
+    folder.write("x.gguf", with_number(file, key, value));
+    expect_error([&] { open_checkpoint(folder.file("x.gguf")); }, parts);
+  };
+  refuses("qwen2moe.expert_used_count", 5,
+          {"x.gguf", "qwen2moe.expert_used_count", "is 5", "1 to 4"});
+  refuses("qwen2moe.expert_used_count", 0, {"qwen2moe.expert_used_count", "is 0"});
+  refuses("qwen2moe.expert_count", 3,
+          {"x.gguf", "ffn_", "_exps.weight", "[4, 16, 16]", "3 experts"});
+  refuses("qwen2moe.expert_count", 0, {"x.gguf", "_exps.weight", "0 experts"});
+  refuses("qwen2moe.expert_feed_forward_length", 24,
+          {"qwen2moe.expert_feed_forward_length", "is 24", "multiple of 16"});
+}
+
 TEST(Checkpoint, SplitGgufFromAnyPart) {
   for (const char* part : {"tiny-00001-of-00002.gguf", "tiny-00002-of-00002.gguf"}) {
     const auto checkpoint = open_checkpoint(kFolder + part);
@@ -96,21 +161,9 @@ TEST(Checkpoint, SplitGgufMustBeComplete) {
   expect_error([&] { open_checkpoint(folder.file("renamed.gguf")); }, {"says it is part 1 of 2"});
 }
 
-// What the config makes us expect is what the files hold, in the same shapes.
-void expect_all_tensors(const Checkpoint& checkpoint) {
-  std::map<std::string, Shape> stored;
-  for (const TensorInfo& tensor : checkpoint.tensors()) stored[tensor.name] = tensor.shape;
-  const std::vector<ExpectedTensor> expected = expected_tensors(checkpoint.config());
-  EXPECT_EQ(expected.size(), stored.size());
-  for (const ExpectedTensor& tensor : expected) {
-    EXPECT_TRUE(config_expects_tensor(checkpoint.config(), tensor.name)) << tensor.name;
-    ASSERT_EQ(stored.count(tensor.name), 1U) << tensor.name;
-    EXPECT_EQ(stored.at(tensor.name), tensor.shape) << tensor.name;
-  }
-}
-
 TEST(Checkpoint, ConfigsTellNamesAndShapes) {
-  for (const char* name : {"llama", "llama-tied-wide-heads", "qwen2", "qwen3-sharded"}) {
+  for (const char* name : {"llama", "llama-tied-wide-heads", "qwen2", "qwen3-sharded", "mixtral",
+                           "qwen2-moe", "qwen3-moe", "qwen3-moe-every-second", "deepseek"}) {
     SCOPED_TRACE(name);
     expect_all_tensors(*open_checkpoint(cat(SPATE_SOURCE_DIR "/tests/golden/models/", name)));
   }
@@ -249,10 +302,45 @@ TEST(TensorNames, Translation) {
   EXPECT_EQ(translate_gguf_name("blk.3.attn_q_norm.weight"),
             "model.layers.3.self_attn.q_norm.weight");
   for (const char* unknown :
-       {"blk.0.ffn_gate_inp.weight", "blk.x.attn_q.weight", "blk.attn_q.weight",
+       {"blk.0.ffn_gate_exp.weight", "blk.x.attn_q.weight", "blk.attn_q.weight",
         "blk.01.attn_q.weight", "blk.-1.attn_q.weight", "blk.", "weight", "",
         "blk.99999999999999999999.attn_q.weight", "attn_q.weight", "blk.0.attn_q.scale"}) {
     EXPECT_EQ(translate_gguf_name(unknown), unknown);
+  }
+}
+
+TEST(TensorNames, OfExperts) {
+  EXPECT_EQ(translate_gguf_name("blk.2.ffn_gate_inp.weight"), "model.layers.2.mlp.gate.weight");
+  EXPECT_EQ(translate_gguf_name("blk.2.ffn_up_exps.weight"),
+            "model.layers.2.mlp.experts.*.up_proj.weight");
+  EXPECT_EQ(translate_gguf_name("blk.2.ffn_down_shexp.weight"),
+            "model.layers.2.mlp.shared_expert.down_proj.weight");
+  EXPECT_EQ(expert_name("model.layers.2.mlp.experts.*.up_proj.weight", 12),
+            "model.layers.2.mlp.experts.12.up_proj.weight");
+  EXPECT_EQ(expert_name("model.norm.weight", 12), "model.norm.weight");
+  EXPECT_EQ(translate_hugging_face_name("model.layers.7.block_sparse_moe.gate.weight"),
+            "model.layers.7.mlp.gate.weight");
+  EXPECT_EQ(translate_hugging_face_name("model.layers.7.block_sparse_moe.experts.15.w3.weight"),
+            "model.layers.7.mlp.experts.15.up_proj.weight");
+  EXPECT_EQ(translate_hugging_face_name("model.layers.7.mlp.shared_experts.up_proj.weight"),
+            "model.layers.7.mlp.shared_expert.up_proj.weight");
+  for (const char* same :
+       {"model.layers.7.mlp.experts.3.up_proj.weight", "model.layers.7.self_attn.q_proj.bias",
+        "model.layers.x.block_sparse_moe.gate.weight", "lm_head.weight", "",
+        "model.layers.7.block_sparse_moe.experts.x.w1.weight", "model.layers.7."}) {
+    EXPECT_EQ(translate_hugging_face_name(same), same);
+  }
+  const auto checkpoint = open_checkpoint(SPATE_SOURCE_DIR "/tests/golden/models/qwen2-moe");
+  const Config& config = checkpoint->config();
+  EXPECT_TRUE(config_expects_tensor(config, "model.layers.0.mlp.experts.5.up_proj.weight"));
+  EXPECT_TRUE(config_expects_tensor(config, "model.layers.1.mlp.up_proj.weight"));
+  for (const char* absent :
+       {"model.layers.0.mlp.experts.6.up_proj.weight", "model.layers.0.mlp.up_proj.weight",
+        "model.layers.1.mlp.experts.5.up_proj.weight", "model.layers.1.mlp.gate.weight",
+        "model.layers.0.mlp.experts.*.up_proj.weight",
+        "model.layers.1.mlp.shared_expert_gate.weight",
+        "model.layers.0.mlp.experts.5.up_proj.bias"}) {
+    EXPECT_FALSE(config_expects_tensor(config, absent)) << absent;
   }
 }
 

@@ -226,6 +226,103 @@ TEST(ReadConfig, WindowsOfQwen) {
                  {"1 entries for 4 layers"});
 }
 
+std::string experts_of(const std::string& more = "") {
+  return R"("num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32)" +
+         (more.empty() ? "" : ", " + more);
+}
+
+TEST(ReadConfig, Qwen3WithExperts) {
+  const Config config = config_of("Qwen3MoeForCausalLM", experts_of());
+  EXPECT_EQ(config.architecture, "qwen3moe");
+  EXPECT_EQ(config.head_width, 8);
+  EXPECT_TRUE(config.qk_norm);
+  EXPECT_FALSE(config.qkv_bias);
+  const Experts& experts = config.experts;
+  EXPECT_EQ(experts.count, 8);
+  EXPECT_EQ(experts.chosen, 2);
+  EXPECT_EQ(experts.inner_width, 32);
+  EXPECT_EQ(experts.shared_width, 0);
+  EXPECT_FALSE(experts.shared_gate || experts.routing.normalize);
+  EXPECT_EQ(experts.in_layer, std::vector<bool>(4, true));
+  EXPECT_TRUE(config_of("Qwen3MoeForCausalLM", experts_of(R"("norm_topk_prob": true)"))
+                  .experts.routing.normalize);
+  const Config some = config_of("Qwen3MoeForCausalLM",
+                                experts_of(R"("decoder_sparse_step": 2, "mlp_only_layers": [3])"));
+  EXPECT_EQ(some.experts.in_layer, (std::vector<bool>{false, true, false, false}));
+  EXPECT_TRUE(some.has_experts(1));
+  EXPECT_FALSE(some.has_experts(3));
+  EXPECT_FALSE(config_of("Qwen3ForCausalLM").has_experts(0));
+  EXPECT_EQ(config_of("Qwen3MoeForCausalLM",
+                      experts_of(R"("use_sliding_window": true, "sliding_window": 32)"))
+                .window,
+            32);
+}
+
+TEST(ReadConfig, Qwen2WithExperts) {
+  const std::string shared = R"("shared_expert_intermediate_size": 40)";
+  const Config config = config_of("Qwen2MoeForCausalLM", experts_of(shared));
+  EXPECT_EQ(config.architecture, "qwen2moe");
+  EXPECT_TRUE(config.qkv_bias);
+  EXPECT_FALSE(config.output_bias || config.qk_norm);
+  EXPECT_EQ(config.experts.shared_width, 40);
+  EXPECT_TRUE(config.experts.shared_gate);
+  EXPECT_FALSE(
+      config_of("Qwen2MoeForCausalLM", experts_of(shared + R"(, "qkv_bias": false)")).qkv_bias);
+  expect_refusal("Qwen2MoeForCausalLM", experts_of(),
+                 {"config.json", "shared_expert_intermediate_size", "is missing"});
+  expect_refusal("Qwen2MoeForCausalLM",
+                 experts_of(shared + R"(, "use_sliding_window": true, "sliding_window": 9)"),
+                 {"layer_types", "is missing"});
+}
+
+TEST(ReadConfig, Mixtral) {
+  const Config config =
+      config_of("MixtralForCausalLM", R"("num_local_experts": 8, "num_experts_per_tok": 2)");
+  EXPECT_EQ(config.architecture, "mixtral");
+  EXPECT_EQ(config.experts.count, 8);
+  EXPECT_EQ(config.experts.inner_width, 96);
+  EXPECT_TRUE(config.experts.routing.normalize);
+  EXPECT_EQ(config.window, 0);
+  expect_refusal("MixtralForCausalLM", R"("num_experts_per_tok": 2)",
+                 {"\"num_local_experts\" is missing"});
+}
+
+TEST(ReadConfig, DeepSeekOfOneKindOfAttention) {
+  const std::string keys =
+      R"("n_routed_experts": 8, "num_experts_per_tok": 3, "n_shared_experts": 2,
+      "moe_intermediate_size": 16, "first_k_dense_replace": 1)";
+  const Config config = config_of("DeepseekForCausalLM", keys);
+  EXPECT_EQ(config.architecture, "deepseek");
+  EXPECT_EQ(config.experts.shared_width, 32);
+  EXPECT_FALSE(config.experts.shared_gate || config.experts.routing.normalize);
+  EXPECT_EQ(config.experts.in_layer, (std::vector<bool>{false, true, true, true}));
+  EXPECT_EQ(config_of("DeepseekForCausalLM", keys + R"(, "moe_layer_freq": 2)").experts.in_layer,
+            (std::vector<bool>{false, false, true, false}));
+  expect_refusal("DeepseekForCausalLM", keys + R"(, "scoring_func": "sigmoid")",
+                 {"scoring_func", "softmax"});
+}
+
+TEST(ReadConfig, ExpertsThatCannotBeAreRefused) {
+  const auto refuse = [](const std::string& count, const std::string& chosen,
+                         const std::string& inner, const std::string& more,
+                         std::initializer_list<std::string_view> parts) {
+    expect_refusal("Qwen3MoeForCausalLM",
+                   cat(R"("num_experts": )", count, R"(, "num_experts_per_tok": )", chosen,
+                       R"(, "moe_intermediate_size": )", inner, more),
+                   parts);
+  };
+  refuse("0", "2", "32", "", {"config.json", "\"num_experts\" is 0", "1 to"});
+  refuse("-8", "2", "32", "", {"\"num_experts\" is -8"});
+  refuse("8", "9", "32", "", {"\"num_experts_per_tok\" is 9", "1 to 8"});
+  refuse("8", "0", "32", "", {"\"num_experts_per_tok\" is 0"});
+  refuse("8", "2", "0", "", {"\"moe_intermediate_size\" is 0"});
+  refuse("8", "2", "40", "", {"\"moe_intermediate_size\" is 40", "multiple of 16"});
+  refuse("8", "2", "32", R"(, "decoder_sparse_step": 0)", {"decoder_sparse_step", "is 0"});
+  refuse("8", "2", "32", R"(, "mlp_only_layers": 3)", {"mlp_only_layers", "array"});
+  expect_refusal("Qwen3MoeForCausalLM", R"("num_experts_per_tok": 2)",
+                 {"\"num_experts\" is missing"});
+}
+
 TEST(ReadConfig, WindowOfMistral) {
   EXPECT_EQ(config_of("MistralForCausalLM").architecture, "llama");
   EXPECT_EQ(config_of("MistralForCausalLM").window, 4096);

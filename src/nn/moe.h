@@ -1,0 +1,105 @@
+// A feed-forward layer of E experts, of which each token takes K: the router's choice, the weighted
+// sum of the chosen experts' gated layers, and perhaps a shared expert that every token takes.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "nn/mlp.h"
+
+namespace spate {
+
+class ExpertMlp {
+ public:
+  ExpertMlp(const Source& source, const Config& config)
+      : experts_(config.experts),
+        router_(source / "gate", experts_.count, config.width, {.of_layer = false}),
+        gate_(stacked(source, "gate_proj", experts_.inner_width, config.width)),
+        up_(stacked(source, "up_proj", experts_.inner_width, config.width)),
+        down_(stacked(source, "down_proj", config.width, experts_.inner_width)),
+        activation_(activation_of(config)) {
+    if (experts_.shared_width > 0) {
+      shared_.emplace(source / "shared_expert", config, experts_.shared_width);
+    }
+    if (experts_.shared_gate) {
+      shared_gate_.emplace(source / "shared_expert_gate", 1, config.width,
+                           Linear::Options{.of_layer = false});
+    }
+  }
+
+  // out [T, C] = layer(x [T, C]); out may be x.
+  void forward(Step& step, Tensor x, Tensor out) const {
+    auto frame = step.scratch.frame();
+    if (!shared_) return forward_chosen(step, x, out);
+    const Tensor shared = step.take({step.tokens(), x.row_size()});
+    forward_shared(step, x, shared);
+    forward_chosen(step, x, out);
+    step.backend.run(op::Add{.a = out, .b = shared, .out = out});
+  }
+
+  // Elements of scratch that forward takes for a token.
+  static int64_t scratch_width(const Config& config) {
+    const Experts& experts = config.experts;
+    const int64_t k = experts.chosen;
+    constexpr int64_t kWord = 2;  // a word takes at most two elements
+    const int64_t words = 4 * k + 2 * (experts.count + 1) + 1;
+    const int64_t chosen = kWord * words + k * (2 * experts.inner_width + config.width);
+    const int64_t shared = kWord + GatedMlp::scratch_width(experts.shared_width);
+    return experts.count == 0 ? 0 : config.width + std::max(chosen, shared);
+  }
+
+ private:
+  static Weight stacked(const Source& source, std::string_view name, int64_t out, int64_t in) {
+    const int64_t count = source.config().experts.count;
+    std::vector<Source::Part> parts;
+    for (int64_t expert = 0; expert < count; ++expert) {
+      parts.push_back({cat("experts.", expert, ".", name, ".weight"), out});
+    }
+    return source.stacked(parts, in, true);
+  }
+
+  void forward_chosen(Step& step, Tensor x, Tensor out) const {
+    const int64_t tokens = step.tokens(), k = experts_.chosen, pairs = tokens * k;
+    const Tensor logits = step.take({tokens, experts_.count}, DType::f32);
+    const Tensor chosen = step.take({tokens, k}, DType::i32);
+    const Tensor weights = step.take({tokens, k}, DType::f32);
+    router_.forward(step, x, logits);
+    step.backend.run(op::Route{.logits = logits,
+                               .bias = {},
+                               .chosen = chosen,
+                               .weights = weights,
+                               .routing = experts_.routing});
+    step.backend.run(op::ExpertMlp{.x = x,
+                                   .chosen = chosen,
+                                   .weights = weights,
+                                   .gate = &gate_,
+                                   .up = &up_,
+                                   .down = &down_,
+                                   .scratch = {.begin = step.take({experts_.count + 1}, DType::i32),
+                                               .tokens = step.take({pairs}, DType::i32),
+                                               .places = step.take({tokens, k}, DType::i32),
+                                               .inner = step.take({pairs, experts_.inner_width}),
+                                               .up = step.take({pairs, experts_.inner_width}),
+                                               .pairs = step.take({pairs, x.row_size()})},
+                                   .out = out,
+                                   .activation = activation_});
+  }
+
+  void forward_shared(Step& step, Tensor x, Tensor out) const {
+    auto frame = step.scratch.frame();
+    shared_->forward(step, x, out);
+    if (!shared_gate_) return;
+    const Tensor gate = step.take({step.tokens(), 1}, DType::f32);
+    shared_gate_->forward(step, x, gate);
+    step.backend.run(op::GateRows{.x = out, .gate = gate});
+  }
+
+  Experts experts_;
+  Linear router_;
+  Weight gate_, up_, down_;  // of all experts
+  op::Activation activation_;
+  std::optional<GatedMlp> shared_;
+  std::optional<Linear> shared_gate_;
+};
+
+}  // namespace spate
