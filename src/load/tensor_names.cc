@@ -36,7 +36,7 @@ bool has_query_bias(const C& c) { return c.qkv_bias && !c.has_latents(); }
 // experts are one tensor.
 struct Part {
   std::string_view gguf, hugging_face;
-  Shape (*shape)(const Config& config);                          // of the weight
+  Shape (*shape)(const Config& config);  // of the weight
   Exists exists = always;
   bool (*bias)(const Config& config) = nullptr;                  // null: never
   std::vector<Shape> (*placed)(const Config& config) = nullptr;  // see ExpectedTensor
@@ -104,7 +104,8 @@ constexpr Part kLayerParts[] = {
     {"ffn_gate_shexp", "mlp.shared_expert.gate_proj", shared_by_width, has_shared},
     {"ffn_up_shexp", "mlp.shared_expert.up_proj", shared_by_width, has_shared},
     {"ffn_down_shexp", "mlp.shared_expert.down_proj", width_by_shared, has_shared},
-    {"ffn_gate_inp_shexp", "mlp.shared_expert_gate", one_by_width, has_shared_gate, nullptr, nullptr, false},
+    {"ffn_gate_inp_shexp", "mlp.shared_expert_gate", one_by_width, has_shared_gate, nullptr,
+     nullptr, false},
 };
 
 // What some families call these parts; # is the number of an expert.
