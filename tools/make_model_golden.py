@@ -41,6 +41,9 @@ YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0,
 # Latent attention; no layer has experts.
 LATENT = dict(num_key_value_heads=4, kv_lora_rank=32, qk_nope_head_dim=24, qk_rope_head_dim=8,
               v_head_dim=16, first_k_dense_replace=3)
+# From the second layer on.
+EXPERTS = dict(first_k_dense_replace=1, n_routed_experts=12, num_experts_per_tok=3, n_group=4,
+               topk_group=2, moe_intermediate_size=16, n_shared_experts=2)
 
 # name, config class, differences, dtype of the file, size of a shard
 MODELS = [
@@ -70,6 +73,14 @@ MODELS = [
           rope_parameters=dict(**YARN, mscale=1.0, mscale_all_dim=0.8)), torch.bfloat16, "1GB"),
     ("deepseek3-halves", "DeepseekV3Config",
      dict(**LATENT, q_lora_rank=None, rope_interleave=False), torch.float16, "1GB"),
+    ("deepseek2-experts", "DeepseekV2Config",
+     dict(**{**LATENT, **EXPERTS}, q_lora_rank=None, topk_method="group_limited_greedy",
+          routed_scaling_factor=2.5), torch.bfloat16, "1GB"),
+    ("deepseek2-greedy", "DeepseekV2Config",
+     dict(**{**LATENT, **EXPERTS, "n_shared_experts": 1}, q_lora_rank=20), torch.float32, "1GB"),
+    ("deepseek3-experts", "DeepseekV3Config",
+     dict(**{**LATENT, **EXPERTS}, q_lora_rank=20, rope_parameters=dict(
+         **YARN, mscale=1.0, mscale_all_dim=1.0)), torch.bfloat16, "1GB"),
     ("mixtral", "MixtralConfig",
      dict(num_local_experts=4, num_experts_per_tok=2, sliding_window=7, intermediate_size=16),
      torch.bfloat16, "1GB"),
@@ -101,6 +112,9 @@ def fill(model):
                 value.copy_(0.5 * torch.randn_like(value))
             else:
                 value.copy_(torch.randn_like(value) * (1.6 / value.shape[-1] ** 0.5))
+        for key, value in model.named_buffers():
+            if key.endswith("e_score_correction_bias"):
+                value.copy_(0.2 * torch.randn_like(value))
 
 
 def make(folder, name, kind, differences, dtype, shard):

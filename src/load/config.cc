@@ -14,6 +14,8 @@ void read_qwen2_experts(const Members& members, const std::string& name, Config&
 void read_qwen3_experts(const Members& members, const std::string& name, Config& config);
 void read_mixtral_experts(const Members& members, const std::string& name, Config& config);
 void read_deepseek_experts(const Members& members, const std::string& name, Config& config);
+void read_deepseek2_experts(const Members& members, const std::string& name, Config& config);
+void read_deepseek3_experts(const Members& members, const std::string& name, Config& config);
 
 // Values of "architectures" in config.json that can be run. What differs between them and what
 // transformers assumes where a key is absent stands in this table.
@@ -48,9 +50,9 @@ constexpr HuggingFaceArchitecture kArchitectures[] = {
     {"DeepseekForCausalLM", "deepseek", "deepseek", QkvBias::by_key, false, Window::none, 0,
      read_deepseek_experts},
     {"DeepseekV2ForCausalLM", "deepseek_v2", "deepseek2", QkvBias::by_key, false, Window::none, 0,
-     nullptr, true},
+     read_deepseek2_experts, true},
     {"DeepseekV3ForCausalLM", "deepseek_v3", "deepseek2", QkvBias::by_key, false, Window::none, 0,
-     nullptr, true},
+     read_deepseek3_experts, true},
 };
 
 constexpr std::string_view kActivations[] = {"silu", "gelu_pytorch_tanh"};
@@ -299,16 +301,6 @@ void read_latent(const Members& members, Config& config) {
   config.rope_neighbours = members.boolean("rope_interleave").value_or(true);
 }
 
-// A layer with experts is one from first_k_dense_replace on, where the model has any.
-void refuse_experts(const Members& members, const Config& config) {
-  if (members.integer("n_routed_experts").value_or(0) == 0) return;
-  const int64_t dense = members.integer("first_k_dense_replace").value_or(0);
-  if (dense < config.layers) {
-    members.fail_key("n_routed_experts", "layers from ", dense,
-                     " on are mixtures of experts, which cannot be run with latent attention");
-  }
-}
-
 // ---- Experts.
 
 // Also says which layers have them: has(layer).
@@ -373,17 +365,22 @@ void read_mixtral_experts(const Members& members, const std::string& name, Confi
   check_experts(config, name, keys);
 }
 
-// The first model of the family. Its shared experts are one of their widths together.
-void read_deepseek_experts(const Members& members, const std::string& name, Config& config) {
-  const ExpertKeys keys{"n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", {}};
-  if (members.text("scoring_func").value_or("softmax") != "softmax") {
-    members.fail_key("scoring_func", "expected \"softmax\"");
+void expect_text(const Members& members, std::string_view key, std::string_view expected) {
+  const std::string found = members.text(key).value_or(std::string(expected));
+  if (found != expected) {
+    members.fail_key(key, "is \"", found, "\"; expected \"", expected, "\"");
   }
+}
+
+// What is alike in the family: experts from layer `first` on, and shared ones, which are one of
+// their widths together.
+void read_experts_from(const Members& members, const std::string& name, int64_t first,
+                       const op::Routing& routing, Config& config) {
+  const ExpertKeys keys{"n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", {}};
   config.experts = {.count = members.need_integer(keys.count),
                     .chosen = members.need_integer(keys.chosen),
                     .inner_width = members.need_integer(keys.inner_width),
-                    .routing = {.normalize = members.boolean("norm_topk_prob").value_or(false)}};
-  const int64_t first = members.integer("first_k_dense_replace").value_or(0);
+                    .routing = routing};
   const int64_t step = at_least_1(members, "moe_layer_freq", 1);
   set_expert_layers(config, [&](int64_t layer) { return layer >= first && layer % step == 0; });
   check_experts(config, name, keys);
@@ -392,6 +389,79 @@ void read_deepseek_experts(const Members& members, const std::string& name, Conf
     members.fail_key("n_shared_experts", "is ", shared, "; expected 0 to ", config.experts.count);
   }
   config.experts.shared_width = shared * config.experts.inner_width;
+}
+
+// The first model of the family.
+void read_deepseek_experts(const Members& members, const std::string& name, Config& config) {
+  expect_text(members, "scoring_func", "softmax");
+  read_experts_from(members, name, members.integer("first_k_dense_replace").value_or(0),
+                    {.normalize = members.boolean("norm_topk_prob").value_or(false)}, config);
+}
+
+// A model all of whose layers are dense may have the other keys of experts in any form.
+bool any_experts(const Members& members, int64_t first, const Config& config) {
+  return members.integer("n_routed_experts").value_or(0) != 0 && first < config.layers;
+}
+
+// Experts come from the best groups of them.
+void read_groups(const Members& members, op::Routing& routing) {
+  routing.groups = members.integer("n_group").value_or(1);
+  routing.top_groups = members.integer("topk_group").value_or(1);
+}
+
+void check_groups(const Members& members, const Experts& experts) {
+  const op::Routing& routing = experts.routing;
+  if (routing.groups < 1 || experts.count % routing.groups != 0) {
+    members.fail_key("n_group", "is ", routing.groups, "; expected a divisor of the ",
+                     experts.count, " experts");
+  }
+  const int64_t in_group = experts.count / routing.groups;
+  if (routing.group_score == op::Routing::GroupScore::two_best && in_group < 2) {
+    members.fail_key("n_group", "is ", routing.groups, "; expected groups of two or more of the ",
+                     experts.count, " experts");
+  }
+  if (routing.top_groups < 1 || routing.top_groups > routing.groups ||
+      experts.chosen > routing.top_groups * in_group) {
+    members.fail_key("topk_group", "is ", routing.top_groups, "; expected so many of ",
+                     routing.groups, " groups of ", in_group, " experts that they have ",
+                     experts.chosen);
+  }
+}
+
+void read_deepseek2_experts(const Members& members, const std::string& name, Config& config) {
+  const int64_t first = members.integer("first_k_dense_replace").value_or(0);
+  if (!any_experts(members, first, config)) return;
+  expect_text(members, "scoring_func", "softmax");
+  if (members.boolean("norm_topk_prob").value_or(false)) {
+    members.fail_key("norm_topk_prob", "is true; expected false");
+  }
+  op::Routing routing{.scale =
+                          static_cast<float>(members.number("routed_scaling_factor").value_or(1))};
+  const std::string method = members.text("topk_method").value_or("greedy");
+  if (method == "group_limited_greedy") {
+    read_groups(members, routing);
+  } else if (method != "greedy") {
+    members.fail_key("topk_method", "is \"", method,
+                     "\"; expected \"greedy\" or \"group_limited_greedy\"");
+  }
+  read_experts_from(members, name, first, routing, config);
+  check_groups(members, config.experts);
+}
+
+void read_deepseek3_experts(const Members& members, const std::string& name, Config& config) {
+  const int64_t first = members.integer("first_k_dense_replace").value_or(3);
+  if (!any_experts(members, first, config)) return;
+  expect_text(members, "scoring_func", "sigmoid");
+  expect_text(members, "topk_method", "noaux_tc");
+  op::Routing routing{
+      .score = op::Routing::Score::sigmoid,
+      .normalize = members.boolean("norm_topk_prob").value_or(true),
+      .scale = static_cast<float>(members.number("routed_scaling_factor").value_or(2.5)),
+      .group_score = op::Routing::GroupScore::two_best};
+  read_groups(members, routing);
+  read_experts_from(members, name, first, routing, config);
+  config.experts.choice_bias = true;
+  check_groups(members, config.experts);
 }
 
 std::string read_dtype(const Members& members) {
@@ -441,10 +511,7 @@ Config read_config(const Json& json, const std::string& name) {
       members.integer("head_dim")
           .value_or(architecture.head_width != 0 ? architecture.head_width : shared_width);
   read_rope(members, config);
-  if (architecture.latent) {
-    read_latent(members, config);
-    refuse_experts(members, config);
-  }
+  if (architecture.latent) read_latent(members, config);
   config.tied_embeddings = members.boolean("tie_word_embeddings").value_or(false);
   const bool by_key = architecture.qkv_bias == QkvBias::by_key;
   const bool attention_bias = by_key && members.boolean("attention_bias").value_or(false);

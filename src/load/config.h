@@ -40,6 +40,7 @@ struct Experts {
   int64_t chosen = 0;        // K, of each token
   int64_t inner_width = 0;   // of one expert
   int64_t shared_width = 0;  // inner width of one that every token takes, 0: there is none
+  bool choice_bias = false;  // scores are biased for the choice, not for the weights
   bool shared_gate = false;  // which is weighted with a sigmoid of the token's
   op::Routing routing;
   std::vector<bool> in_layer;  // [L]; the other layers have one feed-forward layer for all

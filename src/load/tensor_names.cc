@@ -29,6 +29,7 @@ bool has_shared_gate(const C& c, int64_t layer) {
 bool has_qkv_bias(const C& c) { return c.qkv_bias; }
 bool has_output_bias(const C& c) { return c.output_bias; }
 bool has_mlp_bias(const C& c) { return c.mlp_bias; }
+bool has_choice_bias(const C& c) { return c.experts.choice_bias; }
 bool has_query_bias(const C& c) { return c.qkv_bias && !c.has_latents(); }
 
 // A part of the model with a ".weight", and a ".bias" (of the weight's first dimension) where the
@@ -97,7 +98,7 @@ constexpr Part kLayerParts[] = {
     {"ffn_gate", "mlp.gate_proj", inner_by_width, has_dense, has_mlp_bias},
     {"ffn_up", "mlp.up_proj", inner_by_width, has_dense, has_mlp_bias},
     {"ffn_down", "mlp.down_proj", width_by_inner, has_dense, has_mlp_bias},
-    {"ffn_gate_inp", "mlp.gate", experts_by_width, has_experts, nullptr, nullptr, false},
+    {"ffn_gate_inp", "mlp.gate", experts_by_width, has_experts, has_choice_bias, nullptr, false},
     {"ffn_gate_exps", "mlp.experts.*.gate_proj", expert_by_width, has_experts},
     {"ffn_up_exps", "mlp.experts.*.up_proj", expert_by_width, has_experts},
     {"ffn_down_exps", "mlp.experts.*.down_proj", width_by_expert, has_experts},
@@ -121,6 +122,10 @@ constexpr OtherName kOtherNames[] = {
     {"mlp.shared_experts.up_proj", "mlp.shared_expert.up_proj"},
     {"mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj"},
 };
+
+// The bias of a router is one of choices.
+constexpr std::string_view kRouter = "mlp.gate", kChoiceBias = ".e_score_correction_bias",
+                           kGgufChoiceBias = "exp_probs_b.bias";
 
 constexpr Part kModelParts[] = {
     {"token_embd", "model.embed_tokens", vocabulary_by_width},
@@ -207,6 +212,7 @@ std::string translate_gguf_name(std::string_view name) {
   if (stem.ending != ".weight" && stem.ending != ".bias") return std::string(name);
   if (in_layer) {
     if (!layer) return std::string(name);
+    if (rest == kGgufChoiceBias) return cat(kLayer, *layer, ".", kRouter, ".bias");
     for (const Part& part : kLayerParts) {
       if (part.gguf == stem.part) {
         return cat(kLayer, *layer, ".", part.hugging_face, stem.ending);
@@ -227,6 +233,9 @@ std::string translate_hugging_face_name(std::string_view name) {
   const std::optional<int64_t> layer = take_index(rest);
   const Stem stem = stem_of(rest);
   std::string part(stem.part);
+  if (layer && stem.part == kRouter && stem.ending == kChoiceBias) {
+    return cat(kLayer, *layer, ".", kRouter, ".bias");
+  }
   const std::optional<int64_t> expert = take_expert(part, '#');
   for (const OtherName& other : kOtherNames) {
     if (!layer || other.theirs != part) continue;

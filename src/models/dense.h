@@ -1,7 +1,7 @@
-// Decoders of the Llama family: Llama 1 to 3.3, SmolLM2, Mistral, Qwen2, Qwen2.5, Qwen3,
-// DeepSeek-V2 and V3, and those with mixtures of experts: Mixtral, Qwen2-MoE, Qwen3-MoE, the first
-// DeepSeek. They share one block and differ in what the config says: biases, norms of q and k,
-// rope, window; attention with heads or with latents; layers with experts.
+// Decoders of the Llama family: Llama 1 to 3.3, SmolLM2, Mistral, Qwen2, Qwen2.5, Qwen3, and those
+// with mixtures of experts: Mixtral, Qwen2-MoE, Qwen3-MoE, DeepSeek to V3. They share one block and
+// differ in what the config says: biases, norms of q and k, rope, window; attention with heads or
+// with latents; layers with experts.
 #pragma once
 
 #include "models/model.h"

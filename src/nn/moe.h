@@ -18,6 +18,9 @@ class ExpertMlp {
         up_(stacked(source, "up_proj", experts_.inner_width, config.width)),
         down_(stacked(source, "down_proj", config.width, experts_.inner_width)),
         activation_(activation_of(config)) {
+    if (experts_.choice_bias) {
+      choice_bias_ = (source / "gate").vector("bias", experts_.count);
+    }
     if (experts_.shared_width > 0) {
       shared_.emplace(source / "shared_expert", config, experts_.shared_width);
     }
@@ -65,7 +68,7 @@ class ExpertMlp {
     const Tensor weights = step.take({tokens, k}, DType::f32);
     router_.forward(step, x, logits);
     step.backend.run(op::Route{.logits = logits,
-                               .bias = {},
+                               .bias = choice_bias_.view,
                                .chosen = chosen,
                                .weights = weights,
                                .routing = experts_.routing});
@@ -96,6 +99,7 @@ class ExpertMlp {
 
   Experts experts_;
   Linear router_;
+  Vector choice_bias_;       // [E], or empty
   Weight gate_, up_, down_;  // of all experts
   op::Activation activation_;
   std::optional<GatedMlp> shared_;

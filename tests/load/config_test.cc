@@ -171,8 +171,49 @@ TEST(ReadConfig, RefusalsOfLatentAttention) {
   refuse(R"("qk_rope_head_dim": 8, "kv_lora_rank": 40)",
          {"config.json", "\"kv_lora_rank\"", "is 40", "multiple of 16"});
   refuse(kLatent + R"(, "q_lora_rank": 0)", {"\"q_lora_rank\"", "is 0", "expected 1 to"});
-  refuse(kLatent + R"(, "n_routed_experts": 64, "first_k_dense_replace": 1)",
-         {"\"n_routed_experts\"", "layers from 1 on are mixtures of experts"});
+}
+
+TEST(ReadConfig, ExpertsOfDeepSeek2And3) {
+  const std::string experts = kLatent + R"(, "n_routed_experts": 12, "num_experts_per_tok": 3,
+      "moe_intermediate_size": 16, "n_shared_experts": 2, "first_k_dense_replace": 1)";
+  const Config greedy = config_of("DeepseekV2ForCausalLM", experts);
+  EXPECT_EQ(greedy.experts.count, 12);
+  EXPECT_EQ(greedy.experts.chosen, 3);
+  EXPECT_EQ(greedy.experts.shared_width, 32);
+  EXPECT_EQ(greedy.experts.in_layer, (std::vector<bool>{false, true, true, true}));
+  EXPECT_EQ(greedy.experts.routing.score, op::Routing::Score::softmax);
+  EXPECT_EQ(greedy.experts.routing.groups, 1);
+  EXPECT_EQ(greedy.experts.routing.scale, 1.0F);
+  EXPECT_FALSE(greedy.experts.routing.normalize || greedy.experts.choice_bias);
+  const std::string grouped = experts + R"(, "n_group": 4, "topk_group": 2,
+      "routed_scaling_factor": 16.0)";
+  const op::Routing two =
+      config_of("DeepseekV2ForCausalLM", grouped + R"(, "topk_method": "group_limited_greedy")")
+          .experts.routing;
+  EXPECT_EQ(two.groups, 4);
+  EXPECT_EQ(two.top_groups, 2);
+  EXPECT_EQ(two.group_score, op::Routing::GroupScore::best);
+  EXPECT_EQ(two.scale, 16.0F);
+  const Config three = config_of("DeepseekV3ForCausalLM", grouped);
+  EXPECT_EQ(three.experts.routing.score, op::Routing::Score::sigmoid);
+  EXPECT_EQ(three.experts.routing.groups, 4);
+  EXPECT_EQ(three.experts.routing.group_score, op::Routing::GroupScore::two_best);
+  EXPECT_TRUE(three.experts.routing.normalize && three.experts.choice_bias);
+
+  const auto refuse = [&](const char* name, const std::string& more,
+                          std::initializer_list<std::string_view> parts) {
+    expect_refusal(name, experts + more, parts);
+  };
+  const char *of_2 = "DeepseekV2ForCausalLM", *of_3 = "DeepseekV3ForCausalLM";
+  refuse(of_2, R"(, "topk_method": "noaux_tc")", {"\"topk_method\"", "noaux_tc", "greedy"});
+  refuse(of_2, R"(, "norm_topk_prob": true)", {"\"norm_topk_prob\"", "expected false"});
+  refuse(of_2, R"(, "scoring_func": "sigmoid")", {"\"scoring_func\"", "softmax"});
+  refuse(of_3, R"(, "scoring_func": "softmax")", {"\"scoring_func\"", "sigmoid"});
+  refuse(of_3, R"(, "n_group": 5)", {"config.json", "\"n_group\"", "is 5", "12 experts"});
+  refuse(of_3, R"(, "n_group": 0)", {"\"n_group\"", "is 0"});
+  refuse(of_3, R"(, "n_group": 12, "topk_group": 3)", {"\"n_group\"", "two or more"});
+  refuse(of_3, R"(, "n_group": 6, "topk_group": 1)", {"\"topk_group\"", "groups of 2 experts"});
+  refuse(of_3, R"(, "n_group": 4, "topk_group": 5)", {"\"topk_group\"", "is 5"});
 }
 
 TEST(ReadConfig, UnsupportedRopeTypesAreNamed) {

@@ -35,7 +35,7 @@ TEST(RandomCheckpoint, HasExactlyWhatTheConfigNeeds) {
 
 // Of latent attention, with and without latents of queries, and with biases.
 TEST(RandomCheckpoint, HasWhatLatentAttentionNeeds) {
-  for (const char* model : {"deepseek2", "deepseek2-lite", "deepseek3"}) {
+  for (const char* model : {"deepseek2", "deepseek2-lite", "deepseek3", "deepseek3-experts"}) {
     SCOPED_TRACE(model);
     const std::string folder = cat(SPATE_SOURCE_DIR "/tests/golden/models/", model);
     const auto stored = open_checkpoint(folder);

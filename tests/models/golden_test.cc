@@ -158,7 +158,7 @@ INSTANTIATE_TEST_SUITE_P(Transformers, Golden,
                            return name;
                          });
 
-TEST(GoldenModels, AreThere) { EXPECT_EQ(golden_models().size(), 18U); }
+TEST(GoldenModels, AreThere) { EXPECT_EQ(golden_models().size(), 21U); }
 
 }  // namespace
 }  // namespace spate
