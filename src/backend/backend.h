@@ -17,6 +17,7 @@
 #include "backend/ops/attention.h"
 #include "backend/ops/basic.h"
 #include "backend/ops/linear.h"
+#include "backend/ops/linear_attention.h"
 #include "backend/ops/moe.h"
 #include "backend/ops/norm.h"
 #include "backend/ops/sampling.h"
@@ -144,6 +145,7 @@ class Backend {
   virtual void execute(const op::RopeApply&) = 0;
   virtual void execute(const op::KvWrite&) = 0;
   virtual void execute(const op::Attention&) = 0;
+  virtual void execute(const op::LinearAttention&) = 0;
   virtual void execute(const op::Penalize&) = 0;
   virtual void execute(const op::LogitEdit&) = 0;
   virtual void execute(const op::KeepOnly&) = 0;

@@ -100,6 +100,7 @@ void CpuBackend::execute(const op::GateRows& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::RopeApply& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::KvWrite& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Attention& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::LinearAttention& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Penalize& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::LogitEdit& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::KeepOnly& op) { cpu::run(context_, op); }

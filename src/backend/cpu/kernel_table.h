@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/cpu/kernels/attention.h"
+#include "backend/cpu/kernels/linear_attention.h"
 #include "backend/cpu/kernels/rates.h"
 #include "backend/cpu/kernels/rows.h"
 #include "backend/cpu/kernels/sampling.h"
@@ -13,6 +14,7 @@ namespace spate::cpu {
 struct KernelTable {
   const char* isa;  // "avx2"
   const AttentionKernels* attention;
+  const LinearAttentionKernels* linear_attention;
   const RowKernels* rows;
   const SamplingKernels* sampling;
   const LinearKernels* linear;

@@ -7,6 +7,7 @@
 //   norm.cc            RmsNorm, AddRmsNorm
 //   rope.cc            RopeApply, KvWrite, QkvNormRopeWrite
 //   attention/         Attention
+//   linear_attention.cc  LinearAttention
 //   sampling/          Penalize, LogitEdit, KeepOnly, MaskTop, Draw, Logprobs
 #pragma once
 
@@ -33,6 +34,7 @@ void run(Context& context, const op::GateRows& op);
 void run(Context& context, const op::RopeApply& op);
 void run(Context& context, const op::KvWrite& op);
 void run(Context& context, const op::Attention& op);
+void run(Context& context, const op::LinearAttention& op);
 void run(Context& context, const op::Penalize& op);
 void run(Context& context, const op::LogitEdit& op);
 void run(Context& context, const op::KeepOnly& op);

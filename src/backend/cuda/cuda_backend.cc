@@ -126,6 +126,7 @@ void CudaBackend::execute(const op::GateRows& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::RopeApply& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::KvWrite& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Attention& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::LinearAttention& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Penalize& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::LogitEdit& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::KeepOnly& op) { cuda::run(context_, op); }

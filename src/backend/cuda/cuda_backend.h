@@ -59,6 +59,7 @@ class CudaBackend final : public Backend {
   void execute(const op::RopeApply& op) override;
   void execute(const op::KvWrite& op) override;
   void execute(const op::Attention& op) override;
+  void execute(const op::LinearAttention& op) override;
   void execute(const op::Penalize& op) override;
   void execute(const op::LogitEdit& op) override;
   void execute(const op::KeepOnly& op) override;

@@ -6,6 +6,7 @@
 //   norm.cu      RmsNorm, AddRmsNorm
 //   rope.cu      RopeApply, KvWrite, QkvNormRopeWrite
 //   attention/   Attention
+//   linear_attention.cu  LinearAttention
 //   sampling/    Penalize, LogitEdit, KeepOnly, MaskTop, Draw, Logprobs
 #pragma once
 
@@ -32,6 +33,7 @@ void run(Context& context, const op::GateRows& op);
 void run(Context& context, const op::RopeApply& op);
 void run(Context& context, const op::KvWrite& op);
 void run(Context& context, const op::Attention& op);
+void run(Context& context, const op::LinearAttention& op);
 void run(Context& context, const op::Penalize& op);
 void run(Context& context, const op::LogitEdit& op);
 void run(Context& context, const op::KeepOnly& op);

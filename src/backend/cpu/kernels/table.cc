@@ -8,6 +8,7 @@
 namespace spate::cpu::SPATE_BASE_ISA {
 
 extern const AttentionKernels kAttention;
+extern const LinearAttentionKernels kLinearAttention;
 extern const RowKernels kRows;
 extern const SamplingKernels kSampling;
 
@@ -21,6 +22,7 @@ extern const RateKernels kRates;
 const KernelTable kTable{
     .isa = SPATE_TEXT(SPATE_ISA),
     .attention = &SPATE_BASE_ISA::kAttention,
+    .linear_attention = &SPATE_BASE_ISA::kLinearAttention,
     .rows = &SPATE_BASE_ISA::kRows,
     .sampling = &SPATE_BASE_ISA::kSampling,
     .linear = &kLinear,
