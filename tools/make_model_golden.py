@@ -8,7 +8,7 @@ Each OUT_FOLDER/<name>/ holds config.json, generation_config.json, safetensors (
 and golden.json: a prompt, the logits of its last positions, the log-probability of every prompt
 token and a greedy continuation with the gap between the two best logits at each step. All values
 are computed in float32 from the stored weights. OUT_FOLDER/ropes.json has the frequencies of
-rotary positions with their scalings. transformers has no class for the first DeepSeek:
+rotary positions with their scalings, OUT_FOLDER/gguf/ some of the models as GGUF files (gguf). transformers has no class for the first DeepSeek:
 make_deepseek_golden.py makes that one with what is here.
 """
 
@@ -196,12 +196,114 @@ def make_ropes(folder):
     (folder / "ropes.json").write_text(json.dumps(out) + "\n")
 
 
+# The same models as GGUF files: what leads into and out of latents in one tensor, as older files have
+# it, or apart.
+GGUFS = [("deepseek2", False), ("deepseek3-experts", True)]
+
+
+def make_gguf(folder, name, apart):
+    import gguf
+    from safetensors.torch import load_file
+    config = json.loads((folder / name / "config.json").read_text())
+    stored = {key: value.float().numpy()
+              for key, value in load_file(folder / name / "model.safetensors").items()}
+    heads, rank = config["num_attention_heads"], config["kv_lora_rank"]
+    plain, turned = config["qk_nope_head_dim"], config["qk_rope_head_dim"]
+    value, rope = config["v_head_dim"], config["rope_parameters"]
+    (folder / "gguf").mkdir(exist_ok=True)
+    writer = gguf.GGUFWriter(folder / "gguf" / f"{name}.gguf", "deepseek2")
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(1 if apart else heads)
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_kv_lora_rank(rank)
+    writer.add_q_lora_rank(config["q_lora_rank"])
+    writer.add_key_length(rank + turned if apart else plain + turned)
+    writer.add_value_length(rank if apart else value)
+    if apart:
+        writer.add_key_length_mla(plain + turned)
+        writer.add_value_length_mla(value)
+    writer.add_rope_dimension_count(turned)
+    writer.add_rope_freq_base(rope["rope_theta"])
+    writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+    writer.add_rope_scaling_factor(rope["factor"])
+    writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    writer.add_rope_scaling_yarn_log_mul(0.1 * rope["mscale_all_dim"])
+    if "beta_fast" in rope:
+        writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
+        writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
+    first = config["first_k_dense_replace"]
+    if first < config["num_hidden_layers"]:
+        writer.add_leading_dense_block_count(first)
+        writer.add_expert_count(config["n_routed_experts"])
+        writer.add_expert_used_count(config["num_experts_per_tok"])
+        writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+        writer.add_expert_shared_count(config["n_shared_experts"])
+        writer.add_expert_weights_scale(config["routed_scaling_factor"])
+        writer.add_expert_weights_norm(config["norm_topk_prob"])
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+        writer.add_expert_group_count(config["n_group"])
+        writer.add_expert_group_used_count(config["topk_group"])
+
+    def add(key, array):
+        vector = array.ndim == 1
+        kind = gguf.GGMLQuantizationType.F32 if vector else gguf.GGMLQuantizationType.BF16
+        writer.add_tensor(key, array if vector else gguf.quants.quantize(array, kind),
+                          raw_dtype=kind)
+
+    names = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+    parts = {
+        "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
+        "self_attn.q_a_proj": "attn_q_a", "self_attn.q_a_layernorm": "attn_q_a_norm",
+        "self_attn.q_b_proj": "attn_q_b", "self_attn.kv_a_proj_with_mqa": "attn_kv_a_mqa",
+        "self_attn.kv_a_layernorm": "attn_kv_a_norm", "self_attn.kv_b_proj": "attn_kv_b",
+        "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down", "mlp.gate": "ffn_gate_inp",
+        "mlp.shared_experts.gate_proj": "ffn_gate_shexp",
+        "mlp.shared_experts.up_proj": "ffn_up_shexp",
+        "mlp.shared_experts.down_proj": "ffn_down_shexp",
+    }
+    for layer in range(config["num_hidden_layers"]):
+        names |= {f"model.layers.{layer}.{ours}": f"blk.{layer}.{theirs}"
+                  for ours, theirs in parts.items()}
+    experts = {}
+    for key, array in stored.items():
+        stem = key.removesuffix(".weight")
+        if key.endswith("e_score_correction_bias"):
+            add(f"blk.{key.split('.')[2]}.exp_probs_b.bias", array)
+        elif ".experts." in key:
+            _, _, layer, _, _, expert, part, _ = key.split(".")
+            place = f"blk.{layer}.ffn_{part.removesuffix('_proj')}_exps"
+            experts.setdefault(place, {})[int(expert)] = array
+        elif apart and key.endswith("kv_b_proj.weight"):
+            both = array.reshape(heads, plain + value, rank)
+            add(f"blk.{key.split('.')[2]}.attn_k_b.weight",
+                both[:, :plain].transpose(0, 2, 1).copy())
+            add(f"blk.{key.split('.')[2]}.attn_v_b.weight", both[:, plain:].copy())
+        else:
+            add(names[stem] + ".weight", array)
+    for place, arrays in experts.items():
+        add(place + ".weight", torch.stack(
+            [torch.from_numpy(arrays[i]) for i in range(len(arrays))]).numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     names = sys.argv[2:]
     for entry in MODELS:
         if not names or entry[0] in names:
             make(folder, *entry)
+    for entry in GGUFS:
+        if not names or "gguf" in names:
+            make_gguf(folder, *entry)
     if not names or "ropes" in names:
         make_ropes(folder)
 

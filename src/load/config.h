@@ -32,6 +32,8 @@ struct Latent {
   int64_t query_rank = 0;   // of queries; 0: they come from the hidden state itself
   int64_t plain_width = 0;  // elements of a head that do not turn, the first ones
   int64_t value_width = 0;  // of a head, a multiple of 16
+  // What leads into the latents' space and out of it is stored apart, as the layer has it: GGUF.
+  bool apart = false;
 };
 
 // The mixtures of experts in a model's layers: feed-forward layers of which each token takes a few.

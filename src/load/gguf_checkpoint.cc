@@ -93,9 +93,12 @@ class GgufCheckpoint : public StoredCheckpoint {
       const std::string name = translate_gguf_name(tensor.name);
       if (expert_name(name, 0) != name) {
         add_experts(name, tensor, file);
-      } else {
-        add(name, std::move(host), file.name());
+        continue;
       }
+      if (config_.has_latents() && host.shape.rank() == 3) {  // those of each head
+        host.shape = {host.shape[0] * host.shape[1], host.shape[2]};
+      }
+      add(name, std::move(host), file.name());
     }
   }
 
@@ -153,6 +156,7 @@ class GgufCheckpoint : public StoredCheckpoint {
     config_.output_bias |= has("model.layers.0.self_attn.o_proj.bias");
     config_.mlp_bias |= has("model.layers.0.mlp.down_proj.bias");
     config_.qk_norm |= has("model.layers.0.self_attn.q_norm.weight");
+    config_.latent.apart = has("model.layers.0.self_attn.k_b_proj.weight");
     complete_experts();
   }
 
@@ -165,6 +169,7 @@ class GgufCheckpoint : public StoredCheckpoint {
     const auto up = tensors_.find(cat(mlp, "shared_expert.up_proj.weight"));
     if (up != tensors_.end()) experts.shared_width = up->second.shape[0];
     experts.shared_gate = has(cat(mlp, "shared_expert_gate.weight"));
+    experts.choice_bias = has(cat(mlp, "gate.bias"));
     for (auto& [name, tensor] : tensors_) {
       if (name.ends_with(".shared_expert_gate.weight") && tensor.shape.rank() == 1) {
         tensor.shape = {1, tensor.shape[0]};

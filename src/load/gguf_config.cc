@@ -24,6 +24,7 @@ constexpr GgufArchitecture kArchitectures[] = {
     {"qwen2moe", "qwen2moe", false, true, false, false},
     {"qwen3moe", "qwen3moe", false, false, true},
     {"deepseek", "deepseek", true, false, false, false},
+    {"deepseek2", "deepseek2", true, false, false, false},  // V2 and V3
 };
 
 const GgufArchitecture& architecture_of(const GgufFile& file) {
@@ -88,6 +89,16 @@ RopeScaling read_rope_scaling(const GgufFile& file, const Keys& keys) {
     scaling.kind = RopeScaling::Kind::yarn;
     scaling.factor = keys.number("rope.scaling.factor");
     scaling.original_max_positions = keys.integer("rope.scaling.original_context_length");
+    const auto other_than_0 = [&](std::string_view key, double& value) {
+      if (const double found = keys.find_number(key).value_or(0); found != 0) value = found;
+    };
+    for (const char* key : {"rope.scaling.attn_factor", "rope.scaling.yarn_attn_factor"}) {
+      if (const double found = keys.find_number(key).value_or(1); found != 1) {
+        fail(file.name(), ": \"", keys.name(key), "\" is ", found, "; expected 1");
+      }
+    }
+    other_than_0("rope.scaling.yarn_beta_fast", scaling.beta_fast);
+    other_than_0("rope.scaling.yarn_beta_slow", scaling.beta_slow);
     // A tenth of mscale_all_dim; the models that have one have an equal mscale.
     scaling.mscale = scaling.mscale_all =
         10 * keys.find_number("rope.scaling.yarn_log_multiplier").value_or(0);
@@ -98,6 +109,50 @@ RopeScaling read_rope_scaling(const GgufFile& file, const Keys& keys) {
     scaling.factor = factor.value_or(old_factor.value_or(1));
   }
   return scaling;
+}
+
+// Experts come from the best groups of them.
+void read_groups(const GgufFile& file, const Keys& keys, Experts& experts) {
+  op::Routing& routing = experts.routing;
+  routing.groups = keys.find("expert_group_count").value_or(1);
+  routing.top_groups = keys.find("expert_group_used_count").value_or(1);
+  const bool two = routing.group_score == op::Routing::GroupScore::two_best && routing.groups > 1;
+  const bool whole = routing.groups >= 1 && experts.count % routing.groups == 0;
+  const int64_t in_group = whole ? experts.count / routing.groups : 0;
+  if (!whole || (two && in_group < 2) || routing.top_groups < 1 ||
+      routing.top_groups > routing.groups || experts.chosen > routing.top_groups * in_group) {
+    fail(file.name(), ": \"", keys.name("expert_group_used_count"), "\" of \"",
+         keys.name("expert_group_count"), "\" are ", routing.top_groups, " of ", routing.groups,
+         "; expected whole groups of the ", experts.count, " experts, enough to choose ",
+         experts.chosen, " from");
+  }
+}
+
+// Files say how wide heads are as the layer sees them, or (with "_mla") as the model was trained.
+void read_latent(const GgufFile& file, const Keys& keys, Config& config) {
+  constexpr int64_t kMost = 1 << 16;
+  const auto in_bounds = [&](std::string_view key, int64_t value, int64_t least, int64_t multiple) {
+    if (value < least || value > kMost || value % multiple != 0) {
+      fail(file.name(), ": \"", keys.name(key), "\" is ", value, "; expected ", least, " to ",
+           kMost, multiple > 1 ? cat(", a multiple of ", multiple) : "");
+    }
+    return value;
+  };
+  const auto width = [&](std::string_view key, std::string_view older) {
+    return keys.find(key) ? key : older;
+  };
+  const auto key_width = width("attention.key_length_mla", "attention.key_length");
+  const auto value_width = width("attention.value_length_mla", "attention.value_length");
+  Latent& latent = config.latent;
+  latent.rank = in_bounds("attention.kv_lora_rank", keys.integer("attention.kv_lora_rank"), 1, 16);
+  if (const auto rank = keys.find("attention.q_lora_rank")) {
+    latent.query_rank = in_bounds("attention.q_lora_rank", *rank, 0, 1);
+  }
+  config.rope_width = in_bounds("rope.dimension_count", keys.integer("rope.dimension_count"), 2, 2);
+  config.head_width = in_bounds(key_width, keys.integer(key_width), config.rope_width + 1, 1);
+  latent.plain_width = config.head_width - config.rope_width;
+  latent.value_width = in_bounds(value_width, keys.integer(value_width), 1, 16);
+  config.kv_heads = config.heads;  // 1 in newer files: the one key of all heads
 }
 
 // Shared experts are found by their tensors.
@@ -112,16 +167,22 @@ void read_experts(const GgufFile& file, const Keys& keys, bool normalizes, Confi
   experts.routing.normalize = file.boolean(keys.name("expert_weights_norm")).value_or(normalizes);
   const double scale = keys.find_number("expert_weights_scale").value_or(0);
   if (scale != 0) experts.routing.scale = static_cast<float>(scale);
-  const int64_t softmax = 1;
-  if (const auto gating = keys.find("expert_gating_func"); gating.value_or(softmax) != softmax) {
-    fail(file.name(), ": \"", keys.name("expert_gating_func"), "\" is ", *gating,
-         "; expected 1, a softmax");
+  constexpr int64_t kSoftmax = 1, kSigmoid = 2;
+  const int64_t gating = keys.find("expert_gating_func").value_or(kSoftmax);
+  if (gating != kSoftmax && gating != kSigmoid) {
+    fail(file.name(), ": \"", keys.name("expert_gating_func"), "\" is ", gating,
+         "; expected 1, a softmax, or 2, a sigmoid");
+  }
+  if (gating == kSigmoid) {
+    experts.routing.score = op::Routing::Score::sigmoid;
+    experts.routing.group_score = op::Routing::GroupScore::two_best;
   }
   const int64_t first = keys.find("leading_dense_block_count").value_or(0);
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     experts.in_layer.push_back(layer >= first);
   }
   check_experts(config, file.name(), names);
+  read_groups(file, keys, experts);
 }
 
 int64_t read_vocabulary(const GgufFile& file, const Keys& keys) {
@@ -152,14 +213,16 @@ Config read_gguf_config(const GgufFile& file) {
 
   const auto key_width = keys.find("attention.key_length");
   const auto value_width = keys.find("attention.value_length");
+  const bool latent = config.architecture == "deepseek2";
   config.head_width = key_width.value_or(config.heads > 0 ? config.width / config.heads : 0);
-  if (value_width.value_or(config.head_width) != config.head_width) {
+  if (!latent && value_width.value_or(config.head_width) != config.head_width) {
     fail(file.name(), ": \"", keys.name("attention.value_length"), "\" is ", *value_width,
          ", but keys are ", config.head_width, " wide; only equal widths can be run");
   }
 
   config.rope_theta = keys.find_number("rope.freq_base").value_or(10000);
   config.rope_width = keys.find("rope.dimension_count").value_or(config.head_width);
+  if (latent) read_latent(file, keys, config);
   config.rope_scaling = read_rope_scaling(file, keys);
   config.rope_neighbours = architecture.rope_neighbours;
   config.qkv_bias = architecture.qkv_bias;

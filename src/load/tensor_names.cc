@@ -15,6 +15,8 @@ bool always(const C&, int64_t) { return true; }
 bool has_qk_norm(const C& c, int64_t) { return c.qk_norm; }
 bool has_heads(const C& c, int64_t) { return !c.has_latents(); }  // keys and values of their own
 bool has_latents(const C& c, int64_t) { return c.has_latents(); }
+bool has_latents_together(const C& c, int64_t) { return c.has_latents() && !c.latent.apart; }
+bool has_latents_apart(const C& c, int64_t) { return c.has_latents() && c.latent.apart; }
 bool has_query_latents(const C& c, int64_t) { return c.latent.query_rank > 0; }
 bool has_plain_queries(const C& c, int64_t) { return c.latent.query_rank == 0; }
 bool has_dense(const C& c, int64_t layer) { return !c.has_experts(layer); }
@@ -71,10 +73,11 @@ Shape heads_by_rank(const C& c) {
   return {c.heads * (c.latent.plain_width + c.latent.value_width), c.latent.rank};
 }
 // Of each head, see nn/latent_attention.h.
-std::vector<Shape> into_and_out_of_latents(const C& c) {
-  return {{c.heads * c.latent.rank, c.latent.plain_width},
-          {c.heads * c.latent.value_width, c.latent.rank}};
-}
+Shape into_latents(const C& c) { return {c.heads * c.latent.rank, c.latent.plain_width}; }
+Shape out_of_latents(const C& c) { return {c.heads * c.latent.value_width, c.latent.rank}; }
+std::vector<Shape> into_as_floats(const C& c) { return {into_latents(c)}; }
+std::vector<Shape> out_as_floats(const C& c) { return {out_of_latents(c)}; }
+std::vector<Shape> both_as_floats(const C& c) { return {into_latents(c), out_of_latents(c)}; }
 
 constexpr std::string_view kGgufLayer = "blk.";
 constexpr std::string_view kLayer = "model.layers.";
@@ -89,8 +92,10 @@ constexpr Part kLayerParts[] = {
     {"attn_q_b", "self_attn.q_b_proj", q_by_query_rank, has_query_latents},
     {"attn_kv_a_mqa", "self_attn.kv_a_proj_with_mqa", key_by_width, has_latents, has_qkv_bias},
     {"attn_kv_a_norm", "self_attn.kv_a_layernorm", rank, has_latents},
-    {"attn_kv_b", "self_attn.kv_b_proj", heads_by_rank, has_latents, nullptr,
-     into_and_out_of_latents},
+    {"attn_kv_b", "self_attn.kv_b_proj", heads_by_rank, has_latents_together, nullptr,
+     both_as_floats},
+    {"attn_k_b", "self_attn.k_b_proj", into_latents, has_latents_apart, nullptr, into_as_floats},
+    {"attn_v_b", "self_attn.v_b_proj", out_of_latents, has_latents_apart, nullptr, out_as_floats},
     {"attn_output", "self_attn.o_proj", width_by_values, always, has_output_bias},
     {"attn_q_norm", "self_attn.q_norm", head_width, has_qk_norm},
     {"attn_k_norm", "self_attn.k_norm", head_width, has_qk_norm},

@@ -27,6 +27,13 @@ Weight place_picked(Backend& backend, const HostTensor& stored, int64_t out, int
   return backend.place({.format = stored.format, .out = out, .in = in, .bytes = bytes.data()});
 }
 
+Weight place(Backend& backend, const HostTensor& stored) {
+  return backend.place({.format = stored.format,
+                        .out = stored.shape[0],
+                        .in = stored.shape[1],
+                        .bytes = stored.bytes.data()});
+}
+
 }  // namespace
 
 LatentAttention::LatentAttention(const Source& source, const Config& config, const Rope& rope,
@@ -52,6 +59,15 @@ LatentAttention::LatentAttention(const Source& source, const Config& config, con
     q_out_.emplace(source / "q_b_proj", width, latent_.query_rank, Linear::Options{});
   }
 
+  if (latent_.apart) {
+    into_latents_ =
+        place(source.backend(),
+              (source / "k_b_proj").plain("weight", heads_ * latent_.rank, latent_.plain_width));
+    out_of_latents_ =
+        place(source.backend(),
+              (source / "v_b_proj").plain("weight", heads_ * latent_.value_width, latent_.rank));
+    return;
+  }
   // Rows of a head: from the latent to the key's plain elements, then to its value.
   const int64_t plain = latent_.plain_width, value = latent_.value_width, rank = latent_.rank;
   const int64_t of_head = plain + value;

@@ -158,6 +158,37 @@ INSTANTIATE_TEST_SUITE_P(Transformers, Golden,
                            return name;
                          });
 
+// The same models as GGUF files, with what leads into and out of latents in one tensor and in two.
+TEST(GoldenModels, GgufFilesOfLatentAttentionAreTheSameModels) {
+  for (const char* name : {"deepseek2", "deepseek3-experts"}) {
+    SCOPED_TRACE(name);
+    const ModelFiles folder = open_model_files(kFolder / name);
+    const ModelFiles gguf = open_model_files(kFolder / "gguf" / cat(name, ".gguf"));
+    const auto backend = open_cpu_backend({});
+    const Source source(*gguf.checkpoint, *backend);
+    find_architecture(gguf.checkpoint->config()).build(source);
+    EXPECT_TRUE(source.unread().empty()) << source.unread().front();
+
+    Request request{.id = 3};
+    request.prompt = tokens_of(*parse_json_file(kFolder / name / "golden.json").find("prompt"));
+    request.params.temperature = 0;
+    request.params.max_tokens = 20;
+    request.params.ignore_eos = true;
+    request.params.logprobs = 3;
+    EngineOptions options;
+    options.backend.device = "cpu";
+    options.kv_cache_tokens = 256;
+    const auto of_folder = generate(folder, options, {request});
+    const auto of_gguf = generate(gguf, options, {request});
+    const Generated &want = of_folder.begin()->second, &found = of_gguf.begin()->second;
+    EXPECT_EQ(found.tokens, want.tokens);
+    ASSERT_EQ(found.logprobs.size(), want.logprobs.size());
+    for (size_t i = 0; i < want.logprobs.size(); ++i) {
+      EXPECT_NEAR(found.logprobs[i].logprob, want.logprobs[i].logprob, 1e-6);
+    }
+  }
+}
+
 TEST(GoldenModels, AreThere) { EXPECT_EQ(golden_models().size(), 21U); }
 
 }  // namespace
