@@ -8,8 +8,9 @@ Each OUT_FOLDER/<name>/ holds config.json, generation_config.json, safetensors (
 and golden.json: a prompt, the logits of its last positions, the log-probability of every prompt
 token and a greedy continuation with the gap between the two best logits at each step. All values
 are computed in float32 from the stored weights. OUT_FOLDER/ropes.json has the frequencies of
-rotary positions with their scalings, OUT_FOLDER/gguf/ some of the models as GGUF files (gguf). transformers has no class for the first DeepSeek:
-make_deepseek_golden.py makes that one with what is here.
+rotary positions with their scalings, OUT_FOLDER/gguf/ some of the models as GGUF files (which needs
+the package gguf). transformers has no class for the first DeepSeek: make_deepseek_golden.py makes
+that one with what is here.
 """
 
 import json
