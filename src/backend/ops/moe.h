@@ -6,6 +6,8 @@
 // The weights of all experts are one: the outputs of each behind those of the one before.
 #pragma once
 
+#include <algorithm>
+
 #include "backend/ops/linear.h"
 
 namespace spate::op {
@@ -67,6 +69,11 @@ struct GroupPairs {
   int64_t flops() const { return 0; }
 };
 
+// Bytes of experts' weights that so many pairs read at most.
+inline int64_t expert_bytes(const Weight& weight, int64_t experts, int64_t pairs) {
+  return placed_bytes(weight) / experts * std::min(pairs, experts);
+}
+
 // The product of every place's row with the weights of its expert. Each output depends on its own
 // row alone, bit for bit, as with Linear.
 struct ExpertLinear {
@@ -90,7 +97,9 @@ struct ExpertLinear {
     check(weight->out == experts() * O.value && O.value % 16 == 0, "op contract: ", experts(),
           " experts of ", O.value, " outputs, but the weight has ", weight->out);
   }
-  int64_t bytes() const { return placed_bytes(*weight) + x.bytes() + out.bytes(); }
+  int64_t bytes() const {
+    return expert_bytes(*weight, experts(), out.rows()) + x.bytes() + out.bytes();
+  }
   int64_t flops() const { return 2 * weight->in * out.shape.elements(); }
   bool packed() const { return weight->format->block > 1; }
 };
@@ -179,7 +188,9 @@ struct ExpertMlp {
     sum().contract();
   }
   int64_t bytes() const {
-    return placed_bytes(*gate) + placed_bytes(*up) + placed_bytes(*down) + x.bytes() + out.bytes();
+    const int64_t experts = scratch.begin.rows() - 1, pairs = scratch.pairs.rows();
+    return expert_bytes(*gate, experts, pairs) + expert_bytes(*up, experts, pairs) +
+           expert_bytes(*down, experts, pairs) + x.bytes() + out.bytes();
   }
   int64_t flops() const {
     return 2 * into_inner(gate, scratch.inner).flops() + gated().flops() + out_of_inner().flops();
