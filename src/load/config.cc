@@ -16,6 +16,8 @@ void read_mixtral_experts(const Members& members, const std::string& name, Confi
 void read_deepseek_experts(const Members& members, const std::string& name, Config& config);
 void read_deepseek2_experts(const Members& members, const std::string& name, Config& config);
 void read_deepseek3_experts(const Members& members, const std::string& name, Config& config);
+void read_bailing_experts(const Members& members, const std::string& name, Config& config);
+void read_bailing(const Members& members, Config& config);
 
 // Values of "architectures" in config.json that can be run. What differs between them and what
 // transformers assumes where a key is absent stands in this table.
@@ -31,6 +33,7 @@ struct HuggingFaceArchitecture {
   int64_t head_width;  // 0: width / heads
   ReadExperts read_experts = nullptr;
   bool latent = false;
+  void (*read_more)(const Members& members, Config& config) = nullptr;  // keys of the family's own
 };
 
 using Window = HuggingFaceArchitecture::Window;
@@ -53,6 +56,12 @@ constexpr HuggingFaceArchitecture kArchitectures[] = {
      read_deepseek2_experts, true},
     {"DeepseekV3ForCausalLM", "deepseek_v3", "deepseek2", QkvBias::by_key, false, Window::none, 0,
      read_deepseek3_experts, true},
+    {"BailingForCausalLM", "bailing", "bailing", QkvBias::by_key, false, Window::none, 0, nullptr,
+     false, read_bailing},
+    {"BailingMoeForCausalLM", "bailing_moe", "bailing", QkvBias::by_key, false, Window::none, 0,
+     read_bailing_experts, false, read_bailing},
+    {"BailingMoeV2ForCausalLM", "bailing_moe_v2", "bailing", QkvBias::by_key, false, Window::none,
+     0, read_bailing_experts, false, read_bailing},
 };
 
 constexpr std::string_view kActivations[] = {"silu", "gelu_pytorch_tanh"};
@@ -301,6 +310,23 @@ void read_latent(const Members& members, Config& config) {
   config.rope_neighbours = members.boolean("rope_interleave").value_or(true);
 }
 
+// The Ling family names what Llama names otherwise.
+void read_bailing(const Members& members, Config& config) {
+  const bool bias = members.boolean("use_bias").value_or(false);
+  config.qkv_bias = bias || members.boolean("use_qkv_bias").value_or(false);
+  config.output_bias = config.mlp_bias = bias;
+  config.qk_norm = members.boolean("use_qk_norm").value_or(false);
+  config.normalized_head = members.boolean("norm_head").value_or(false);
+  if (config.normalized_head && config.tied_embeddings) {
+    members.fail_key("norm_head",
+                     "is true; a head that is the embedding table cannot be brought "
+                     "to length one");
+  }
+  if (members.find("partial_rotary_factor") == nullptr) {
+    config.rope_width = members.integer("rotary_dim").value_or(config.rope_width);
+  }
+}
+
 // ---- Experts.
 
 // Also says which layers have them: has(layer).
@@ -372,29 +398,47 @@ void expect_text(const Members& members, std::string_view key, std::string_view 
   }
 }
 
-// What is alike in the family: experts from layer `first` on, and shared ones, which are one of
-// their widths together.
-void read_experts_from(const Members& members, const std::string& name, int64_t first,
-                       const op::Routing& routing, Config& config) {
-  const ExpertKeys keys{"n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", {}};
-  config.experts = {.count = members.need_integer(keys.count),
-                    .chosen = members.need_integer(keys.chosen),
-                    .inner_width = members.need_integer(keys.inner_width),
+// What families with shared experts call things: keys of config.json.
+struct SharedExpertKeys {
+  ExpertKeys experts;
+  std::string_view shared;        // how many
+  std::string_view shared_width;  // of each, where it is not that of the others; empty: no key
+};
+const SharedExpertKeys kDeepseekKeys{
+    {"n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", {}},
+    "n_shared_experts",
+    {}};
+const SharedExpertKeys kBailingKeys{
+    {"num_experts", "num_experts_per_tok", "moe_intermediate_size", {}},
+    "num_shared_experts",
+    "moe_shared_expert_intermediate_size"};
+
+// Experts from layer `first` on, and shared ones, which are one of their widths together.
+void read_experts_from(const Members& members, const std::string& name,
+                       const SharedExpertKeys& keys, int64_t first, const op::Routing& routing,
+                       Config& config) {
+  config.experts = {.count = members.need_integer(keys.experts.count),
+                    .chosen = members.need_integer(keys.experts.chosen),
+                    .inner_width = members.need_integer(keys.experts.inner_width),
                     .routing = routing};
   const int64_t step = at_least_1(members, "moe_layer_freq", 1);
   set_expert_layers(config, [&](int64_t layer) { return layer >= first && layer % step == 0; });
-  check_experts(config, name, keys);
-  const int64_t shared = members.integer("n_shared_experts").value_or(0);
+  check_experts(config, name, keys.experts);
+  const int64_t shared = members.integer(keys.shared).value_or(0);
   if (shared < 0 || shared > config.experts.count) {
-    members.fail_key("n_shared_experts", "is ", shared, "; expected 0 to ", config.experts.count);
+    members.fail_key(keys.shared, "is ", shared, "; expected 0 to ", config.experts.count);
   }
-  config.experts.shared_width = shared * config.experts.inner_width;
+  const int64_t width = keys.shared_width.empty()
+                            ? config.experts.inner_width
+                            : at_least_1(members, keys.shared_width, config.experts.inner_width);
+  config.experts.shared_width = shared * width;
 }
 
 // The first model of the family.
 void read_deepseek_experts(const Members& members, const std::string& name, Config& config) {
   expect_text(members, "scoring_func", "softmax");
-  read_experts_from(members, name, members.integer("first_k_dense_replace").value_or(0),
+  read_experts_from(members, name, kDeepseekKeys,
+                    members.integer("first_k_dense_replace").value_or(0),
                     {.normalize = members.boolean("norm_topk_prob").value_or(false)}, config);
 }
 
@@ -444,7 +488,7 @@ void read_deepseek2_experts(const Members& members, const std::string& name, Con
     members.fail_key("topk_method", "is \"", method,
                      "\"; expected \"greedy\" or \"group_limited_greedy\"");
   }
-  read_experts_from(members, name, first, routing, config);
+  read_experts_from(members, name, kDeepseekKeys, first, routing, config);
   check_groups(members, config.experts);
 }
 
@@ -459,8 +503,27 @@ void read_deepseek3_experts(const Members& members, const std::string& name, Con
       .scale = static_cast<float>(members.number("routed_scaling_factor").value_or(2.5)),
       .group_score = op::Routing::GroupScore::two_best};
   read_groups(members, routing);
-  read_experts_from(members, name, first, routing, config);
+  read_experts_from(members, name, kDeepseekKeys, first, routing, config);
   config.experts.choice_bias = true;
+  check_groups(members, config.experts);
+}
+
+// Ling: the first generation has softmax, the second sigmoid with a bias, and groups.
+void read_bailing_experts(const Members& members, const std::string& name, Config& config) {
+  if (config.mlp_bias) members.fail_key("use_bias", "is true; experts have no bias");
+  const std::string score = members.text("score_function").value_or("softmax");
+  if (score != "softmax" && score != "sigmoid") {
+    members.fail_key("score_function", "is \"", score, "\"; expected \"softmax\" or \"sigmoid\"");
+  }
+  using Routing = op::Routing;
+  Routing routing{.score = score == "softmax" ? Routing::Score::softmax : Routing::Score::sigmoid,
+                  .normalize = members.boolean("norm_topk_prob").value_or(true),
+                  .scale = static_cast<float>(members.number("routed_scaling_factor").value_or(1)),
+                  .group_score = Routing::GroupScore::two_best};
+  if (members.integer("n_group").value_or(0) > 0) read_groups(members, routing);
+  const int64_t first = members.integer("first_k_dense_replace").value_or(0);
+  read_experts_from(members, name, kBailingKeys, first, routing, config);
+  config.experts.choice_bias = members.boolean("moe_router_enable_expert_bias").value_or(false);
   check_groups(members, config.experts);
 }
 
@@ -522,6 +585,7 @@ Config read_config(const Json& json, const std::string& name) {
   config.mlp_bias = members.boolean("mlp_bias").value_or(false);
   config.qk_norm = architecture.qk_norm;
   config.activation = read_activation(members);
+  if (architecture.read_more != nullptr) architecture.read_more(members, config);
   read_window(members, architecture.window, config);
   config.dtype = read_dtype(members);
   check_config(config, name);

@@ -65,6 +65,7 @@ struct Config {
   std::vector<float> rope_factors;  // R / 2 divisors of the frequencies (GGUF rope_freqs), or empty
   bool rope_neighbours = false;     // pairs are (2i, 2i + 1): GGUF files of Llama, DeepSeek
   bool tied_embeddings = false;     // the head is the embedding table
+  bool normalized_head = false;     // the head's columns are brought to length 1
   bool qkv_bias = false, output_bias = false, mlp_bias = false;
   bool qk_norm = false;
   std::string activation = "silu";

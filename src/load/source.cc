@@ -1,5 +1,7 @@
 #include "load/source.h"
 
+#include <cmath>
+
 #include "backend/tiles/layout.h"
 #include "base/check.h"
 
@@ -106,6 +108,19 @@ std::vector<float> Source::values(std::string_view name, int64_t n) const {
   std::vector<float> values(static_cast<size_t>(n));
   tensor.format->decode(tensor.bytes.data(), values);
   return values;
+}
+
+std::vector<float> Source::column_lengths(std::string_view name, int64_t out, int64_t in) const {
+  const HostTensor tensor = with_bytes(find(name, {out, in}));
+  std::vector<double> squares(static_cast<size_t>(in));
+  std::vector<float> row(static_cast<size_t>(in));
+  for (int64_t i = 0; i < out; ++i) {
+    tensor.format->decode(tensor.bytes.data() + i * tensor.format->row_bytes(in), row);
+    for (size_t c = 0; c < row.size(); ++c) squares[c] += double{row[c]} * double{row[c]};
+  }
+  std::vector<float> lengths;
+  for (const double square : squares) lengths.push_back(static_cast<float>(std::sqrt(square)));
+  return lengths;
 }
 
 Vector Source::vector(std::string_view name, int64_t n) const { return constant(values(name, n)); }

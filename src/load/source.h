@@ -47,8 +47,11 @@ class Source {
   Weight stacked(std::span<const Part> parts, int64_t in, bool of_layer) const;
   // The [out, in] matrix `name` on the host, as plain floats of plain_format().
   HostTensor plain(std::string_view name, int64_t out, int64_t in) const;
+  // Of a matrix: the length of each of its columns, [in].
+  std::vector<float> column_lengths(std::string_view name, int64_t out, int64_t in) const;
   // The n-vector `name`, converted to f32.
   Vector vector(std::string_view name, int64_t n) const;
+  std::vector<float> values(std::string_view name, int64_t n) const;
   Vector joined_vector(std::span<const Part> parts) const;
   // A vector the model computes itself, placed like one that was read.
   Vector constant(const std::vector<float>& values) const;
@@ -67,7 +70,6 @@ class Source {
   Source(std::shared_ptr<Shared> shared, std::string prefix);
   HostTensor find(std::string_view name, Shape wanted) const;
   std::vector<HostTensor> find(std::span<const Part> parts, int64_t in) const;
-  std::vector<float> values(std::string_view name, int64_t n) const;
 
   std::shared_ptr<Shared> shared_;
   std::string prefix_;

@@ -1,5 +1,6 @@
 #include "load/tensor_names.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -126,11 +127,16 @@ constexpr OtherName kOtherNames[] = {
     {"mlp.shared_experts.gate_proj", "mlp.shared_expert.gate_proj"},
     {"mlp.shared_experts.up_proj", "mlp.shared_expert.up_proj"},
     {"mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj"},
+    {"attention.query_key_value", "self_attn.query_key_value"},
+    {"attention.dense", "self_attn.o_proj"},
+    {"attention.query_layernorm", "self_attn.q_norm"},
+    {"attention.key_layernorm", "self_attn.k_norm"},
 };
+constexpr OtherName kOtherModelNames[] = {{"model.word_embeddings", "model.embed_tokens"}};
 
 // The bias of a router is one of choices.
-constexpr std::string_view kRouter = "mlp.gate", kChoiceBias = ".e_score_correction_bias",
-                           kGgufChoiceBias = "exp_probs_b.bias";
+constexpr std::string_view kRouter = "mlp.gate", kGgufChoiceBias = "exp_probs_b.bias";
+constexpr std::string_view kChoiceBiases[] = {".e_score_correction_bias", ".expert_bias"};
 
 constexpr Part kModelParts[] = {
     {"token_embd", "model.embed_tokens", vocabulary_by_width},
@@ -234,11 +240,18 @@ std::string translate_gguf_name(std::string_view name) {
 
 std::string translate_hugging_face_name(std::string_view name) {
   std::string_view rest = name;
-  if (!take_prefix(rest, kLayer)) return std::string(name);
+  if (!take_prefix(rest, kLayer)) {
+    const Stem stem = stem_of(name);
+    for (const OtherName& other : kOtherModelNames) {
+      if (other.theirs == stem.part) return cat(other.ours, stem.ending);
+    }
+    return std::string(name);
+  }
   const std::optional<int64_t> layer = take_index(rest);
   const Stem stem = stem_of(rest);
   std::string part(stem.part);
-  if (layer && stem.part == kRouter && stem.ending == kChoiceBias) {
+  if (layer && stem.part == kRouter &&
+      std::ranges::find(kChoiceBiases, stem.ending) != std::end(kChoiceBiases)) {
     return cat(kLayer, *layer, ".", kRouter, ".bias");
   }
   const std::optional<int64_t> expert = take_expert(part, '#');
@@ -247,6 +260,17 @@ std::string translate_hugging_face_name(std::string_view name) {
     return cat(kLayer, *layer, ".", with_expert(other.ours, '#', expert.value_or(0)), stem.ending);
   }
   return std::string(name);
+}
+
+std::vector<NamedRows> parts_of_tensor(const Config& config, std::string_view name) {
+  constexpr std::string_view kWhole = "query_key_value";
+  const Stem stem = stem_of(name);
+  if (!stem.part.ends_with(kWhole)) return {};
+  const std::string_view place = stem.part.substr(0, stem.part.size() - kWhole.size());
+  const int64_t of_q = config.heads * config.head_width, of_k = config.kv_heads * config.head_width;
+  return {{cat(place, "q_proj", stem.ending), of_q},
+          {cat(place, "k_proj", stem.ending), of_k},
+          {cat(place, "v_proj", stem.ending), of_k}};
 }
 
 std::string expert_name(std::string_view name, int64_t expert) {

@@ -23,6 +23,14 @@ std::string expert_name(std::string_view name, int64_t expert);
 // experts.5.w1.weight" -> "model.layers.3.mlp.experts.5.gate_proj.weight".
 std::string translate_hugging_face_name(std::string_view name);
 
+// Some families store q, k and v of a layer as one tensor, "model.layers.3.self_attn.
+// query_key_value.weight": its parts with their rows, in their order. Nothing for other names.
+struct NamedRows {
+  std::string name;
+  int64_t rows = 0;
+};
+std::vector<NamedRows> parts_of_tensor(const Config& config, std::string_view name);
+
 // Whether a checkpoint of this config has a tensor of this (Hugging Face) name.
 bool config_expects_tensor(const Config& config, std::string_view name);
 

@@ -17,6 +17,7 @@ constexpr Architecture kArchitectures[] = {
     {"qwen2moe", build_dense, dense_kv_needs, dense_scratch_width},
     {"qwen3moe", build_dense, dense_kv_needs, dense_scratch_width},
     {"deepseek", build_dense, dense_kv_needs, dense_scratch_width},
+    {"bailing", build_dense, dense_kv_needs, dense_scratch_width},
 };
 
 }  // namespace

@@ -26,7 +26,7 @@ class Head {
  public:
   // `tied` is the embedding table to share, or null: then lm_head.weight is read below `root`.
   Head(const Source& root, const Source& norm, const Config& config, const Weight* tied)
-      : norm_(norm, config.width, config.norm_eps), shared_(tied) {
+      : norm_(norm_weight(root, norm, config), config.norm_eps), shared_(tied) {
     if (tied == nullptr) {
       own_.emplace(root / "lm_head", config.vocabulary, config.width,
                    Linear::Options{.of_layer = false});
@@ -40,6 +40,18 @@ class Head {
   }
 
  private:
+  // A head whose columns have length one is the stored one behind a norm with weights that much
+  // smaller.
+  static Vector norm_weight(const Source& root, const Source& norm, const Config& config) {
+    if (!config.normalized_head) return norm.vector("weight", config.width);
+    std::vector<float> weight = norm.values("weight", config.width);
+    const std::vector<float> lengths =
+        (root / "lm_head").column_lengths("weight", config.vocabulary, config.width);
+    constexpr float kLeast = 1e-7F;
+    for (size_t i = 0; i < weight.size(); ++i) weight[i] /= lengths[i] + kLeast;
+    return root.constant(weight);
+  }
+
   RmsNorm norm_;
   std::optional<Linear> own_;
   const Weight* shared_;

@@ -9,7 +9,8 @@ namespace spate {
 class RmsNorm {
  public:
   RmsNorm(const Source& source, int64_t width, float eps)
-      : weight_(source.vector("weight", width)), eps_(eps) {}
+      : RmsNorm(source.vector("weight", width), eps) {}
+  RmsNorm(Vector weight, float eps) : weight_(std::move(weight)), eps_(eps) {}
 
   // out = norm(x); both [T, C]
   void forward(Step& step, Tensor x, Tensor out) const {

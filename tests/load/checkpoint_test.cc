@@ -344,5 +344,26 @@ TEST(TensorNames, OfExperts) {
   }
 }
 
+TEST(Checkpoint, OneTensorForQueriesKeysAndValuesIsCut) {
+  const std::string folder = std::string(SPATE_SOURCE_DIR) + "/tests/golden/models/bailing";
+  const auto checkpoint = open_checkpoint(folder);
+  EXPECT_FALSE(checkpoint->has("model.layers.0.self_attn.query_key_value.weight"));
+  const auto k = checkpoint->find("model.layers.1.self_attn.k_proj.weight", Shape{32, 32});
+  ASSERT_TRUE(k.has_value());
+  EXPECT_EQ(k->shape, Shape({32, 32}));
+  EXPECT_EQ(k->bytes.size(), 32U * 32 * 2);
+  EXPECT_EQ(checkpoint->find("model.layers.1.self_attn.v_proj.bias", Shape{32})->shape, Shape{32});
+
+  const TemporaryFolder other;
+  std::string config = read_file(folder + "/config.json");
+  const std::string heads = "\"num_key_value_heads\": 2";
+  config.replace(config.find(heads), heads.size(), "\"num_key_value_heads\": 1");
+  other.write("config.json", config);
+  other.write("model.safetensors", read_file(folder + "/model.safetensors"));
+  const std::string error = load_test::error_of([&] { open_checkpoint(other.path()); });
+  EXPECT_TRUE(contains(error, "query_key_value")) << error;
+  EXPECT_TRUE(contains(error, "expected 96 rows")) << error;
+}
+
 }  // namespace
 }  // namespace spate

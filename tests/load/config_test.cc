@@ -216,6 +216,42 @@ TEST(ReadConfig, ExpertsOfDeepSeek2And3) {
   refuse(of_3, R"(, "n_group": 4, "topk_group": 5)", {"\"topk_group\"", "is 5"});
 }
 
+TEST(ReadConfig, Ling) {
+  const Config plain = config_of("BailingForCausalLM");
+  EXPECT_EQ(plain.architecture, "bailing");
+  EXPECT_FALSE(plain.qkv_bias || plain.output_bias || plain.mlp_bias || plain.qk_norm ||
+               plain.normalized_head || plain.has_experts(0));
+  const Config dense =
+      config_of("BailingForCausalLM", R"("use_bias": true, "norm_head": true, "rotary_dim": 4)");
+  EXPECT_TRUE(dense.qkv_bias && dense.output_bias && dense.mlp_bias && dense.normalized_head);
+  EXPECT_EQ(dense.rope_width, 4);
+  const std::string experts = R"("num_experts": 8, "num_experts_per_tok": 2,
+      "moe_intermediate_size": 32, "num_shared_experts": 2, "use_qkv_bias": true)";
+  const Config first = config_of("BailingMoeForCausalLM", experts);
+  EXPECT_TRUE(first.qkv_bias && !first.output_bias && first.experts.routing.normalize);
+  EXPECT_EQ(first.experts.shared_width, 64);
+  EXPECT_EQ(first.experts.in_layer, std::vector<bool>(4, true));
+  EXPECT_EQ(first.experts.routing.score, op::Routing::Score::softmax);
+  const Config second = config_of("BailingMoeV2ForCausalLM", experts + R"(, "use_qk_norm": true,
+      "score_function": "sigmoid", "n_group": 4, "topk_group": 2, "first_k_dense_replace": 1,
+      "moe_router_enable_expert_bias": true, "routed_scaling_factor": 2.5,
+      "moe_shared_expert_intermediate_size": 48)");
+  EXPECT_TRUE(second.qk_norm && second.experts.choice_bias);
+  EXPECT_EQ(second.experts.shared_width, 96);
+  EXPECT_EQ(second.experts.routing.score, op::Routing::Score::sigmoid);
+  EXPECT_EQ(second.experts.routing.groups, 4);
+  EXPECT_EQ(second.experts.routing.scale, 2.5F);
+  EXPECT_FALSE(second.has_experts(0));
+
+  expect_refusal("BailingForCausalLM", R"("norm_head": true, "tie_word_embeddings": true)",
+                 {"\"norm_head\"", "embedding table"});
+  expect_refusal("BailingForCausalLM", R"("rotary_dim": 5)", {"rope width is 5", "even"});
+  expect_refusal("BailingMoeForCausalLM", experts + R"(, "use_bias": true)", {"\"use_bias\""});
+  expect_refusal("BailingMoeForCausalLM", experts + R"(, "score_function": "tanh")",
+                 {"\"score_function\"", "tanh", "sigmoid"});
+  expect_refusal("BailingMoeForCausalLM", "", {"\"num_experts\"", "missing"});
+}
+
 TEST(ReadConfig, UnsupportedRopeTypesAreNamed) {
   for (const char* type : {"longrope", "dynamic"}) {
     expect_refusal("LlamaForCausalLM",

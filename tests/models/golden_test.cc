@@ -192,7 +192,7 @@ TEST(GoldenModels, GgufFilesAreTheSameModels) {
   }
 }
 
-TEST(GoldenModels, AreThere) { EXPECT_EQ(golden_models().size(), 21U); }
+TEST(GoldenModels, AreThere) { EXPECT_EQ(golden_models().size(), 24U); }
 
 }  // namespace
 }  // namespace spate
