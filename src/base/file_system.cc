@@ -142,15 +142,21 @@ std::string read_block(FileSystem& files, int file, const std::string& path, int
   return block;
 }
 
+namespace {
+
+// What errors of replacing a file end with, behind its name.
+constexpr const char* kUntouched =
+    " is as it was; once this is mended, give the same command again";
+
+}  // namespace
+
 void move_into_place(FileSystem& files, int temporary, const std::string& from,
                      const std::string& to) {
   if (files.sync(temporary) != 0) {
-    fail(from, ": cannot bring the data to disk: ", std::strerror(errno), "; ", to,
-         " is as it was");
+    fail(from, ": cannot bring the data to disk: ", std::strerror(errno), "; ", to, kUntouched);
   }
   if (files.rename(from, to) != 0) {
-    fail(from, ": cannot be renamed to ", to, ": ", std::strerror(errno), "; ", to,
-         " is as it was");
+    fail(from, ": cannot be renamed to ", to, ": ", std::strerror(errno), "; ", to, kUntouched);
   }
   if (files.sync_folder(folder_of(to)) != 0) {
     fail(to, ": cannot bring its name to disk: ", std::strerror(errno));
@@ -166,7 +172,7 @@ void replace_file(FileSystem& files, const std::string& path, const std::string&
   if (write_all(files, file.number(), text) < text.size()) {
     const int reason = errno;
     files.remove(temporary);
-    fail(temporary, ": cannot write: ", std::strerror(reason), "; ", path, " is as it was");
+    fail(temporary, ": cannot write: ", std::strerror(reason), "; ", path, kUntouched);
   }
   move_into_place(files, file.number(), temporary, path);
 }
