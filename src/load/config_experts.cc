@@ -87,7 +87,6 @@ void read_experts_from(const Members& members, const std::string& name,
   config.experts.shared_width = shared * width;
 }
 
-// The first model of the family.
 // A model all of whose layers are dense may have the other keys of experts in any form.
 bool any_experts(const Members& members, int64_t first, const Config& config) {
   return members.integer("n_routed_experts").value_or(0) != 0 && first < config.layers;
@@ -118,8 +117,6 @@ void check_groups(const Members& members, const Experts& experts) {
   }
 }
 
-// Ling: the first generation has softmax, the second sigmoid with a bias, and groups.
-
 }  // namespace
 
 void read_qwen2_experts(const Members& members, const std::string& name, Config& config) {
@@ -145,6 +142,7 @@ void read_mixtral_experts(const Members& members, const std::string& name, Confi
   check_experts(config, name, keys);
 }
 
+// The first model of the family.
 void read_deepseek_experts(const Members& members, const std::string& name, Config& config) {
   expect_text(members, "scoring_func", "softmax");
   read_experts_from(members, name, kDeepseekKeys,
@@ -188,6 +186,7 @@ void read_deepseek3_experts(const Members& members, const std::string& name, Con
   check_groups(members, config.experts);
 }
 
+// Ling: the first generation has softmax, the second sigmoid with a bias, and groups.
 void read_bailing_experts(const Members& members, const std::string& name, Config& config) {
   if (config.mlp_bias) members.fail_key("use_bias", "is true; experts have no bias");
   const std::string score = members.text("score_function").value_or("softmax");
