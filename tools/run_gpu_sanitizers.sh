@@ -27,12 +27,14 @@ $attention/single_all_64:$attention/single_256:$attention/group_17:$attention/tr
 $attention/segments_of_one" ;;
     linear) echo "Linear.NoRowsIsFine:Linear.OtherRowsDoNotSeeANan:Linear.TakesWideWeights:LinearQkv.*:\
 LinearF8.FusedProductsAreTheirParts" ;;
+    experts) echo "Route.*:GroupPairs.*:ExpertSum.*:GateRows.*:ExpertMlp.ATokens*:LinearHeads.*" ;;
+    states) echo "LinearAttention.GoesOn*:LinearAttention.RowsAndTokensMayBeMissing" ;;
     sampling)
       echo "Penalize.*:LogitEdit.*:KeepOnly.*:MaskTop.MinPIsRelative:\
 MaskTop.KeepsTheSmallestSetThatReachesTopP:Draw.GreedyTakesTheFirstOfEqualLogits:\
 Draw.NothingToDrawIsMinusOne:Logprobs.OfNoTokenAreMinusInfinity" ;;
     engine) echo "*AWarmEngineNeitherAllocatesNorWaits" ;;
-    models) echo "*qwen3_gpu_bf16:*llama_gpu_f32" ;;
+    models) echo "*qwen3_gpu_bf16:*llama_gpu_f32:*deepseek3_experts_gpu_bf16" ;;
   esac
 }
 
@@ -50,7 +52,7 @@ check() {
   echo "$? $((SECONDS - begin))" >"$logs/$tool.$group.end"
 }
 
-groups=${chosen:-ops attention linear sampling engine models}
+groups=${chosen:-ops attention linear experts states sampling engine models}
 for tool in memcheck racecheck initcheck synccheck; do
   for group in $groups; do check $tool $group & done
 done
