@@ -163,6 +163,9 @@ TEST_P(Invariance, FreeKernelsPartAtNearTiesOnly) {
   if (!device.gpu) GTEST_SKIP() << "kernels of the CPU keep the bits";
   if (const std::string reason = reason_to_skip(device); !reason.empty()) GTEST_SKIP() << reason;
   const ModelFiles files = open_model_files(SPATE_SOURCE_DIR "/tests/golden/models/" + model);
+  if (device.activation != DType::f32 && files.checkpoint->config().experts.count > 0) {
+    GTEST_SKIP() << "in bf16 experts that nearly tie are chosen either way, and the logits follow";
+  }
   std::vector<Request> greedy;
   for (Request& request : requests(files.checkpoint->config().vocabulary)) {
     if (request.params.temperature > 0) continue;
