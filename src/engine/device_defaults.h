@@ -7,7 +7,9 @@ namespace spate {
 
 struct DeviceDefaults {
   int64_t max_rows;         // sequences running at once
+  int64_t level_rows;       // see SchedulerOptions; of a model all of whose weights a token needs
   int64_t max_step_tokens;  // tokens in a step
+  int64_t step_multiple;    // see SchedulerOptions
   int64_t logit_rows;       // rows of logits at once; more go through the head in turns
   bool ahead;               // a step begins before the tokens of the one before are known
   // Memory in use while the engine runs, as a share of all that the device has, what others use
@@ -18,16 +20,21 @@ struct DeviceDefaults {
 
 // Logits stay near; memory belongs to others too.
 constexpr DeviceDefaults kCpuDefaults{.max_rows = 64,
+                                      .level_rows = 0,
                                       .max_step_tokens = 512,
+                                      .step_multiple = 1,
                                       .logit_rows = 64,
                                       .ahead = false,
                                       .share_of = DeviceDefaults::ShareOf::free,
                                       .memory_share = 0.85,
                                       .most_memory_share = 0.95};
 
-// The head is read once for all rows, and the host stays a step in front.
-constexpr DeviceDefaults kGpuDefaults{.max_rows = 512,
+// The head is read once for all rows, and the host stays a step in front. From about 250 tokens on
+// products take longer than the reading of their weights, and they go by tiles of 256.
+constexpr DeviceDefaults kGpuDefaults{.max_rows = 1024,
+                                      .level_rows = 256,
                                       .max_step_tokens = 4096,
+                                      .step_multiple = 256,
                                       .logit_rows = 512,
                                       .ahead = true,
                                       .share_of = DeviceDefaults::ShareOf::total,

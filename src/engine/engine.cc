@@ -27,7 +27,9 @@ using Message = std::variant<Request, Cancel, Close>;
 SchedulerOptions scheduler_options(const MemoryPlan& plan, const EngineOptions& options) {
   return {.kv_slots = plan.kv_tokens,
           .max_rows = plan.max_rows,
+          .level_rows = plan.level_rows,
           .max_step_tokens = plan.max_step_tokens,
+          .step_multiple = plan.step_multiple,
           .max_length = plan.max_length,
           .batching = options.batching,
           .order = options.order,

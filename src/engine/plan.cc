@@ -68,7 +68,11 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
   plan.kv_bytes_per_token = architecture.kv_needs(config).bytes_per_token(plan.kv_type);
   plan.max_length = positive_or(options.max_model_len, config.max_positions);
   plan.max_rows = positive_or(options.max_num_seqs, defaults.max_rows);
+  plan.level_rows = defaults.level_rows;
+  // Each expert has its share of the tokens.
+  if (config.experts.count > 0) plan.level_rows *= config.experts.count / config.experts.chosen;
   plan.max_step_tokens = positive_or(options.max_num_batched_tokens, defaults.max_step_tokens);
+  plan.step_multiple = defaults.step_multiple;
   plan.logit_rows = std::min(defaults.logit_rows, plan.max_rows);
   if (config.max_positions > 0 && plan.max_length > config.max_positions) {
     throw Error(

@@ -24,7 +24,9 @@ struct MemoryPlan {
   int64_t kv_bytes_per_token = 0;
   DType kv_type = DType::f16;
   int64_t max_rows = 0;         // sequences running at once
+  int64_t level_rows = 0;       // see SchedulerOptions
   int64_t max_step_tokens = 0;  // tokens in a step
+  int64_t step_multiple = 1;    // see SchedulerOptions
   int64_t logit_rows = 0;       // rows of logits at once
   int64_t max_length = 0;       // longest sequence
   int64_t parameters = 0;       // of the model

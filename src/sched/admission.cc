@@ -2,6 +2,7 @@
 // slots are left. A sequence whose beginning a running row is just computing steps aside for that
 // long; nobody overtakes one that only lacks slots, so long requests do not starve.
 #include <algorithm>
+#include <cmath>
 
 #include "sched/state.h"
 
@@ -22,11 +23,12 @@ constexpr int kAside = 64;
 
 void Scheduler::Impl::admit(Batch& batch, int64_t& budget) {
   if (admission_closed && !running.empty()) return;
+  const int64_t most_rows = level_rows();
   int aside = 0;
   const Live* last_aside = nullptr;
   auto place = waiting.begin();
   while (place != waiting.end() && aside < kAside && budget > 0 &&
-         static_cast<int64_t>(running.size()) < row_limit) {
+         static_cast<int64_t>(running.size()) < most_rows) {
     Live& live = **place;
     if (last_aside != nullptr && last_aside->request == live.request) {
       ++place;  // one more sample of the same prompt
@@ -45,6 +47,22 @@ void Scheduler::Impl::admit(Batch& batch, int64_t& budget) {
     start(live, match);
     add_chunk(batch, live, budget);
   }
+}
+
+// The longest row takes a step for each of its tokens, whatever runs beside it. With as many rows
+// as share all output evenly over those steps, the run ends with it; more of them only make the
+// steps before it longer and leave it alone with a few at the end, when a step costs the reading of
+// all weights. This needs long rows to start first.
+int64_t Scheduler::Impl::level_rows() const {
+  const bool by_length = options.order == Order::automatic || options.order == Order::longest_first;
+  if (options.level_rows == 0 || !by_length || waiting.empty()) return row_limit;
+  double output = waiting.output(), longest = waiting.longest_output();
+  for (const Live* live : running) {
+    output += live->expected_left();
+    longest = std::max(longest, live->expected_left());
+  }
+  const auto level = static_cast<int64_t>(std::ceil(output / std::max(longest, 1.0)));
+  return std::clamp(level, std::min(options.level_rows, row_limit), row_limit);
 }
 
 // Whether the cache has room for the sequence now, and for it and all others later on.

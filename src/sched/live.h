@@ -3,6 +3,7 @@
 // Owner: the scheduler, by request, from add() until the sample's last event.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -26,7 +27,8 @@ struct Live : Sequence {
   uint64_t arrival = 0;                // counts add(); samples of a request in order
   uint64_t age = 0;                    // counts first admissions, from 1; 0: never admitted
   uint64_t block = 0;                  // of arrivals: all of a block start before the next
-  int64_t length_class = 0;            // of the output that was expected when it came
+  double expected = 0;                 // tokens of output, as it looked when it came
+  int64_t length_class = 0;            // of that
   std::vector<Beginning*> beginnings;  // while it waits for its first step; shortest first
   bool runs = false;                   // in the running list, else it waits
   bool cancelled = false;              // while its step runs; it ends at commit
@@ -44,7 +46,8 @@ struct Live : Sequence {
   std::span<const Token> content() const { return embedded.empty() ? tokens : contents; }
   std::vector<Token> contents;
 
-  int64_t lost = 0;  // tokens that were computed when it was evicted
+  int64_t lost = 0;           // tokens that were computed when it was evicted
+  double output_to_come = 0;  // while it waits, as the list counts it
   LoopDetector loop;
   std::vector<TokenLogprob> prompt_logprobs;  // until its first event
   bool prompt_scored = false;                 // that event is out
@@ -52,6 +55,10 @@ struct Live : Sequence {
   // Slots it can ever need: the last token is drawn and never run.
   int64_t most_slots() const { return max_length - 1; }
   int64_t to_compute() const { return planned_length() - computed; }
+  // Of the output that was expected; a row that goes on has a token to come at least.
+  double expected_left() const {
+    return std::max(expected - static_cast<double>(planned_generated()), 1.0);
+  }
   bool decodes() const { return planned_generated() > 0 && to_compute() == 1; }
   // The last token that it may have is being drawn.
   bool reaches_limit() const {

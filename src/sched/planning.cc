@@ -43,6 +43,27 @@ void Scheduler::Impl::note_planned(const Batch& batch) {
 void Scheduler::Impl::plan_mix(Batch& batch, int64_t budget) {
   add_decodes(batch, budget);
   add_chunks(batch, budget);
+  round_down(batch);
+}
+
+// Matrix units take tokens in tiles: what would begin a tile and not fill it waits for the next
+// step, youngest rows first. A row keeps one token at least.
+void Scheduler::Impl::round_down(Batch& batch) const {
+  int64_t decodes = 0, tokens = 0;
+  for (const Row& row : batch.rows) {
+    decodes += static_cast<const Live&>(*row.sequence).decodes() ? 1 : 0;
+    tokens += row.count;
+  }
+  int64_t excess = tokens % options.step_multiple;
+  const bool worth_it = 2 * decodes >= options.step_multiple && tokens > options.step_multiple;
+  if (!worth_it || tokens - static_cast<int64_t>(batch.rows.size()) < excess) return;
+  for (auto row = batch.rows.rbegin(); excess > 0; ++row) {
+    const int64_t cut = std::min(excess, row->count - 1);
+    if (cut == 0) continue;
+    row->count -= cut;
+    row->wants_token = false;
+    excess -= cut;
+  }
 }
 
 void Scheduler::Impl::plan_timely(Batch& batch, int64_t budget) {

@@ -119,7 +119,8 @@ void Scheduler::Impl::add(Request request) {
       live->end_tokens.insert(live->end_tokens.end(), end_tokens.begin(), end_tokens.end());
     }
     live->arrival = ++arrivals;
-    waiting.add(*live, request_arrivals, expected_output(*live));
+    live->expected = expected_output(*live);
+    waiting.add(*live, request_arrivals);
     live_request.samples.push_back(std::move(live));
   }
   ++request_arrivals;

@@ -29,7 +29,12 @@ enum class Order {
 struct SchedulerOptions {
   int64_t kv_slots = 0;    // token slots of the pool
   int64_t max_rows = 256;  // sequences running at once
+  // So many rows keep a device busy: more run at once only as far as there is output for them until
+  // the longest row ends, if rows start by length (level_rows() in admission.cc). 0: max_rows run.
+  int64_t level_rows = 0;
   int64_t max_step_tokens = 2048;
+  // Steps of many decode rows take chunks up to a multiple of so many tokens.
+  int64_t step_multiple = 1;
   int64_t max_length = 0;  // longest sequence, prompt and output
   Batching batching = Batching::mix;
   Order order = Order::fifo;

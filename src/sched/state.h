@@ -60,12 +60,14 @@ struct Scheduler::Impl {
   void add_chunks(Batch& batch, int64_t& budget);
   void add_chunk(Batch& batch, Live& live, int64_t& budget);
   void note_planned(const Batch& batch);
+  void round_down(Batch& batch) const;
   void plan_mix(Batch& batch, int64_t budget);
   void plan_timely(Batch& batch, int64_t budget);
   void plan_pingpong(Batch& batch, int64_t budget);
 
   // admission.cc
   void admit(Batch& batch, int64_t& budget);
+  int64_t level_rows() const;
   bool fits(const Live& live, const PrefixMap::Match& match);
   void start(Live& live, const PrefixMap::Match& match);
   Occupancy::Row forecast(const Live& live) const;

@@ -65,23 +65,30 @@ WaitingList::WaitingList(Order order, int64_t horizon, uint64_t hash_mask)
   check(horizon > 0, "an order over blocks of ", horizon, " requests");
 }
 
-void WaitingList::add(Live& live, uint64_t request_number, double expected) {
+void WaitingList::add(Live& live, uint64_t request_number) {
   live.block = request_number / horizon_;
   switch (order_) {
     case Order::fifo: break;
-    case Order::longest_first: live.length_class = std::llround(expected); break;
+    case Order::longest_first: live.length_class = std::llround(live.expected); break;
     case Order::prefix: join_beginnings(live); break;
     case Order::automatic:
-      live.length_class = std::llround(kClasses * std::log2(std::max(expected, 1.0)));
+      live.length_class = std::llround(kClasses * std::log2(std::max(live.expected, 1.0)));
       join_beginnings(live);
       break;
   }
+  enter(live);
+}
+
+void WaitingList::enter(Live& live) {
   list_.insert(&live);
+  live.output_to_come = live.expected_left();
+  outputs_.insert(live.output_to_come);
+  output_ += live.output_to_come;
 }
 
 void WaitingList::put_back(Live& live) {
   check(live.age > 0 && live.beginnings.empty(), "a sequence that never ran is put back");
-  list_.insert(&live);
+  enter(live);
 }
 
 WaitingList::Iterator WaitingList::erase(Iterator place) {
@@ -90,6 +97,8 @@ WaitingList::Iterator WaitingList::erase(Iterator place) {
   Live& live = **place;
   const Iterator next = list_.erase(place);
   live.beginnings.clear();
+  outputs_.erase(outputs_.find(live.output_to_come));
+  output_ = outputs_.empty() ? 0 : output_ - live.output_to_come;
   return next;
 }
 
@@ -169,6 +178,7 @@ void WaitingList::check_invariants() const {
     before = live;
   }
   check(left.size() == beginnings_.size(), "a beginning is left over");
+  check(outputs_.size() == list_.size(), "an output is counted of one that does not wait");
   check(std::ranges::all_of(left, [](const auto& one) { return one.second == 1; }),
         "those of a beginning do not stand together");
 }

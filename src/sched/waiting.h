@@ -36,20 +36,23 @@ class WaitingList {
   // A narrow hash mask makes hashes collide, for tests.
   WaitingList(Order order, int64_t horizon, uint64_t hash_mask = ~uint64_t{0});
 
-  // `expected`: tokens of output.
-  void add(Live& live, uint64_t request_number, double expected);  // a new sequence
-  void put_back(Live& live);                                       // one that was evicted
-  Iterator erase(Iterator place);                                  // answers who comes next
+  void add(Live& live, uint64_t request_number);  // a new sequence, whose `expected` is known
+  void put_back(Live& live);                      // one that was evicted
+  Iterator erase(Iterator place);                 // answers who comes next
   void erase(Live& live) { erase(list_.find(&live)); }
 
   Iterator begin() const { return list_.begin(); }
   Iterator end() const { return list_.end(); }
   bool empty() const { return list_.empty(); }
   size_t size() const { return list_.size(); }
+  // Output that is expected of all who wait, and the longest of one.
+  double output() const { return output_; }
+  double longest_output() const { return outputs_.empty() ? 0 : *outputs_.rbegin(); }
   bool contains(const Live& live) const { return list_.count(const_cast<Live*>(&live)) > 0; }
   void check_invariants() const;  // for tests: throws when an order or a beginning is wrong
 
  private:
+  void enter(Live& live);
   void join_beginnings(Live& live);
   void leave_beginnings(Iterator place);
   void raise(Live& live);
@@ -57,6 +60,8 @@ class WaitingList {
   const Order order_;
   const uint64_t horizon_, hash_mask_;
   std::set<Live*, Earlier> list_;
+  std::multiset<double> outputs_;  // of all in the list
+  double output_ = 0;
   std::unordered_map<uint64_t, Beginning> beginnings_;  // by a hash of block and tokens
 };
 

@@ -49,6 +49,27 @@ TEST(Batching, MixPutsDecodesFirstAndChunksIntoTheRest) {
   harness.drain();
 }
 
+TEST(Batching, ChunksFillWholeTiles) {
+  SchedulerOptions options = roomy();
+  options.max_rows = 40;
+  options.max_step_tokens = 64;
+  options.step_multiple = 8;
+  Harness harness(options);
+  for (uint64_t id = 0; id < 3; ++id) harness.scheduler.add(plain_request(id, 4, 300));
+  harness.step();
+  harness.scheduler.add(plain_request(3, 18, 300));
+  harness.step();
+  EXPECT_EQ(harness.last.tokens(), 21) << "few rows decode: the prompt is not held up";
+  for (uint64_t id = 4; id < 9; ++id) harness.scheduler.add(plain_request(id, 6, 300));
+  harness.step();
+  EXPECT_EQ(harness.last.tokens(), 32) << "4 decodes and 5 prompts of 6, less 2 tokens";
+  EXPECT_EQ(harness.rows.back().count, 4);
+  EXPECT_FALSE(harness.last.rows.back().wants_token);
+  harness.step();
+  EXPECT_EQ(harness.last.tokens(), 10) << "2 would be left of a tile, but one row has both";
+  harness.drain();
+}
+
 TEST(Batching, RowsEnterAsOthersLeave) {
   Harness harness(roomy());
   for (uint64_t id = 0; id < 40; ++id) {

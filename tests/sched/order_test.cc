@@ -214,6 +214,33 @@ TEST(Order, ALongTailedFileEndsWithAFullBatch) {
   EXPECT_LT(automatic.steps * 10, fifo.steps * 9);
 }
 
+// Rows that would fit in all at once leave the longest of them alone at the end. With as many as
+// share the output evenly, every step but the last ones is like all others, and hardly one more is
+// needed.
+TEST(Order, StepsAreLevelAsFarAsLongRowsGo) {
+  SchedulerOptions options{.kv_slots = 90000,
+                           .max_rows = 512,
+                           .max_step_tokens = 1024,
+                           .max_length = 8192,
+                           .order = Order::automatic};
+  std::vector<Request> requests;
+  for (uint64_t id = 0; id < 2000; ++id) {
+    requests.push_back(plain_request(id, 20 + id % 40, long_tailed(id, 32)));
+  }
+  const Work all = run(options, requests);
+  options.level_rows = 32;
+  const Work level = run(options, requests);
+  print("all at once", all);
+  print("level", level);
+  EXPECT_GT(all.under_half * 2, all.steps);
+  EXPECT_LT(level.under_half * 20, level.steps);
+  EXPECT_LT(level.steps * 10, all.steps * 11);
+  options.order = Order::fifo;  // long rows may start last
+  const Work fifo = run(options, requests);
+  options.level_rows = 0;
+  EXPECT_EQ(fifo.steps, run(options, requests).steps);
+}
+
 // 60 beginnings of 300 tokens, 20 questions each, shuffled; the cache holds a few of them.
 TEST(Order, ASmallCacheComputesABeginningOnce) {
   SchedulerOptions options{

@@ -74,6 +74,8 @@ std::vector<Case> cases() {
           const Order orders[] = {Order::fifo, Order::automatic, Order::longest_first,
                                   Order::prefix, Order::automatic};
           one.options.order = orders[out.size() / 2 % std::size(orders)];
+          one.options.level_rows = out.size() % 3 == 0 ? 6 : 0;
+          one.options.step_multiple = out.size() % 4 == 1 ? 8 : 1;
           one.options.order_horizon = out.size() / 2 % 3 == 0 ? 20 : 8192;
           const char* const names[] = {"mix", "pingpong", "timely"};
           one.name = cat(names[static_cast<int>(batching)], share ? "_shared_" : "_alone_", slots,

@@ -122,7 +122,8 @@ void work(uint64_t hash_mask, bool compare) {
       Live& live = *all.emplace_back(std::make_unique<Live>());
       live.tokens = random_prompt(random);
       live.arrival = all.size();
-      list.add(live, all.size() - 1, std::exp2(static_cast<double>(random(40)) / 4));
+      live.expected = std::exp2(static_cast<double>(random(40)) / 4);
+      list.add(live, all.size() - 1);
       model.add(&live);
     } else if (!model.rows.empty()) {
       Live* live = random(2) == 0 ? *list.begin() : model.rows[random(model.rows.size())];
