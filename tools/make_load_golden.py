@@ -18,7 +18,7 @@ from safetensors import TensorSpec, serialize_file
 
 FOLDER = pathlib.Path("tests/golden/load")
 FORMATS = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K",
-           "Q5_K", "Q6_K", "IQ4_NL"]
+           "Q5_K", "Q6_K", "IQ4_NL", "MXFP4"]
 LAYERS, WIDTH, HEADS, KV_HEADS, HEAD, INNER, VOCABULARY = 2, 16, 4, 2, 4, 24, 10
 
 

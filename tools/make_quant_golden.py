@@ -25,6 +25,7 @@ FORMATS = {
     "q5_K": ("Q5_K", [0, 2]),
     "q6_K": ("Q6_K", [208]),
     "iq4_nl": ("IQ4_NL", [0]),
+    "mxfp4": ("MXFP4", []),
 }
 ELEMENTS = 2048
 

@@ -21,8 +21,8 @@ void Backend::execute(const op::LinearGated& op) {
 
 void Backend::execute(const op::ExpertMlp& op) {
   execute(op.group());
-  execute(op.into_inner(op.gate, op.scratch.inner));
-  execute(op.into_inner(op.up, op.scratch.up));
+  execute(op.into_gate());
+  execute(op.into_up());
   execute(op.gated());
   execute(op.out_of_inner());
   execute(op.sum());

@@ -6,8 +6,8 @@ namespace spate {
 namespace {
 
 constexpr const Format* kFormats[] = {
-    &kF32,  &kF16, &kBf16, &kQ4_0, &kQ4_1, &kQ5_0, &kQ5_1,
-    &kQ8_0, &kQ2K, &kQ3K,  &kQ4K,  &kQ5K,  &kQ6K,  &kIq4Nl,
+    &kF32, &kF16, &kBf16, &kQ4_0, &kQ4_1, &kQ5_0,  &kQ5_1,  &kQ8_0,
+    &kQ2K, &kQ3K, &kQ4K,  &kQ5K,  &kQ6K,  &kIq4Nl, &kMxfp4,
 };
 
 }  // namespace

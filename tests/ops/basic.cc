@@ -136,23 +136,27 @@ TEST(Scale, MultipliesInPlace) {
   }
 }
 
+constexpr op::Activation kActivations[] = {op::Activation::silu, op::Activation::gelu_tanh,
+                                           op::Activation::clipped_silu};
+
 void check_gated(op::Activation activation, DType type, const Size& size, Random& random) {
-  const bool silu = activation == op::Activation::silu;
   const Shape shape{size.rows, size.columns};
   Owned gate(shape, type, 3 * size.gap);
   gate.fill([&](int64_t row, int64_t column) {  // also far out, where exponentials end
     const double spread = (row + column) % 7 == 0 ? 60 : 3;
     return random.normal(spread);
   });
-  const Owned up = random.normal_tensor(shape, type, size.gap);
+  Owned up(shape, type, size.gap);
+  up.fill([&](int64_t, int64_t) { return random.normal(4); });
   std::vector<double> expected, tolerance;
   const std::vector<double> gates = gate.values(), ups = up.values();
   for (size_t i = 0; i < gates.size(); ++i) {
-    const double active = silu ? reference::silu(gates[i]) : reference::gelu_tanh(gates[i]);
-    expected.push_back(active * ups[i]);
+    expected.push_back(reference::gated(activation, gates[i], ups[i]));
     // The exponent is rounded at its own size, which the result multiplies; and the plain form
     // of gelu subtracts numbers near 1, in double precision.
-    const double exponent = silu ? gates[i] : 2 * gates[i] * (1 + gates[i] * gates[i] / 20);
+    const double exponent = activation == op::Activation::gelu_tanh
+                                ? 2 * gates[i] * (1 + gates[i] * gates[i] / 20)
+                                : 1.702 * gates[i];
     tolerance.push_back(test::kF32Epsilon * (8 + 4 * std::abs(exponent)) * std::abs(expected[i]) +
                         0x1p-52 * std::abs(gates[i] * ups[i]));
     if (type != DType::f32) tolerance.back() += test::epsilon_of(type) * std::abs(expected[i]);
@@ -171,7 +175,7 @@ void check_gated(op::Activation activation, DType type, const Size& size, Random
 
 TEST(Gated, MatchesThePlainActivations) {
   Random random(4);
-  for (const op::Activation activation : {op::Activation::silu, op::Activation::gelu_tanh}) {
+  for (const op::Activation activation : kActivations) {
     for (const DType type : test::activation_types()) {
       for (const Size& size : kSizes) check_gated(activation, type, size, random);
     }
@@ -194,6 +198,29 @@ TEST(Gated, NanStaysAndLargeValuesPass) {
         for (const int64_t i : {2, 4, 7}) EXPECT_NEAR(out.at(0, i), 0, 3) << name;
       });
     }
+  }
+}
+
+TEST(Gated, ClippedKeepsNansAndBounds) {
+  const double gates[] = {NAN, 1, 3e38, -3e38, 7.5, 1e30}, ups[] = {1, NAN, 3e38, 1, -3e38, -1};
+  const double most = 7 / (1 + std::exp(-7 * 1.702));
+  const double expected[] = {NAN, NAN, most * 8, 0, most * -6, 0};
+  for (const DType type : test::activation_types()) {
+    Owned gate({1, 6}, type), up({1, 6}, type);
+    gate.fill([&](int64_t, int64_t column) { return gates[column]; });
+    up.fill([&](int64_t, int64_t column) { return ups[column]; });
+    test::for_each_setup("gated", type, [&](Backend& backend, const std::string& name) {
+      Owned out({1, 6}, type);
+      backend.run(op::Gated{.gate = gate.tensor,
+                            .up = up.tensor,
+                            .out = out.tensor,
+                            .activation = op::Activation::clipped_silu});
+      for (int64_t i = 0; i < 6; ++i) {
+        EXPECT_EQ(std::isnan(out.at(0, i)), std::isnan(expected[i])) << name << ", " << i;
+        if (i < 2) continue;
+        EXPECT_NEAR(out.at(0, i), expected[i], 0.2) << name << ", " << i;
+      }
+    });
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "tests/ops/products.h"
 #include "tests/ops/support.h"
+#include "tests/reference/basic.h"
 
 namespace spate {
 namespace {
@@ -77,8 +78,7 @@ TEST(Linear, AgreesWithTheReference) {
     for (const Prepared& prepared : preparer.of(backend)) {
       const Weight weight = backend.place(prepared.weight.host);
       // A GPU begins every weight at a multiple of 256 bytes.
-      const size_t planned =
-          backend.placed_bytes(prepared.weight.host);
+      const size_t planned = backend.placed_bytes(prepared.weight.host);
       EXPECT_GE(planned, weight.storage.bytes());
       EXPECT_LT(planned, weight.storage.bytes() + (is_gpu(backend) ? 256 : 1));
       for (const int64_t rows : kRows) {
@@ -277,11 +277,6 @@ TEST(LinearQkv, IsThreeProducts) {
   }
 }
 
-double activated(op::Activation activation, double x) {
-  if (activation == op::Activation::silu) return x / (1 + std::exp(-x));
-  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-}
-
 TEST(LinearGated, AgreesWithItsMeaningAndDoesNotDependOnTheBatch) {
   constexpr int64_t kInner = 72;
   // Of one seed, so that x is the same.
@@ -297,7 +292,7 @@ TEST(LinearGated, AgreesWithItsMeaningAndDoesNotDependOnTheBatch) {
       std::vector<double> expected, tolerance;
       for (size_t i = 0; i < gate_errors.size(); ++i) {
         const double g = gate.expected.value[i], u = up.expected.value[i];
-        const double active = activated(activation, g);
+        const double active = reference::gated(activation, g, 1);
         expected.push_back(active * u);
         // Neither activation is steeper than 1.13.
         tolerance.push_back(1.13 * gate_errors[i] * (std::abs(u) + up_errors[i]) +

@@ -291,7 +291,7 @@ std::vector<Case> expert_cases() {
   for (const Format* format : all_formats()) {
     const int64_t block = format->block == 1 ? 8 : format->block;
     all.push_back({format, kExperts * 16, block, false});
-    all.push_back({format, kExperts * 80, block == 256 ? 512 : 5 * block, false});
+    all.push_back({format, kExperts * 80, block == 256 ? 512 : 5 * block, true});
     if (format->block == 1) all.push_back({format, kExperts * 32, 43, false});
   }
   return all;
@@ -339,6 +339,7 @@ TEST(ExpertLinear, AgreesWithTheReference) {
                             .tokens = choice.of_place.tensor,
                             .begin = choice.begin.tensor,
                             .weight = &weight,
+                            .bias = prepared.c.bias ? prepared.bias.tensor : Tensor{},
                             .out = out.tensor};
         backend.run(op);
         expect_close(out, at_places(prepared.values(tokens), choice, outputs),
@@ -428,11 +429,25 @@ TEST(ExpertLinear, MultipliesWeightsOfE4m3) {
 struct Layer {
   static constexpr int64_t kWidth = 64, kInner = 32, kEach = 3;
   RandomWeight gate, up, down;
+  op::Activation activation;
+  bool biased;
+  Owned gate_bias, up_bias, down_bias;
 
-  explicit Layer(const Format& format)
+  explicit Layer(const Format& format, op::Activation activation = op::Activation::silu,
+                 bool biased = false)
       : gate(format, kExperts * kInner, kWidth, 70),
         up(format, kExperts * kInner, kWidth, 71),
-        down(format, kExperts * kWidth, kInner, 72) {}
+        down(format, kExperts * kWidth, kInner, 72),
+        activation(activation),
+        biased(biased),
+        gate_bias({kExperts * kInner}),
+        up_bias({kExperts * kInner}),
+        down_bias({kExperts * kWidth}) {
+    Random random(73);
+    for (Owned* bias : {&gate_bias, &up_bias, &down_bias}) {
+      bias->fill([&](int64_t, int64_t) { return biased ? random.normal() : 0; });
+    }
+  }
 
   // Of tokens [begin, begin + count).
   Owned run(Backend& backend, const Owned& x, const Choice& choice, const Owned& weights,
@@ -446,19 +461,23 @@ struct Layer {
         places({count, kEach}, DType::i32), inner({pairs, kInner}, type),
         second({pairs, kInner}, type), rows({pairs, kWidth}, type);
     Owned out({count, kWidth}, type, 1);
-    backend.run(op::ExpertMlp{.x = x.tensor.slice(begin, count),
-                              .chosen = choice.chosen.tensor.slice(begin, count),
-                              .weights = weights.tensor.slice(begin, count),
-                              .gate = &gates,
-                              .up = &ups,
-                              .down = &downs,
-                              .scratch = {.begin = bounds.tensor,
-                                          .tokens = tokens.tensor,
-                                          .places = places.tensor,
-                                          .inner = inner.tensor,
-                                          .up = second.tensor,
-                                          .pairs = rows.tensor},
-                              .out = out.tensor});
+    backend.run(op::ExpertMlp{
+        .x = x.tensor.slice(begin, count),
+        .chosen = choice.chosen.tensor.slice(begin, count),
+        .weights = weights.tensor.slice(begin, count),
+        .gate = &gates,
+        .up = &ups,
+        .down = &downs,
+        .biases = biased ? op::ExpertMlp::Biases{gate_bias.tensor, up_bias.tensor, down_bias.tensor}
+                         : op::ExpertMlp::Biases{},
+        .scratch = {.begin = bounds.tensor,
+                    .tokens = tokens.tensor,
+                    .places = places.tensor,
+                    .inner = inner.tensor,
+                    .up = second.tensor,
+                    .pairs = rows.tensor},
+        .out = out.tensor,
+        .activation = activation});
     return out;
   }
 };
@@ -472,9 +491,10 @@ double product(const std::vector<float>& weights, int64_t row, const std::vector
   return sum;
 }
 
-TEST(ExpertMlp, AgreesWithTheReference) {
+double bias_of(const Owned& bias, int64_t output) { return bias.tensor.as<float>()[output]; }
+
+void check_layer(const Layer& layer) {
   constexpr int64_t kTokens = 23;
-  const Layer layer(kF32);
   const auto gate = reference::decode(layer.gate.host), up = reference::decode(layer.up.host),
              down = reference::decode(layer.down.host);
   for (const DType type : test::activation_types()) {
@@ -491,11 +511,14 @@ TEST(ExpertMlp, AgreesWithTheReference) {
         std::vector<double> inner;
         for (int64_t f = 0; f < Layer::kInner; ++f) {
           const int64_t output = expert * Layer::kInner + f;
-          inner.push_back(reference::silu(product(gate, output, row)) * product(up, output, row));
+          inner.push_back(reference::gated(
+              layer.activation, product(gate, output, row) + bias_of(layer.gate_bias, output),
+              product(up, output, row) + bias_of(layer.up_bias, output)));
         }
         for (int64_t c = 0; c < Layer::kWidth; ++c) {
           sums[static_cast<size_t>(c)] +=
-              weights.at(t, k) * product(down, expert * Layer::kWidth + c, inner);
+              weights.at(t, k) * (product(down, expert * Layer::kWidth + c, inner) +
+                                  bias_of(layer.down_bias, expert * Layer::kWidth + c));
         }
       }
       expected.insert(expected.end(), sums.begin(), sums.end());
@@ -506,6 +529,11 @@ TEST(ExpertMlp, AgreesWithTheReference) {
       expect_close(layer.run(backend, x, choice, weights, 0, kTokens), expected, tolerance, name);
     });
   }
+}
+
+TEST(ExpertMlp, AgreesWithTheReference) {
+  check_layer(Layer(kF32));
+  check_layer(Layer(kF32, op::Activation::clipped_silu, true));
 }
 
 TEST(ExpertMlp, ATokensBitsDoNotDependOnTheBatch) {

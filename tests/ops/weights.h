@@ -9,8 +9,8 @@
 
 namespace spate::test {
 
-// Offsets of a block's f16 scale and, or -1, its minimum. All other bytes of a block may be
-// anything.
+// Offsets of a block's f16 scale and its minimum, or -1. All other bytes of a block may be
+// anything, but for the first of mxfp4, an exponent.
 struct ScaleFields {
   const Format* format;
   int scale, minimum;
@@ -41,6 +41,12 @@ struct RandomWeight {
       return;
     }
     for (std::byte& byte : bytes) byte = static_cast<std::byte>(random.whole(0, 255));
+    if (&format == &kMxfp4) {
+      for (size_t block = 0; block < bytes.size(); block += 17) {
+        bytes[block] = static_cast<std::byte>(random.whole(119, 123));
+      }
+      return;
+    }
     const ScaleFields fields = scale_fields(format);
     for (size_t block = 0; block < bytes.size(); block += static_cast<size_t>(format.block_bytes)) {
       put_half(block + static_cast<size_t>(fields.scale), random.normal(0.02));

@@ -58,7 +58,7 @@ TEST(FormatList, NamesAndTypesAreUniqueAndFound) {
     EXPECT_EQ(find_format(format->name), format);
     EXPECT_EQ(find_gguf_format(format->gguf_type), format);
   }
-  EXPECT_EQ(names.size(), 14U);
+  EXPECT_EQ(names.size(), 15U);
   EXPECT_EQ(find_format("q9_9"), nullptr);
   EXPECT_EQ(find_gguf_format(-1), nullptr);
   EXPECT_EQ(find_gguf_format(4), nullptr);  // q4_2, removed from GGUF long ago

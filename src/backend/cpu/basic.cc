@@ -46,8 +46,7 @@ void run(Context& context, const op::Scale& op) {
 
 void run(Context& context, const op::Gated& op) {
   const RowKernels& kernels = *context.kernels().rows;
-  const auto kernel =
-      op.activation == op::Activation::silu ? kernels.silu_times : kernels.gelu_tanh_times;
+  const auto kernel = activation_kernel(kernels, op.activation);
   for_rows(context, op.gate.rows(), op.gate.row_size(), [&](int64_t t, int /*thread*/) {
     kernel(op.gate.row<float>(t), op.up.row<float>(t), op.out.row<float>(t), op.gate.row_size());
   });

@@ -1,10 +1,13 @@
-// For the ops that work row by row: sharing rows among threads, and the cache's type for kernels.
+// For the ops that work row by row: sharing rows among threads, and what ops say in terms of
+// kernels.
 #pragma once
 
 #include <algorithm>
 
 #include "backend/cpu/context.h"
 #include "backend/cpu/kernels/cache_type.h"
+#include "backend/cpu/kernels/rows.h"
+#include "backend/ops/linear.h"
 #include "tensor/tensor.h"
 
 namespace spate::cpu {
@@ -21,6 +24,15 @@ void for_rows(Context& context, int64_t rows, int64_t elements, const Body& body
   context.pool().parallel(runs, [&](int64_t run, int thread) {
     for (int64_t row = rows * run / runs; row < rows * (run + 1) / runs; ++row) body(row, thread);
   });
+}
+
+inline auto activation_kernel(const RowKernels& kernels, op::Activation activation) {
+  switch (activation) {
+    case op::Activation::gelu_tanh: return kernels.gelu_tanh_times;
+    case op::Activation::clipped_silu: return kernels.clipped_silu_times;
+    case op::Activation::silu: break;
+  }
+  return kernels.silu_times;
 }
 
 inline CacheType cache_type(DType type) {

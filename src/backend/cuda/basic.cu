@@ -106,6 +106,15 @@ struct GeluTanhTimes {
   }
 };
 
+struct ClippedSiluTimes {
+  __device__ float operator()(float gate, float up) const {
+    const float g = gate > kLimit ? kLimit : gate;  // a NaN stays one
+    const float u = up > kLimit ? kLimit : up < -kLimit ? -kLimit : up;
+    return g / (1 + expf(-op::kClippedSlope * g)) * (u + 1);
+  }
+  static constexpr float kLimit = op::kClippedLimit;
+};
+
 template <class T>
 struct Multiple {
   Rows<T> x;
@@ -158,10 +167,13 @@ void run(Context& context, const op::Scale& op) {
 }
 
 void run(Context& context, const op::Gated& op) {
-  if (op.activation == op::Activation::silu) {
-    run_combined(context, op.gate, op.up, op.out, SiluTimes{});
-  } else {
-    run_combined(context, op.gate, op.up, op.out, GeluTanhTimes{});
+  const auto run_with = [&](auto combine) {
+    run_combined(context, op.gate, op.up, op.out, combine);
+  };
+  switch (op.activation) {
+    case op::Activation::silu: return run_with(SiluTimes{});
+    case op::Activation::gelu_tanh: return run_with(GeluTanhTimes{});
+    case op::Activation::clipped_silu: return run_with(ClippedSiluTimes{});
   }
 }
 

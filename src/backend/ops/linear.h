@@ -75,9 +75,13 @@ struct LinearQkv {
   bool packed() const { return product(q).packed(); }
 };
 
-enum class Activation : uint8_t { silu, gelu_tanh };
+enum class Activation : uint8_t { silu, gelu_tanh, clipped_silu };
 
-// out = activation(gate) * up.
+// Of clipped_silu.
+constexpr float kClippedLimit = 7, kClippedSlope = 1.702F;
+
+// out = activation(gate) * up. clipped_silu (gpt-oss) is g * sigmoid(slope * g) * (u + 1), where g
+// is the gate, but at most the limit, and u is up, but at most the limit and at least its negative.
 struct Gated {
   static constexpr std::string_view kName = "gated";
   Tensor gate, up, out;  // [T, F]; out may be gate

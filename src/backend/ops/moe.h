@@ -74,14 +74,15 @@ inline int64_t expert_bytes(const Weight& weight, int64_t experts, int64_t pairs
   return placed_bytes(weight) / experts * std::min(pairs, experts);
 }
 
-// The product of every place's row with the weights of its expert. Each output depends on its own
-// row alone, bit for bit, as with Linear.
+// The product of every place's row with the weights of its expert, plus the expert's bias. Each
+// output depends on its own row alone, bit for bit, as with Linear.
 struct ExpertLinear {
   static constexpr std::string_view kName = "expert_linear";
   Tensor x;                        // [T, I] where there are tokens; else [P, I], sorted
   Tensor tokens;                   // [P] i32: the row of x for each place; or empty
   Tensor begin;                    // [E + 1] i32
   const Weight* weight = nullptr;  // [E * O, I], any format; O a multiple of 16
+  Tensor bias = {};                // [E * O] f32, or empty
   Tensor out;                      // [P, O]
   int64_t experts() const { return begin.rows() - 1; }
   void contract() const {
@@ -96,6 +97,7 @@ struct ExpertLinear {
     }
     check(weight->out == experts() * O.value && O.value % 16 == 0, "op contract: ", experts(),
           " experts of ", O.value, " outputs, but the weight has ", weight->out);
+    if (bias.data != nullptr) match("bias", bias, DType::f32, {weight->out});
   }
   int64_t bytes() const {
     return expert_bytes(*weight, experts(), out.rows()) + x.bytes() + out.bytes();
@@ -145,6 +147,10 @@ struct ExpertMlp {
   const Weight* gate = nullptr;  // [E * F, C]
   const Weight* up = nullptr;    // [E * F, C]
   const Weight* down = nullptr;  // [E * C, F]
+  struct Biases {
+    Tensor gate, up;  // [E * F] f32, or empty
+    Tensor down;      // [E * C] f32, or empty
+  } biases = {};
   // Overwritten: as in GroupPairs, and rows of the pairs.
   struct Scratch {
     Tensor begin;      // [E + 1] i32
@@ -162,9 +168,8 @@ struct ExpertMlp {
             .tokens = scratch.tokens,
             .places = scratch.places};
   }
-  ExpertLinear into_inner(const Weight* weight, const Tensor& to) const {
-    return {.x = x, .tokens = scratch.tokens, .begin = scratch.begin, .weight = weight, .out = to};
-  }
+  ExpertLinear into_gate() const { return into_inner(gate, biases.gate, scratch.inner); }
+  ExpertLinear into_up() const { return into_inner(up, biases.up, scratch.up); }
   Gated gated() const {
     return {
         .gate = scratch.inner, .up = scratch.up, .out = scratch.inner, .activation = activation};
@@ -174,6 +179,7 @@ struct ExpertMlp {
             .tokens = {},
             .begin = scratch.begin,
             .weight = down,
+            .bias = biases.down,
             .out = scratch.pairs};
   }
   ExpertSum sum() const {
@@ -181,8 +187,8 @@ struct ExpertMlp {
   }
   void contract() const {
     group().contract();
-    into_inner(gate, scratch.inner).contract();
-    into_inner(up, scratch.up).contract();
+    into_gate().contract();
+    into_up().contract();
     gated().contract();
     out_of_inner().contract();
     sum().contract();
@@ -193,9 +199,19 @@ struct ExpertMlp {
            expert_bytes(*down, experts, pairs) + x.bytes() + out.bytes();
   }
   int64_t flops() const {
-    return 2 * into_inner(gate, scratch.inner).flops() + gated().flops() + out_of_inner().flops();
+    return 2 * into_gate().flops() + gated().flops() + out_of_inner().flops();
   }
   bool packed() const { return gate->format->block > 1; }
+
+ private:
+  ExpertLinear into_inner(const Weight* weight, const Tensor& bias, const Tensor& to) const {
+    return {.x = x,
+            .tokens = scratch.tokens,
+            .begin = scratch.begin,
+            .weight = weight,
+            .bias = bias,
+            .out = to};
+  }
 };
 
 }  // namespace spate::op

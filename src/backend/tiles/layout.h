@@ -6,7 +6,7 @@
 //
 // In a tile block every field is an array with the 16 outputs as an axis:
 //
-//   scale, minimum   f16 [16]
+//   scale, minimum   f16 [16]; the scale of mxfp4 is an exponent, a byte each
 //   steps, shifts    sub-block scales and minimums, one byte each [parts][16]; q2_K keeps both in
 //                    one byte, as two halves
 //   codes            f32, f16, bf16 [block][16]; or packed codes, see below
@@ -35,7 +35,8 @@ struct TileLayout {
   int part = 0;                  // inputs that share step and shift
   int bits = 0, extra_bits = 0;  // of a code, in its two fields
   int middle = 0;                // what is taken off a code
-  bool table = false;            // a code is a place in kIq4NlCodes
+  int table = -1;                // a code is a place in kCodeTables[table]
+  bool exponents = false;        // a scale e means 2^(e - 128)
 };
 
 // Plain floats: any number of inputs, one at a time.
@@ -73,7 +74,16 @@ constexpr TileLayout kIq4NlTile{.block = 32,
                                 .part = 32,
                                 .bits = 4,
                                 .middle = 128,
-                                .table = true};
+                                .table = 0};
+constexpr TileLayout kMxfp4Tile{.block = 32,
+                                .bytes = 272,
+                                .scale = 0,
+                                .codes = 16,
+                                .part = 32,
+                                .bits = 4,
+                                .middle = 12,
+                                .table = 1,
+                                .exponents = true};
 
 constexpr TileLayout kQ2KTile{.block = 256,
                               .bytes = 1344,
@@ -124,9 +134,10 @@ constexpr TileLayout kQ6KTile{.block = 256,
                               .extra_bits = 2,
                               .middle = 32};
 
-// The steps of iq4_nl by code, plus 128.
-constexpr uint8_t kIq4NlCodes[16] = {1,   24,  45,  63,  79,  93,  106, 118,
-                                     129, 141, 153, 166, 181, 197, 217, 241};
+// The steps of iq4_nl by code, plus 128; twice the values of mxfp4, plus 12.
+constexpr uint8_t kCodeTables[2][16] = {
+    {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241},
+    {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0}};
 
 // Which layout a placed weight has (Weight::layout), and the order of every table by layout.
 enum class TileFormat : int {
@@ -139,16 +150,17 @@ enum class TileFormat : int {
   q5_1,
   q8_0,
   iq4_nl,
+  mxfp4,
   q2_k,
   q3_k,
   q4_k,
   q5_k,
   q6_k
 };
-constexpr int kTileFormats = 14;
+constexpr int kTileFormats = 15;
 
 constexpr TileLayout kTileLayouts[kTileFormats] = {
-    kF32Tile,  kF16Tile,   kF16Tile, kQ4_0Tile, kQ4_1Tile, kQ5_0Tile, kQ5_1Tile,
-    kQ8_0Tile, kIq4NlTile, kQ2KTile, kQ3KTile,  kQ4KTile,  kQ5KTile,  kQ6KTile};
+    kF32Tile,   kF16Tile,   kF16Tile, kQ4_0Tile, kQ4_1Tile, kQ5_0Tile, kQ5_1Tile, kQ8_0Tile,
+    kIq4NlTile, kMxfp4Tile, kQ2KTile, kQ3KTile,  kQ4KTile,  kQ5KTile,  kQ6KTile};
 
 }  // namespace spate

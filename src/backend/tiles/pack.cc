@@ -41,7 +41,7 @@ void pack_float(const std::byte* block, uint8_t* tile, int lane) {
 // in the bytes before.
 template <const TileLayout& kLayout, int kCodes>
 void pack_block32(const std::byte* block, uint8_t* tile, int lane) {
-  copy_field(tile, kLayout.scale, lane, block, 2);
+  copy_field(tile, kLayout.scale, lane, block, kLayout.exponents ? 1 : 2);
   if (kLayout.minimum >= 0) copy_field(tile, kLayout.minimum, lane, block + 2, 2);
   if (kLayout.extra >= 0) {
     put_codes<1>(tile + kLayout.extra, lane, 32,
@@ -142,6 +142,7 @@ const Placing kPlacings[kTileFormats] = {
     {&kQ5_1, pack_block32<kQ5_1Tile, 8>},
     {&kQ8_0, pack_q8_0},
     {&kIq4Nl, pack_block32<kIq4NlTile, 2>},
+    {&kMxfp4, pack_block32<kMxfp4Tile, 1>},
     {&kQ2K, pack_q2_k},
     {&kQ3K, pack_q3_k},
     {&kQ4K, pack_q4_k},
@@ -171,9 +172,9 @@ void pack_tile(const HostWeight& weight, int64_t index, uint8_t* tile) {
   const int layout = layout_of(*weight.format);
   const Placing& placing = kPlacings[layout];
   const int64_t blocks = weight.in / placing.format->block;
-  const int64_t row_bytes = weight.format->row_bytes(weight.in);
+  std::vector<std::byte> memory;
   for (int64_t lane = 0; lane < kTile && kTile * index + lane < weight.out; ++lane) {
-    const std::byte* row = weight.bytes + (kTile * index + lane) * row_bytes;
+    const std::byte* row = weight.row(kTile * index + lane, memory);
     for (int64_t b = 0; b < blocks; ++b) {
       placing.pack(row + b * placing.format->block_bytes, tile + b * tile_layout(layout).bytes,
                    static_cast<int>(lane));

@@ -71,7 +71,7 @@ class Factor {
  private:
   static constexpr int kFit = 32767 / (2 * 127 * kLargest);  // pair sums that fit in 16 bits
   static constexpr bool kHalved = kFit < 2;
-  static constexpr int kRun = kFit < kGroups ? kFit : kGroups;
+  static constexpr int kRun = kFit >= kGroups ? kGroups : kFit >= 4 ? 4 : kFit;
   static_assert(kHalved || kGroups % kRun == 0);
 
   Bytes codes_[kHalved ? 2 * kGroups : kGroups];

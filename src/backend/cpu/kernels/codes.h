@@ -18,6 +18,13 @@ inline Vec f16_field(const uint8_t* block, int offset, int lane) {
   return load_f16(reinterpret_cast<const uint16_t*>(block + offset) + lane);
 }
 
+// 2^(e - 128) of bytes e, as two powers that are normal numbers.
+inline Vec power_field(const uint8_t* block, int offset, int lane) {
+  const Words e = load_u8(block + offset + lane);
+  const Words bias = broadcast_word(63);
+  return power_of_two((e >> 1) + bias) * power_of_two(((e + broadcast_word(1)) >> 1) + bias);
+}
+
 // The groups of a part from a field of kBits bits a code, with each code's lowest bit at bit `to`.
 template <int kBits, int kGroups>
 inline void unpack_field(const uint8_t* field, int lane, int part, int to,
@@ -37,13 +44,19 @@ inline void unpack_field(const uint8_t* field, int lane, int part, int to,
   }
 }
 
+constexpr int largest_code(const TileLayout& layout) {
+  if (layout.table < 0) return (1 << (layout.bits + layout.extra_bits)) - 1;
+  int largest = 0;
+  for (const int code : kCodeTables[layout.table]) largest = code > largest ? code : largest;
+  return largest;
+}
+
 template <const TileLayout& kLayout>
 struct Codes {
   static constexpr const TileLayout& layout = kLayout;
   static constexpr int kPart = kLayout.part;
   static constexpr int kMiddle = kLayout.middle;
-  static constexpr int kLargest =
-      kLayout.table ? kIq4NlCodes[15] : (1 << (kLayout.bits + kLayout.extra_bits)) - 1;
+  static constexpr int kLargest = largest_code(kLayout);
 
   template <int kGroups>
   static void unpack(const uint8_t* block, int lane, int part, Bytes (&codes)[kGroups]) {
@@ -54,13 +67,14 @@ struct Codes {
 #pragma GCC unroll 8
       for (int g = 0; g < kGroups; ++g) codes[g] = codes[g] | extra[g];
     }
-    if constexpr (kLayout.table) {
+    if constexpr (kLayout.table >= 0) {
 #pragma GCC unroll 8
-      for (int g = 0; g < kGroups; ++g) codes[g] = lookup(kIq4NlCodes, codes[g]);
+      for (int g = 0; g < kGroups; ++g) codes[g] = lookup(kCodeTables[kLayout.table], codes[g]);
     }
   }
 
   static Vec step(const uint8_t* block, int lane, int part) {
+    if constexpr (kLayout.exponents) return power_field(block, kLayout.scale, lane);
     const Vec scale = f16_field(block, kLayout.scale, lane);
     if constexpr (kLayout.steps < 0) return scale;
     const uint8_t* steps = block + kLayout.steps + kTile * part + lane;

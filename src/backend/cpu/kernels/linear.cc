@@ -15,6 +15,7 @@ constexpr const FormatKernels* kFormats[kTileFormats] = {
     &kQ5_1Kernels,
     &kQ8_0Kernels,
     &kIq4NlKernels,
+    &kMxfp4Kernels,
     &kQ2KKernels,
     &kQ3KKernels,
     &kQ4KKernels,

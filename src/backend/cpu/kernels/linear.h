@@ -15,7 +15,7 @@ namespace spate::cpu::SPATE_ISA {
 
 // linear_block32.cc
 extern const FormatKernels kQ4_0Kernels, kQ4_1Kernels, kQ5_0Kernels, kQ5_1Kernels, kQ8_0Kernels,
-    kIq4NlKernels;
+    kIq4NlKernels, kMxfp4Kernels;
 // linear_k.cc
 extern const FormatKernels kQ2KKernels, kQ3KKernels, kQ4KKernels, kQ5KKernels, kQ6KKernels;
 
@@ -26,6 +26,7 @@ struct RoundedPanels {
 };
 extern template struct RoundedPanels<32, 0>;
 extern template struct RoundedPanels<32, 8>;
+extern template struct RoundedPanels<32, 12>;
 extern template struct RoundedPanels<32, 16>;
 extern template struct RoundedPanels<32, 128>;
 extern template struct RoundedPanels<16, 0>;

@@ -9,5 +9,6 @@ const FormatKernels kQ5_0Kernels = kCodeKernels<kQ5_0Tile>;
 const FormatKernels kQ5_1Kernels = kCodeKernels<kQ5_1Tile>;
 const FormatKernels kQ8_0Kernels = kCodeKernels<kQ8_0Tile>;
 const FormatKernels kIq4NlKernels = kCodeKernels<kIq4NlTile>;
+const FormatKernels kMxfp4Kernels = kCodeKernels<kMxfp4Tile>;
 
 }  // namespace spate::cpu::SPATE_ISA

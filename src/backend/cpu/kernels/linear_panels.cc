@@ -85,6 +85,7 @@ const PanelKind RoundedPanels<kPart, kMiddle>::kind{
 
 template struct RoundedPanels<32, 0>;
 template struct RoundedPanels<32, 8>;
+template struct RoundedPanels<32, 12>;
 template struct RoundedPanels<32, 16>;
 template struct RoundedPanels<32, 128>;
 template struct RoundedPanels<16, 0>;

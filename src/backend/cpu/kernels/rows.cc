@@ -43,6 +43,15 @@ void gelu_tanh_times(const float* gate, const float* up, float* out, int64_t siz
   each_vec(gate, up, out, size, [](Vec g, Vec u) { return gelu_tanh(g) * u; });
 }
 
+void clipped_silu_times(const float* gate, const float* up, float* out, int64_t size) {
+  // kClippedLimit and kClippedSlope of backend/ops/linear.h
+  const Vec limit = broadcast(7), least = broadcast(-7), slope = broadcast(-1.702F);
+  each_vec(gate, up, out, size, [&](Vec gate, Vec up) {
+    const Vec g = min(limit, gate), u = max(least, min(limit, up));  // in this order NaNs stay
+    return g / (broadcast(1) + exp(slope * g)) * (u + broadcast(1));
+  });
+}
+
 // ---- norms ----------------------------------------------------------------------------
 
 // The sum of squares of what load_at(i) and load_part_at(i, count) give.
@@ -195,6 +204,7 @@ const RowKernels kRows{.add = add,
                        .scale = scale,
                        .silu_times = silu_times,
                        .gelu_tanh_times = gelu_tanh_times,
+                       .clipped_silu_times = clipped_silu_times,
                        .rms_norm = rms_norm,
                        .add_rms_norm = add_rms_norm,
                        .angles = angles,

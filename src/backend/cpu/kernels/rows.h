@@ -12,9 +12,10 @@ namespace spate::cpu {
 struct RowKernels {
   void (*add)(const float* a, const float* b, float* out, int64_t size);
   void (*scale)(float* x, float factor, int64_t size);
-  // out = activation(gate) * up
+  // op::Gated, with each activation
   void (*silu_times)(const float* gate, const float* up, float* out, int64_t size);
   void (*gelu_tanh_times)(const float* gate, const float* up, float* out, int64_t size);
+  void (*clipped_silu_times)(const float* gate, const float* up, float* out, int64_t size);
   void (*rms_norm)(const float* x, const float* weight, float* out, int64_t size, float eps);
   // residual += x, out = rms_norm(residual): the same bits as add, then rms_norm.
   void (*add_rms_norm)(float* residual, const float* x, const float* weight, float* out,

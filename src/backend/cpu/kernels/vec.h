@@ -11,8 +11,8 @@
 //
 //   broadcast_word load_i8 load_u8                   memory -> Words, bytes are extended
 //   + >> &                                           lane by lane
-//   to_float bits_of                                 of signed words; of a Vec
-//   store_low_bytes                                  one byte a lane
+//   to_float bits_of power_of_two                    of signed words; of a Vec; a word w to 2^(w -
+//   127) store_low_bytes                                  one byte a lane
 //
 // kLanes lanes. The *_part functions take the first `count` lanes; lanes that are not loaded are 0.
 // Only for files in this folder (see isa.h).

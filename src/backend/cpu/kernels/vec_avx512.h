@@ -89,6 +89,7 @@ inline Words operator&(Words x, uint32_t mask) {
   return {_mm512_and_si512(x.v, _mm512_set1_epi32(static_cast<int>(mask)))};
 }
 inline Vec to_float(Words x) { return {_mm512_cvtepi32_ps(x.v)}; }
+inline Vec power_of_two(Words x) { return {_mm512_castsi512_ps(_mm512_slli_epi32(x.v, 23))}; }
 inline Words bits_of(Vec x) { return {_mm512_castps_si512(x.v)}; }
 inline Words operator+(Words a, Words b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline void store_low_bytes(int8_t* to, Words x) {

@@ -133,6 +133,7 @@ inline Words load_u8(const void* from) {
 inline Words operator>>(Words x, int bits) { return {x.v >> bits}; }
 inline Words operator&(Words x, uint32_t mask) { return {x.v & mask}; }
 inline Vec to_float(Words x) { return {__builtin_convertvector((Integers)x.v, Floats)}; }
+inline Vec power_of_two(Words x) { return {(Floats)(x.v << 23)}; }
 inline Words bits_of(Vec x) { return {(Unsigned)x.v}; }
 inline Words operator+(Words a, Words b) { return {a.v + b.v}; }
 inline void store_low_bytes(int8_t* to, Words x) {

@@ -1,5 +1,6 @@
 #include "backend/cpu/linear/column.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "backend/tiles/pack.h"
@@ -23,7 +24,7 @@ int code_at(const uint8_t* field, int bits, int lane, int i) {
 
 int code_of(const TileLayout& layout, const uint8_t* block, int lane, int i) {
   const int low = code_at(block + layout.codes, layout.bits, lane, i);
-  if (layout.table) return kIq4NlCodes[low];
+  if (layout.table >= 0) return kCodeTables[layout.table][low];
   if (layout.extra < 0) return low;
   return low | code_at(block + layout.extra, layout.extra_bits, lane, i) << layout.bits;
 }
@@ -33,6 +34,7 @@ struct Affine {
 };
 
 Affine affine_of(const TileLayout& layout, const uint8_t* block, int lane, int part) {
+  if (layout.exponents) return {std::ldexp(1.0F, block[layout.scale + lane] - 128), 0};
   const float scale = half(block + layout.scale, lane);
   const float minimum = layout.minimum >= 0 ? half(block + layout.minimum, lane) : 0;
   if (layout.steps < 0) return {scale, minimum};

@@ -89,6 +89,8 @@ void multiply(const Context& context, const op::ExpertLinear& op, const ExpertPa
   const int64_t end = std::min(units * (run + 1) / runs * side_by_side, tiles);
   if (begin == end) return;
   const size_t bytes = tile_bytes(weight.layout, weight.in);
+  const float* bias = op.bias.as<float>();
+  if (bias != nullptr) bias += (part.expert * tiles + begin) * kTile;
   kernels.multiply[panel.shape]({.tiles = static_cast<const uint8_t*>(weight.storage.data()) +
                                           static_cast<size_t>(part.expert * tiles + begin) * bytes,
                                  .tile_bytes = bytes,
@@ -98,7 +100,7 @@ void multiply(const Context& context, const op::ExpertLinear& op, const ExpertPa
                                  .out = op.out.row<float>(panel.begin) + begin * kTile,
                                  .out_stride = op.out.row_stride,
                                  .outputs = (end - begin) * kTile,
-                                 .bias = nullptr});
+                                 .bias = bias});
 }
 
 void multiply_all(Context& context, const PanelKind& kind, const op::ExpertLinear& op,

@@ -183,8 +183,7 @@ void run(Context& context, const op::LinearQkv& op) {
 // cache.
 void run(Context& context, const op::LinearGated& op) {
   const RowKernels& rows = *context.kernels().rows;
-  const auto activate =
-      op.activation == op::Activation::silu ? rows.silu_times : rows.gelu_tanh_times;
+  const auto activate = activation_kernel(rows, op.activation);
   const Product all[] = {{.weight = op.gate, .bias = {}, .out = op.out},
                          {.weight = op.up, .bias = {}, .out = op.scratch}};
   if (!same_panels(context, all)) {

@@ -28,6 +28,7 @@ void with_packed_format(TileFormat format, const F& f) {
     case TileFormat::q5_1: return f(FormatTag<TileFormat::q5_1>{});
     case TileFormat::q8_0: return f(FormatTag<TileFormat::q8_0>{});
     case TileFormat::iq4_nl: return f(FormatTag<TileFormat::iq4_nl>{});
+    case TileFormat::mxfp4: return f(FormatTag<TileFormat::mxfp4>{});
     case TileFormat::q2_k: return f(FormatTag<TileFormat::q2_k>{});
     case TileFormat::q3_k: return f(FormatTag<TileFormat::q3_k>{});
     case TileFormat::q4_k: return f(FormatTag<TileFormat::q4_k>{});
@@ -45,19 +46,18 @@ __device__ constexpr int group_shift(int bits, int group) { return bits * group 
 
 constexpr uint32_t kAllBytes = 0x01010101U;  // times a value: the value in each byte
 
-// Four entries of kIq4NlCodes in a word.
-constexpr uint32_t iq4_nl_word(int first) {
+// Four entries of a table of codes in a word.
+constexpr uint32_t table_word(int table, int first) {
   uint32_t word = 0;
-  for (int i = 3; i >= 0; --i) word = word << 8 | kIq4NlCodes[first + i];
+  for (int i = 3; i >= 0; --i) word = word << 8 | kCodeTables[table][first + i];
   return word;
 }
-constexpr uint32_t kIq4NlWords[4] = {iq4_nl_word(0), iq4_nl_word(4), iq4_nl_word(8),
-                                     iq4_nl_word(12)};
 
-// kIq4NlCodes of four places, each in a byte: a byte permutation looks up 8 of the 16 entries.
-__device__ inline uint32_t iq4_nl_codes(uint32_t places) {
-  constexpr uint32_t kWord0 = kIq4NlWords[0], kWord1 = kIq4NlWords[1], kWord2 = kIq4NlWords[2],
-                     kWord3 = kIq4NlWords[3];
+// The codes of four places, each in a byte: a byte permutation looks up 8 of the 16 entries.
+template <int kTable>
+__device__ inline uint32_t table_codes(uint32_t places) {
+  constexpr uint32_t kWord0 = table_word(kTable, 0), kWord1 = table_word(kTable, 4),
+                     kWord2 = table_word(kTable, 8), kWord3 = table_word(kTable, 12);
   const uint32_t nibbles = __byte_perm(places | places >> 4, 0, 0x0020);
   const uint32_t low = __byte_perm(kWord0, kWord1, nibbles & 0x7777);
   const uint32_t high = __byte_perm(kWord2, kWord3, nibbles & 0x7777);
@@ -74,7 +74,7 @@ __device__ inline uint32_t group_codes(uint32_t word, int shift, uint32_t extra,
     constexpr uint32_t kExtraMask = kAllBytes * ((1U << kLayout.extra_bits) - 1);
     codes |= (extra >> extra_shift & kExtraMask) << kLayout.bits;
   }
-  if constexpr (kLayout.table) codes = iq4_nl_codes(codes);
+  if constexpr (kLayout.table >= 0) codes = table_codes<kLayout.table>(codes);
   return codes;
 }
 
@@ -87,6 +87,16 @@ struct PackedRun {
   uint16_t scale, minimum = 0;
   uint8_t step = 0, shift = 0;
 };
+
+// The scale of an output, from its bits.
+template <TileFormat kFormat>
+__device__ inline float scale_of(uint32_t bits) {
+  if constexpr (kLayoutOf<kFormat>.exponents) {  // as two powers that are normal numbers
+    return __uint_as_float((bits / 2 + 63) << 23) * __uint_as_float(((bits + 1) / 2 + 63) << 23);
+  } else {
+    return __half2float(__ushort_as_half(static_cast<uint16_t>(bits)));
+  }
+}
 
 // Run `run` (inputs 16 * run and on) of output `output` of a tile.
 template <TileFormat kFormat>
@@ -106,7 +116,11 @@ __device__ PackedRun<kFormat> load_run(const uint8_t* tile, int output, int64_t 
     out.extra = *reinterpret_cast<const uint32_t*>(block + kLayout.extra +
                                                    group_offset(kLayout.extra_bits, output, group));
   }
-  out.scale = *reinterpret_cast<const uint16_t*>(block + kLayout.scale + 2 * output);
+  if constexpr (kLayout.exponents) {
+    out.scale = block[kLayout.scale + output];
+  } else {
+    out.scale = *reinterpret_cast<const uint16_t*>(block + kLayout.scale + 2 * output);
+  }
   if constexpr (kLayout.minimum >= 0) {
     out.minimum = *reinterpret_cast<const uint16_t*>(block + kLayout.minimum + 2 * output);
   }
@@ -140,7 +154,7 @@ template <TileFormat kFormat>
 __device__ void decode_run(const PackedRun<kFormat>& packed, int64_t run, float (&out)[16]) {
   constexpr TileLayout kLayout = kLayoutOf<kFormat>;
   const Affine affine =
-      affine_of<kFormat>(__half2float(__ushort_as_half(packed.scale)),
+      affine_of<kFormat>(scale_of<kFormat>(packed.scale),
                          __half2float(__ushort_as_half(packed.minimum)), packed.step, packed.shift);
   const int extra_first = group_shift(kLayout.extra_bits, 4 * static_cast<int>(run % 2));
 #pragma unroll

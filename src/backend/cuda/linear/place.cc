@@ -35,7 +35,8 @@ bool becomes_f8(const Context& context, const HostWeight& weight) {
 void make_row(const HostWeight& weight, int64_t index, DType type, uint8_t* to) {
   const Format& format = *weight.format;
   const auto in = static_cast<size_t>(weight.in);
-  const std::byte* row = weight.bytes + index * format.row_bytes(weight.in);
+  std::vector<std::byte> memory;
+  const std::byte* row = weight.row(index, memory);
   if ((type == DType::bf16 && &format == &kBf16) || (type == DType::f32 && &format == &kF32)) {
     std::memcpy(to, row, in * size_of(type));
     return;

@@ -120,8 +120,7 @@ __device__ inline uint2 code_pairs(uint32_t codes) {
   constexpr TileLayout kLayout = kLayoutOf<kFormat>;
   constexpr uint32_t k128 = 0x43004300, k256 = 0x43804380;
   constexpr uint32_t kOff = k128 + 0x00010001U * kLayout.middle;
-  constexpr bool kWide = kLayout.bits == 8 || kLayout.table;
-  static_assert(!kWide || kLayout.middle == 128);
+  constexpr bool kWide = kLayout.middle == 128;
   const auto pair = [](uint32_t two) {
     uint32_t off = kOff;
     if constexpr (kWide) off = (two & 0x00800080) ^ k256;
@@ -166,7 +165,11 @@ struct PackedWeights : PlainX<kLayoutOf<kFormat>.part, kLayoutOf<kFormat>.part /
       raw.extra = *reinterpret_cast<const uint4*>(block + kLayout.extra +
                                                   group_offset(kLayout.extra_bits, output, group));
     }
-    raw.scale = *reinterpret_cast<const uint2*>(block + kLayout.scale + 2 * output);
+    if constexpr (kLayout.exponents) {
+      raw.scale.x = *reinterpret_cast<const uint32_t*>(block + kLayout.scale + output);
+    } else {
+      raw.scale = *reinterpret_cast<const uint2*>(block + kLayout.scale + 2 * output);
+    }
     if constexpr (kLayout.minimum >= 0) {
       raw.minimum = *reinterpret_cast<const uint2*>(block + kLayout.minimum + 2 * output);
     }
@@ -187,11 +190,15 @@ struct PackedWeights : PlainX<kLayoutOf<kFormat>.part, kLayoutOf<kFormat>.part /
     const uint32_t pair = output < 2 ? halves.x : halves.y;
     return __half2float(__ushort_as_half(static_cast<uint16_t>(pair >> 16 * (output % 2))));
   }
+  __device__ static float scale(const Raw& raw, int output) {
+    if constexpr (!kLayout.exponents) return half_of(raw.scale, output);
+    return scale_of<kFormat>(raw.scale.x >> 8 * output & 255);
+  }
   __device__ static Affine affine(const Raw& raw, int output) {
     const uint32_t step = kLayout.steps >= 0 ? raw.steps >> 8 * output & 255 : 0;
     const uint32_t shift = kLayout.shifts >= 0 ? raw.shifts >> 8 * output & 255 : 0;
-    return affine_of<kFormat>(half_of(raw.scale, output),
-                              kShifted ? half_of(raw.minimum, output) : 0, step, shift);
+    return affine_of<kFormat>(scale(raw, output), kShifted ? half_of(raw.minimum, output) : 0, step,
+                              shift);
   }
 
   template <int kColumns>

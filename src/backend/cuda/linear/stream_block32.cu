@@ -12,6 +12,8 @@ void stream_block32(const Context& context, const StreamProblem& problem, TileFo
     case TileFormat::q8_0: return launch_stream<PackedWeights<TileFormat::q8_0>>(context, problem);
     case TileFormat::iq4_nl:
       return launch_stream<PackedWeights<TileFormat::iq4_nl>>(context, problem);
+    case TileFormat::mxfp4:
+      return launch_stream<PackedWeights<TileFormat::mxfp4>>(context, problem);
     default: check(false, "not a format of this file");
   }
 }

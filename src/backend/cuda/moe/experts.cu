@@ -30,6 +30,7 @@ struct Problem {
   const uint8_t* weight;
   int64_t weight_stride;     // bytes of a tile, or of a row
   const float* scales;       // of rows of e4m3, or null
+  const float* bias;         // or null
   int64_t experts, out, in;  // out: of one expert
   Rows<const T> x;
   const int32_t* tokens;  // the row of x for each place, or null: its own
@@ -143,7 +144,8 @@ __global__ void __launch_bounds__(kThreads) expert_linear(const Problem<T> p) {
     const int64_t to_place = block.first + place + i / 4, to_output = first_output + output + i % 4;
     if (to_place >= block.end || to_output >= p.out) continue;
     const float scale = p.scales == nullptr ? 1 : p.scales[first_weight + to_output];
-    p.to[to_place][to_output] = from_float<T>(sums[i / 4][i % 4] * scale);
+    const float bias = p.bias == nullptr ? 0 : p.bias[first_weight + to_output];
+    p.to[to_place][to_output] = from_float<T>(sums[i / 4][i % 4] * scale + bias);
   }
 }
 
@@ -153,6 +155,7 @@ Problem<T> problem_of(const op::ExpertLinear& op) {
   Problem<T> problem{.weight = static_cast<const uint8_t*>(weight.storage.data()),
                      .weight_stride = padded_row(weight.in) * static_cast<int64_t>(sizeof(T)),
                      .scales = nullptr,
+                     .bias = op.bias.as<float>(),
                      .experts = op.experts(),
                      .out = op.out.row_size(),
                      .in = weight.in,
