@@ -3,20 +3,18 @@
 for. The model here follows what the family publishes: a Llama with one weight for q, k and v, norms
 of q and k heads, a part of each head that turns, a head whose columns are brought to length one, and
 in its later generations experts, chosen by softmax, or by sigmoid plus a bias within the best groups.
-Needs torch and safetensors.
+Needs torch and transformers.
 
     python3 tools/make_bailing_golden.py OUT_FOLDER
 """
 
-import json
 import pathlib
 import sys
 import types
 
-import safetensors.torch
 import torch
 
-from make_model_golden import COMMON, fill, write_generation_config, write_golden
+from make_model_golden import COMMON, make_own
 
 FAMILY = dict(
     COMMON, torch_dtype="bfloat16", hidden_act="silu", rms_norm_eps=1e-6, rope_theta=10000.0,
@@ -186,23 +184,11 @@ class Bailing(torch.nn.Module):
         return self.model.norm(x) @ head.T
 
 
-def make(out, name, config):
-    out = out / name
-    out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(sum(name.encode()))
-    model = Bailing(types.SimpleNamespace(**config))
-    fill(model)
-    stored = {key: value.to(torch.bfloat16).contiguous() for key, value in model.state_dict().items()}
-    safetensors.torch.save_file(stored, out / "model.safetensors", {"format": "pt"})
-    model.load_state_dict({key: value.float() for key, value in stored.items()})
-    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    write_generation_config(out)
-    write_golden(out, model, f"{pathlib.Path(__file__).name}, torch {torch.__version__}")
-
-
 def main():
     for name, config in MODELS.items():
-        make(pathlib.Path(sys.argv[1]), name, config)
+        torch.manual_seed(sum(name.encode()))
+        model = Bailing(types.SimpleNamespace(**config))
+        make_own(pathlib.Path(sys.argv[1]), name, model, config, __file__)
 
 
 if __name__ == "__main__":

@@ -2,19 +2,17 @@
 """Makes tests/golden/models/deepseek: the first DeepSeek with experts, which transformers has no
 class for. The model here follows its paper ("DeepSeekMoE", 2024): a Llama whose layers, but for the
 first, have fine-grained experts of which a token takes the best by softmax, weighted with the
-softmax itself, and shared experts that every token takes. Needs torch and safetensors.
+softmax itself, and shared experts that every token takes. Needs torch and transformers.
 
     python3 tools/make_deepseek_golden.py OUT_FOLDER
 """
 
-import json
 import pathlib
 import sys
 
-import safetensors.torch
 import torch
 
-from make_model_golden import COMMON, fill, write_generation_config, write_golden
+from make_model_golden import COMMON, make_own
 
 CONFIG = dict(
     COMMON, architectures=["DeepseekForCausalLM"], model_type="deepseek", torch_dtype="bfloat16",
@@ -125,17 +123,8 @@ class Deepseek(torch.nn.Module):
 
 
 def main():
-    out = pathlib.Path(sys.argv[1]) / "deepseek"
-    out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(sum(b"deepseek"))
-    model = Deepseek()
-    fill(model)
-    stored = {name: value.to(torch.bfloat16).contiguous() for name, value in model.state_dict().items()}
-    safetensors.torch.save_file(stored, out / "model.safetensors", {"format": "pt"})
-    model.load_state_dict({name: value.float() for name, value in stored.items()})
-    (out / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
-    write_generation_config(out)
-    write_golden(out, model, f"{pathlib.Path(__file__).name}, torch {torch.__version__}")
+    make_own(pathlib.Path(sys.argv[1]), "deepseek", Deepseek(), CONFIG, __file__)
 
 
 if __name__ == "__main__":

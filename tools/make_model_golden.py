@@ -9,14 +9,16 @@ and golden.json: a prompt, the logits of its last positions, the log-probability
 token and a greedy continuation with the gap between the two best logits at each step. All values
 are computed in float32 from the stored weights. OUT_FOLDER/ropes.json has the frequencies of
 rotary positions with their scalings, OUT_FOLDER/gguf/ some of the models as GGUF files (which needs
-the package gguf). transformers has no class for the first DeepSeek: make_deepseek_golden.py makes
-that one with what is here.
+the package gguf). transformers has no classes for the first DeepSeek and for Ling:
+make_deepseek_golden.py and make_bailing_golden.py make those with what is here.
 """
 
 import json
 import pathlib
 import sys
+import tempfile
 
+import safetensors.torch
 import torch
 import transformers
 
@@ -97,6 +99,11 @@ MODELS = [
     ("qwen3-moe-every-second", "Qwen3MoeConfig",
      dict(num_experts=8, num_experts_per_tok=8, moe_intermediate_size=32, decoder_sparse_step=2,
           attention_bias=True, use_sliding_window=True, sliding_window=9), torch.float16, "1GB"),
+    ("gpt-oss", "GptOssConfig",
+     dict(hidden_size=64, intermediate_size=32, num_hidden_layers=2, num_local_experts=4,
+          num_experts_per_tok=2, head_dim=16, sliding_window=7, rms_norm_eps=1e-5,
+          rope_parameters=dict(**YARN, beta_fast=32.0, beta_slow=1.0, truncate=False)),
+     torch.bfloat16, "1GB"),
 ]
 PROMPT = [1] + [(7 * i * i + 13 * i + 5) % 157 + 3 for i in range(39)]
 STEPS = 24
@@ -111,6 +118,8 @@ def fill(model):
                 value.copy_(1 + 0.3 * torch.randn_like(value))
             elif key.endswith("bias"):
                 value.copy_(0.5 * torch.randn_like(value))
+            elif "gate_up_proj" in key:  # of gpt-oss, [E, C, 2F]: so large that some are clipped
+                value.copy_(torch.randn_like(value) * (3.5 / value.shape[-2] ** 0.5))
             else:
                 value.copy_(torch.randn_like(value) * (1.6 / value.shape[-1] ** 0.5))
         for key, value in model.named_buffers():
@@ -118,8 +127,16 @@ def fill(model):
                 value.copy_(0.2 * torch.randn_like(value))
 
 
+# Added to the seed, so that no router is close to choosing another expert.
+MORE_SEED = {"gpt-oss": 5, "gpt-oss-mxfp4": 21}
+
+
+def set_seed(name):
+    torch.manual_seed(sum(name.encode()) + MORE_SEED.get(name, 0))
+
+
 def make(folder, name, kind, differences, dtype, shard):
-    torch.manual_seed(sum(name.encode()))
+    set_seed(name)
     config = getattr(transformers, kind)(**{**COMMON, **differences})
     config._attn_implementation = "eager"
     model = transformers.AutoModelForCausalLM.from_config(config).float()
@@ -128,11 +145,98 @@ def make(folder, name, kind, differences, dtype, shard):
     out = folder / name
     model.save_pretrained(out, max_shard_size=shard)
     write_generation_config(out)
+    write_golden_of_folder(out, out)
+
+
+# What transformers says of the model in `stored`, in f32.
+def write_golden_of_folder(out, stored):
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        out, dtype=torch.float32, attn_implementation="eager").eval()
+        stored, dtype=torch.float32, attn_implementation="eager").eval()
     write_golden(out, lambda tokens: model(torch.tensor([tokens]), use_cache=False).logits[0],
                  f"transformers {transformers.__version__}, torch {torch.__version__}")
-    print(name, sum(p.numel() for p in model.parameters()), "parameters")
+    print(out.name, sum(p.numel() for p in model.parameters()), "parameters")
+
+
+# A model that transformers has no class for, with random weights stored as bf16: everything of
+# folder/name. Called with tokens it gives the logits of every position.
+def make_own(folder, name, model, config, made_by):
+    out = folder / name
+    out.mkdir(parents=True, exist_ok=True)
+    fill(model)
+    stored = {key: value.to(torch.bfloat16).contiguous()
+              for key, value in model.state_dict().items()}
+    safetensors.torch.save_file(stored, out / "model.safetensors", {"format": "pt"})
+    model.load_state_dict({key: value.float() for key, value in stored.items()})
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    write_generation_config(out)
+    write_golden(out, model, f"{pathlib.Path(made_by).name}, torch {torch.__version__}")
+
+
+# Each gives tensors as they are stored, and as they are meant.
+def as_mxfp4(tensors):
+    from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+    stored, meant = {}, {}
+    for key, value in tensors.items():
+        if not key.endswith(("gate_up_proj", "down_proj")):
+            stored[key] = meant[key] = value
+            continue
+        experts, inputs, outputs = value.shape
+        blocks = torch.randint(0, 256, (experts, outputs, inputs // 32, 16), dtype=torch.uint8)
+        # Codes are of size 3; weights shall be of size 3.5 or 1.6 over the root of the inputs.
+        middle = 123 if "gate_up" in key else 122
+        scales = torch.randint(middle - 1, middle + 2, blocks.shape[:3], dtype=torch.uint8)
+        stored[key + "_blocks"], stored[key + "_scales"] = blocks, scales
+        meant[key] = convert_moe_packed_tensors(blocks, scales).contiguous()
+    return stored, meant
+
+
+FP8_BLOCK = (16, 24)  # the last blocks are cut
+
+
+def as_fp8(tensors):
+    stored, meant = {}, {}
+    for key, value in tensors.items():
+        if not key.endswith("_proj.weight") and not key.endswith("_mqa.weight"):
+            stored[key] = meant[key] = value
+            continue
+        rows, columns = value.shape
+        counts = [-(-size // block) for size, block in zip(value.shape, FP8_BLOCK)]
+        whole = torch.zeros([c * b for c, b in zip(counts, FP8_BLOCK)])
+        whole[:rows, :columns] = value
+        largest = whole.view(counts[0], FP8_BLOCK[0], counts[1], FP8_BLOCK[1]).abs().amax((1, 3))
+        scales = largest / 448
+        of_each = scales.repeat_interleave(FP8_BLOCK[0], 0).repeat_interleave(FP8_BLOCK[1], 1)
+        of_each = of_each[:rows, :columns]
+        stored[key] = (value.float() / of_each).to(torch.float8_e4m3fn)
+        stored[key + "_scale_inv"] = scales
+        meant[key] = (stored[key].float() * of_each).to(torch.bfloat16)
+    return stored, meant
+
+
+# Models of MODELS whose weights are stored in other forms.
+FORMS = [
+    ("gpt-oss-mxfp4", "gpt-oss", as_mxfp4, dict(quant_method="mxfp4")),
+    ("deepseek3-fp8", "deepseek3-experts", as_fp8,
+     dict(quant_method="fp8", activation_scheme="dynamic", fmt="e4m3",
+          weight_block_size=list(FP8_BLOCK))),
+]
+
+
+def make_form(folder, name, base, change, quantization):
+    set_seed(name)
+    out = folder / name
+    out.mkdir(exist_ok=True)
+    stored, meant = change(safetensors.torch.load_file(folder / base / "model.safetensors"))
+    config = json.loads((folder / base / "config.json").read_text())
+    with tempfile.TemporaryDirectory() as plain:
+        plain = pathlib.Path(plain)
+        (plain / "config.json").write_text(json.dumps(config))
+        safetensors.torch.save_file(meant, plain / "model.safetensors", {"format": "pt"})
+        write_golden_of_folder(out, plain)
+    config["quantization_config"] = quantization
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    safetensors.torch.save_file(stored, out / "model.safetensors", {"format": "pt"})
+    write_generation_config(out)
 
 
 def write_generation_config(out):
@@ -302,6 +406,9 @@ def main():
     for entry in MODELS:
         if not names or entry[0] in names:
             make(folder, *entry)
+    for entry in FORMS:
+        if not names or entry[0] in names:
+            make_form(folder, *entry)
     for entry in GGUFS:
         if not names or "gguf" in names:
             make_gguf(folder, *entry)

@@ -7,6 +7,8 @@
 // many threads.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -28,9 +30,13 @@ struct HostTensor {
   std::span<const std::byte> bytes;    // any alignment
   std::shared_ptr<const void> owner;   // keeps `bytes` alive; null: the checkpoint does
   std::optional<RandomValues> random;  // in place of bytes
+  MakeRow make_row = {};               // in place of bytes: of a matrix, or all of a vector
+  size_t stored_bytes = 0;             // in the file, where rows are made
 };
 
-// The tensor with bytes, made where it is random.
+using TensorMap = std::map<std::string, HostTensor, std::less<>>;
+
+// The tensor with bytes, made where it has none.
 HostTensor with_bytes(HostTensor tensor);
 
 // What a stored tensor is, without its bytes.

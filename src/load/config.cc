@@ -27,6 +27,25 @@ void read_bailing(const Members& members, Config& config) {
   }
 }
 
+// gpt-oss: transformers assumes much where a key is absent; files have all of them.
+void read_gpt_oss(const Members& members, Config& config) {
+  config.norm_eps = static_cast<float>(members.need_number("rms_norm_eps"));
+  config.qkv_bias = config.output_bias = members.boolean("attention_bias").value_or(true);
+  config.activation = "clipped_silu";
+  config.sinks = true;
+  if (members.find("rope_scaling") == nullptr && members.find("rope_parameters") == nullptr) {
+    members.fail_key("rope_scaling", "is missing");
+  }
+  const auto expect_number = [&](std::string_view key, double expected) {
+    const double found = members.number(key).value_or(expected);
+    if (std::abs(found - expected) > 1e-6) {
+      members.fail_key(key, "is ", found, "; expected ", expected);
+    }
+  };
+  expect_number("swiglu_limit", op::kClippedLimit);
+  expect_number("swiglu_alpha", op::kClippedSlope);
+}
+
 // Values of "architectures" in config.json that can be run. What differs between them and what
 // transformers assumes where a key is absent stands in this table.
 struct HuggingFaceArchitecture {
@@ -36,8 +55,16 @@ struct HuggingFaceArchitecture {
   enum class QkvBias { by_key, always, unless_said } qkv_bias;  // Qwen2 has no key for it
   bool qk_norm;
   // Mistral has a window where the key is absent; Qwen3's mixture has one in all layers or none;
-  // that of Qwen2's mixture must be listed layer by layer.
-  enum class Window { none, all_layers, all_if_said, all_if_used, upper_layers, listed } window;
+  // that of Qwen2's mixture must be listed layer by layer; gpt-oss has one in every second layer.
+  enum class Window {
+    none,
+    all_layers,
+    all_if_said,
+    all_if_used,
+    upper_layers,
+    listed,
+    every_second
+  } window;
   int64_t head_width;  // 0: width / heads
   ReadExperts read_experts = nullptr;
   bool latent = false;
@@ -70,6 +97,8 @@ constexpr HuggingFaceArchitecture kArchitectures[] = {
      read_bailing_experts, false, read_bailing},
     {"BailingMoeV2ForCausalLM", "bailing_moe_v2", "bailing", QkvBias::by_key, false, Window::none,
      0, read_bailing_experts, false, read_bailing},
+    {"GptOssForCausalLM", "gpt_oss", "gpt-oss", QkvBias::by_key, false, Window::every_second, 64,
+     read_gpt_oss_experts, false, read_gpt_oss},
 };
 
 constexpr std::string_view kActivations[] = {"silu", "gelu_pytorch_tanh"};
@@ -166,30 +195,28 @@ void read_rope(const Members& members, Config& config) {
   config.rope_width = static_cast<int64_t>(static_cast<double>(config.head_width) * part);
 }
 
-// "layer_types" (transformers since 4.53) must say what Config can: full layers, then windowed
-// ones.
-void read_layer_types(const Members& members, const JsonArray& types, Config& config) {
-  int64_t first = config.layers;
-  for (size_t layer = 0; layer < types.size(); ++layer) {
-    const bool sliding = types[layer] == Json("sliding_attention");
-    if (!sliding && !(types[layer] == Json("full_attention"))) {
-      members.fail_key("layer_types", "layer ", layer, " is ", types[layer].dump(),
-                       "; expected \"full_attention\" or \"sliding_attention\"");
+// Which layers have the window: as "layer_types" says (transformers since 4.53), else those for
+// which `assumed` does.
+template <class Assumed>
+void set_windowed(const Members& members, const Assumed& assumed, Config& config) {
+  config.windowed.clear();
+  for (int64_t layer = 0; layer < config.layers; ++layer) config.windowed.push_back(assumed(layer));
+  if (const Json* list = members.find("layer_types")) {
+    if (!list->is_array()) members.fail_key("layer_types", "expected an array");
+    const JsonArray& types = list->as_array();
+    if (static_cast<int64_t>(types.size()) != config.layers) {
+      members.fail_key("layer_types", "has ", types.size(), " entries for ", config.layers,
+                       " layers");
     }
-    const auto index = static_cast<int64_t>(layer);
-    if (sliding) {
-      first = std::min(first, index);
-    } else if (index > first) {
-      members.fail_key("layer_types", "layer ", layer, " is full but layer ", first,
-                       " has a window; only a run of windowed layers at the end can be run");
+    for (size_t layer = 0; layer < types.size(); ++layer) {
+      config.windowed[layer] = types[layer] == Json("sliding_attention");
+      if (!config.windowed[layer] && !(types[layer] == Json("full_attention"))) {
+        members.fail_key("layer_types", "layer ", layer, " is ", types[layer].dump(),
+                         "; expected \"full_attention\" or \"sliding_attention\"");
+      }
     }
   }
-  if (static_cast<int64_t>(types.size()) != config.layers) {
-    members.fail_key("layer_types", "has ", types.size(), " entries for ", config.layers,
-                     " layers");
-  }
-  config.window_from_layer = first;
-  if (first == config.layers) config.window = config.window_from_layer = 0;
+  if (std::ranges::find(config.windowed, true) == config.windowed.end()) config.window = 0;
 }
 
 void read_window(const Members& members, Window kind, Config& config) {
@@ -200,18 +227,23 @@ void read_window(const Members& members, Window kind, Config& config) {
     config.window = members.integer("sliding_window").value_or(said ? 0 : 4096);
     return;
   }
+  if (kind == Window::every_second) {
+    config.window =
+        members.has("sliding_window") ? members.integer("sliding_window").value_or(0) : 128;
+    set_windowed(
+        members, [](int64_t layer) { return layer % 2 == 0; }, config);
+    return;
+  }
   if (!members.boolean("use_sliding_window").value_or(false)) return;
   config.window = members.integer("sliding_window").value_or(4096);
   if (kind == Window::all_if_used) return;
   if (kind == Window::listed && members.find("layer_types") == nullptr) {
     members.fail_key("layer_types", "is missing; use_sliding_window needs it");
   }
-  config.window_from_layer = members.integer("max_window_layers").value_or(28);
-  if (const Json* types = members.find("layer_types")) {
-    if (!types->is_array()) members.fail_key("layer_types", "expected an array");
-    read_layer_types(members, types->as_array(), config);
-  }
-  if (config.window_from_layer >= config.layers) config.window = config.window_from_layer = 0;
+  const int64_t first = members.integer("max_window_layers").value_or(28);
+  if (first < 0) members.fail_key("max_window_layers", "is ", first, "; expected 0 or more");
+  set_windowed(
+      members, [&](int64_t layer) { return layer >= first; }, config);
 }
 
 // Heads are `plain_width` elements, then those that turn.
@@ -256,12 +288,30 @@ std::string read_activation(const Members& members) {
   members.fail_key("hidden_act", "\"", activation, "\"; supported are silu, gelu_pytorch_tanh");
 }
 
-void refuse_quantization(const Members& members) {
+// Two ways of storing weights are read: e4m3 with scales of blocks, and mxfp4 experts of gpt-oss,
+// which their tensors' names say.
+void read_quantization(const Members& members, Config& config) {
   const auto quantization = members.object("quantization_config");
   if (!quantization) return;
-  members.fail_key("quantization_config", "the weights are quantised with \"",
-                   quantization->text("quant_method").value_or("an unnamed method"),
-                   "\", which is not supported; give the unquantised model or a GGUF file");
+  const std::string method = quantization->text("quant_method").value_or("an unnamed method");
+  if (method == "mxfp4" && config.architecture == "gpt-oss") return;
+  if (method != "fp8") {
+    members.fail_key("quantization_config", "the weights are quantised with \"", method,
+                     "\", which is not supported; supported are fp8 with weight_block_size, and "
+                     "mxfp4 for gpt-oss; or give the unquantised model or a GGUF file");
+  }
+  const std::vector<int64_t> block = quantization->integers("weight_block_size");
+  constexpr int64_t kMost = 1 << 16;
+  if (block.size() != 2 ||
+      std::ranges::any_of(block, [](int64_t size) { return size < 1 || size > kMost; })) {
+    quantization->fail_key("weight_block_size", "expected the two sizes of a block, such as ",
+                           "[128, 128]; other scales of fp8 are not supported");
+  }
+  const std::string scheme = quantization->text("activation_scheme").value_or("dynamic");
+  if (scheme != "dynamic") {
+    quantization->fail_key("activation_scheme", "is \"", scheme, "\"; expected \"dynamic\"");
+  }
+  config.fp8_blocks = {.rows = block[0], .columns = block[1]};
 }
 
 }  // namespace
@@ -269,10 +319,10 @@ void refuse_quantization(const Members& members) {
 Config read_config(const Json& json, const std::string& name) {
   const Members members(json, name);
   const HuggingFaceArchitecture& architecture = architecture_of(members, name);
-  refuse_quantization(members);
 
   Config config;
   config.architecture = architecture.model;
+  read_quantization(members, config);
   config.layers = members.need_integer("num_hidden_layers");
   config.width = members.need_integer("hidden_size");
   config.heads = members.need_integer("num_attention_heads");
@@ -357,9 +407,8 @@ void check_config(const Config& config, const std::string& name) {
   if (config.rope_width % 2 != 0) {
     fail(name, ": the rope width is ", config.rope_width, "; pairs need an even number");
   }
-  if (config.window < 0 || config.window_from_layer < 0) {
-    fail(name, ": the sliding window is ", config.window, " from layer ", config.window_from_layer,
-         "; expected neither below 0");
+  if (config.window < 0) {
+    fail(name, ": the sliding window is ", config.window, "; expected 0 or more");
   }
   const RopeScaling& scaling = config.rope_scaling;
   const auto positive = [&](std::string_view what, double value) {

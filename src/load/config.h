@@ -43,9 +43,17 @@ struct Experts {
   int64_t inner_width = 0;   // of one expert
   int64_t shared_width = 0;  // inner width of one that every token takes, 0: there is none
   bool choice_bias = false;  // scores are biased for the choice, not for the weights
+  bool router_bias = false;  // the router's product has a bias
+  bool biases = false;       // so have the products of every expert
   bool shared_gate = false;  // which is weighted with a sigmoid of the token's
   op::Routing routing;
   std::vector<bool> in_layer;  // [L]; the other layers have one feed-forward layer for all
+};
+
+// Weights of e4m3 share a scale with the others of their block, in a tensor beside theirs
+// (DeepSeek-V3). Loading multiplies them out.
+struct Fp8Blocks {
+  int64_t rows = 0, columns = 0;  // 0: there are none
 };
 
 struct Config {
@@ -68,13 +76,18 @@ struct Config {
   bool normalized_head = false;     // the head's columns are brought to length 1
   bool qkv_bias = false, output_bias = false, mlp_bias = false;
   bool qk_norm = false;
-  std::string activation = "silu";
-  int64_t window = 0;             // sliding window of attention in tokens, 0: none
-  int64_t window_from_layer = 0;  // first layer that uses the window
-  std::string dtype = "bf16";     // of the weights; what random weights are made in
+  std::string activation = "silu";  // "gelu_pytorch_tanh", "clipped_silu"
+  int64_t window = 0;               // sliding window of attention in tokens, 0: none
+  std::vector<bool> windowed;       // [L], which layers have it; empty: all
+  bool sinks = false;               // every head has one more score, without a value
+  std::string dtype = "bf16";       // of the weights; what random weights are made in
+  Fp8Blocks fp8_blocks;
   Latent latent;
   Experts experts;
 
+  int64_t window_of(int64_t layer) const {
+    return windowed.empty() || windowed[static_cast<size_t>(layer)] ? window : 0;
+  }
   bool has_latents() const { return latent.rank > 0; }
   bool has_experts(int64_t layer) const {
     return experts.count > 0 && experts.in_layer[static_cast<size_t>(layer)];

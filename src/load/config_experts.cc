@@ -142,6 +142,18 @@ void read_mixtral_experts(const Members& members, const std::string& name, Confi
   check_experts(config, name, keys);
 }
 
+void read_gpt_oss_experts(const Members& members, const std::string& name, Config& config) {
+  const ExpertKeys keys{qwen_count(members), "num_experts_per_tok", "intermediate_size", {}};
+  config.experts = {.count = members.need_integer(keys.count),
+                    .chosen = members.need_integer(keys.chosen),
+                    .inner_width = config.inner_width,
+                    .router_bias = true,
+                    .biases = true,
+                    .routing = {.normalize = true}};
+  set_expert_layers(config, [](int64_t) { return true; });
+  check_experts(config, name, keys);
+}
+
 // The first model of the family.
 void read_deepseek_experts(const Members& members, const std::string& name, Config& config) {
   expect_text(members, "scoring_func", "softmax");

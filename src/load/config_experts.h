@@ -18,6 +18,7 @@ void read_mixtral_experts(const Members& members, const std::string& name, Confi
 void read_deepseek_experts(const Members& members, const std::string& name, Config& config);
 void read_deepseek2_experts(const Members& members, const std::string& name, Config& config);
 void read_deepseek3_experts(const Members& members, const std::string& name, Config& config);
+void read_gpt_oss_experts(const Members& members, const std::string& name, Config& config);
 void read_bailing_experts(const Members& members, const std::string& name, Config& config);
 
 }  // namespace spate

@@ -9,6 +9,7 @@
 #include "load/gguf.h"
 #include "load/gguf_config.h"
 #include "load/stored.h"
+#include "load/stored_forms.h"
 #include "load/tensor_names.h"
 
 namespace spate {
@@ -59,6 +60,7 @@ class GgufCheckpoint : public StoredCheckpoint {
     config_ = read_gguf_config(files_.front());
     generation_ = read_gguf_generation(files_.front());
     for (const GgufFile& file : files_) add_tensors(file);
+    split_query_key_value(config_, path_, tensors_);
     check_count();
     complete_config();
   }
@@ -102,18 +104,19 @@ class GgufCheckpoint : public StoredCheckpoint {
     }
   }
 
-  // A tensor [experts, out, in] as one tensor [out, in] for each.
+  // A tensor [experts, out, in] as one tensor [out, in] for each, one [experts, out] as vectors.
   void add_experts(const std::string& name, const GgufTensor& tensor, const GgufFile& file) {
     const int64_t count = config_.experts.count;
-    if (count < 1 || tensor.shape.rank() != 3 || tensor.shape[0] != count) {
-      fail(file.name(), ": tensor \"", tensor.name, "\" is ", tensor.shape.text(),
-           "; expected three dimensions, the first of ", count, " experts");
+    const bool bias = tensor.name.ends_with(".bias");
+    if (count < 1 || tensor.shape.rank() != (bias ? 2 : 3) || tensor.shape[0] != count) {
+      fail(file.name(), ": tensor \"", tensor.name, "\" is ", tensor.shape.text(), "; expected ",
+           bias ? "two" : "three", " dimensions, the first of ", count, " experts");
     }
     const size_t bytes = tensor.bytes.size() / static_cast<size_t>(count);
     for (int64_t expert = 0; expert < count; ++expert) {
       add(expert_name(name, expert),
           {.format = tensor.format,
-           .shape = {tensor.shape[1], tensor.shape[2]},
+           .shape = bias ? Shape{tensor.shape[1]} : Shape{tensor.shape[1], tensor.shape[2]},
            .bytes = tensor.bytes.subspan(static_cast<size_t>(expert) * bytes, bytes)},
           file.name());
     }
@@ -169,7 +172,8 @@ class GgufCheckpoint : public StoredCheckpoint {
     const auto up = tensors_.find(cat(mlp, "shared_expert.up_proj.weight"));
     if (up != tensors_.end()) experts.shared_width = up->second.shape[0];
     experts.shared_gate = has(cat(mlp, "shared_expert_gate.weight"));
-    experts.choice_bias = has(cat(mlp, "gate.bias"));
+    experts.choice_bias = !experts.router_bias && has(cat(mlp, "gate.bias"));
+    experts.biases = has(cat(mlp, "experts.0.down_proj.bias"));
     for (auto& [name, tensor] : tensors_) {
       if (name.ends_with(".shared_expert_gate.weight") && tensor.shape.rank() == 1) {
         tensor.shape = {1, tensor.shape[0]};

@@ -14,8 +14,19 @@ struct GgufArchitecture {
   std::string_view model;  // Config::architecture
   bool rope_neighbours;    // the converter permuted the rows of q and k to suit pairs (2i, 2i + 1)
   bool qkv_bias, qk_norm;
-  bool normalizes_experts = true;  // where the file does not say
+  bool normalizes_experts = true;              // where the file does not say
+  void (*complete)(Config& config) = nullptr;  // what files of the family take for granted
 };
+
+// gpt-oss: every second layer has the window, the first among them.
+void complete_gpt_oss(Config& config) {
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    config.windowed.push_back(layer % 2 == 0);
+  }
+  config.sinks = config.experts.router_bias = true;
+  config.activation = "clipped_silu";
+  config.rope_scaling.whole_pairs = false;
+}
 
 constexpr GgufArchitecture kArchitectures[] = {
     {"llama", "llama", true, false, false},  // Llama 1 to 3, Mistral, SmolLM and their like
@@ -25,6 +36,10 @@ constexpr GgufArchitecture kArchitectures[] = {
     {"qwen3moe", "qwen3moe", false, false, true},
     {"deepseek", "deepseek", true, false, false, false},
     {"deepseek2", "deepseek2", true, false, false, false},  // V2 and V3
+    {"bailingmoe", "bailing", true, false,
+     false},  // Ling; the converter brings heads to length one
+    {"bailingmoe2", "bailing", false, false, true},
+    {"gpt-oss", "gpt-oss", false, true, false, true, complete_gpt_oss},
 };
 
 const GgufArchitecture& architecture_of(const GgufFile& file) {
@@ -167,12 +182,13 @@ void read_experts(const GgufFile& file, const Keys& keys, bool normalizes, Confi
   experts.routing.normalize = file.boolean(keys.name("expert_weights_norm")).value_or(normalizes);
   const double scale = keys.find_number("expert_weights_scale").value_or(0);
   if (scale != 0) experts.routing.scale = static_cast<float>(scale);
-  constexpr int64_t kSoftmax = 1, kSigmoid = 2;
+  constexpr int64_t kSoftmax = 1, kSigmoid = 2, kSoftmaxOfChosen = 3;
   const int64_t gating = keys.find("expert_gating_func").value_or(kSoftmax);
-  if (gating != kSoftmax && gating != kSigmoid) {
+  if (gating < kSoftmax || gating > kSoftmaxOfChosen) {
     fail(file.name(), ": \"", keys.name("expert_gating_func"), "\" is ", gating,
-         "; expected 1, a softmax, or 2, a sigmoid");
+         "; expected 1, a softmax, 2, a sigmoid, or 3, a softmax of the chosen");
   }
+  if (gating == kSoftmaxOfChosen) experts.routing.normalize = true;  // which is the same
   if (gating == kSigmoid) {
     experts.routing.score = op::Routing::Score::sigmoid;
     experts.routing.group_score = op::Routing::GroupScore::two_best;
@@ -202,7 +218,8 @@ Config read_gguf_config(const GgufFile& file) {
 
   Config config;
   config.architecture = architecture.model;
-  config.layers = keys.integer("block_count");
+  // Layers that predict further tokens come last; they are not run.
+  config.layers = keys.integer("block_count") - keys.find("nextn_predict_layers").value_or(0);
   config.width = keys.integer("embedding_length");
   config.heads = keys.integer("attention.head_count");
   config.kv_heads = keys.find("attention.head_count_kv").value_or(config.heads);
@@ -228,6 +245,7 @@ Config read_gguf_config(const GgufFile& file) {
   config.qkv_bias = architecture.qkv_bias;
   config.qk_norm = architecture.qk_norm;
   config.window = keys.find("attention.sliding_window").value_or(0);
+  if (architecture.complete != nullptr) architecture.complete(config);
   check_config(config, file.name());
   if (keys.find("expert_count").value_or(0) != 0) {
     read_experts(file, keys, architecture.normalizes_experts, config);

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "load/safetensors.h"
 #include "load/stored.h"
+#include "load/stored_forms.h"
 #include "load/tensor_names.h"
 
 namespace spate {
@@ -36,6 +37,9 @@ class HuggingFaceCheckpoint : public StoredCheckpoint {
       fail(folder, ": has neither ", kWhole, " nor ", kIndex,
            "; only safetensors weights can be read from a folder");
     }
+    join_fp8_scales(config_, folder, tensors_);
+    split_query_key_value(config_, folder, tensors_);
+    split_gpt_oss_experts(config_, folder, tensors_);
     if (!config_.tied_embeddings && !has("lm_head.weight")) {
       fail(folder,
            ": there is no tensor \"lm_head.weight\", but config.json does not say "
@@ -45,38 +49,17 @@ class HuggingFaceCheckpoint : public StoredCheckpoint {
 
   std::string describe() const override {
     return cat("safetensors in ", shards_.size(), shards_.size() == 1 ? " file, " : " files, ",
-               tensors_.size(), " tensors, ", megabytes(stored_bytes()));
+               tensors_.size(), " tensors, ", megabytes(stored_bytes()),
+               config_.fp8_blocks.rows > 0 ? "; fp8 is read as floats" : "");
   }
 
  private:
   std::string file(std::string_view name) const { return cat(path_, "/", name); }
 
-  // The tensor, or where it has several parts of a layer, each of these.
-  void add_parts(const std::string& name, const HostTensor& tensor, const std::string& path) {
-    const std::vector<NamedRows> parts = parts_of_tensor(config_, name);
-    if (parts.empty()) return add(name, tensor, path);
-    int64_t rows = 0;
-    for (const NamedRows& part : parts) rows += part.rows;
-    const Shape& whole = tensor.shape;
-    if (whole.rank() < 1 || whole.rank() > 2 || whole[0] != rows) {
-      fail(path, ": tensor \"", name, "\" is ", whole.text(), "; expected ", rows,
-           " rows by the model's config: those of q, k and v, one below the other");
-    }
-    const size_t row_bytes = tensor.bytes.size() / static_cast<size_t>(rows);
-    size_t begin = 0;
-    for (const NamedRows& part : parts) {
-      HostTensor cut = tensor;
-      cut.shape = whole.rank() == 1 ? Shape{part.rows} : Shape{part.rows, whole[1]};
-      cut.bytes = tensor.bytes.subspan(begin, static_cast<size_t>(part.rows) * row_bytes);
-      begin += cut.bytes.size();
-      add(part.name, cut, path);
-    }
-  }
-
   void open_shard(const std::string& path) {
     shards_.emplace_back(path);
     for (const auto& [name, tensor] : shards_.back().tensors()) {
-      add_parts(translate_hugging_face_name(name), tensor, path);
+      add(translate_hugging_face_name(name), tensor, path);
     }
   }
 

@@ -56,9 +56,23 @@ class RandomCheckpoint : public Checkpoint {
   std::unique_ptr<Checkpoint> file_;  // a GGUF file that gave the config; its tensors are not read
 };
 
+HostTensor with_rows(HostTensor tensor) {
+  const int64_t rows = tensor.shape.rank() == 2 ? tensor.shape[0] : 1;
+  const auto size = static_cast<size_t>(tensor.format->row_bytes(tensor.shape.elements() / rows));
+  const auto made = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(rows) * size);
+  for (int64_t row = 0; row < rows; ++row) {
+    tensor.make_row(row, made->data() + static_cast<size_t>(row) * size);
+  }
+  tensor.bytes = *made;
+  tensor.owner = made;
+  tensor.make_row = {};
+  return tensor;
+}
+
 }  // namespace
 
 HostTensor with_bytes(HostTensor tensor) {
+  if (tensor.make_row) return with_rows(std::move(tensor));
   if (!tensor.random) return tensor;
   const int64_t count = tensor.shape.elements();
   const auto made = make_random(*tensor.random, *tensor.format, count);

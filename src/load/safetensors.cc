@@ -19,7 +19,8 @@ struct DTypeName {
   const Format* format;
 };
 
-constexpr DTypeName kDTypes[] = {{"F32", &kF32}, {"F16", &kF16}, {"BF16", &kBf16}};
+constexpr DTypeName kDTypes[] = {
+    {"F32", &kF32}, {"F16", &kF16}, {"BF16", &kBf16}, {"F8_E4M3", &kE4m3}, {"U8", &kBytes}};
 
 // One member of the header, before its bytes are known to be in the file.
 struct Described {
@@ -65,7 +66,9 @@ Described describe(const Json& value) {
   for (const DTypeName& known : kDTypes) {
     if (known.name == dtype) out.format = known.format;
   }
-  if (out.format == nullptr) fail("has dtype ", dtype, "; supported are F32, F16, BF16");
+  if (out.format == nullptr) {
+    fail("has dtype ", dtype, "; supported are F32, F16, BF16, F8_E4M3, U8");
+  }
   out.shape = shape_of(member(value, "shape"));
 
   const JsonArray& offsets = member(value, "data_offsets").as_array();

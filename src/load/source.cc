@@ -18,6 +18,7 @@ HostWeight host_weight(const HostTensor& tensor, bool of_layer) {
           .in = tensor.shape[1],
           .bytes = tensor.bytes.data(),
           .random = tensor.random,
+          .make_row = tensor.make_row,
           .of_layer = of_layer};
 }
 

@@ -17,7 +17,8 @@ bool StoredCheckpoint::has(std::string_view name) const { return tensors_.count(
 std::vector<TensorInfo> StoredCheckpoint::tensors() const {
   std::vector<TensorInfo> out;
   for (const auto& [name, tensor] : tensors_) {
-    out.push_back({name, tensor.format, tensor.shape, static_cast<int64_t>(tensor.bytes.size())});
+    const size_t bytes = tensor.make_row ? tensor.stored_bytes : tensor.bytes.size();
+    out.push_back({name, tensor.format, tensor.shape, static_cast<int64_t>(bytes)});
   }
   return out;
 }

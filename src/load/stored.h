@@ -20,7 +20,7 @@ class StoredCheckpoint : public Checkpoint {
   // Throws Error that names `file` when another file or tensor already brought this name.
   void add(std::string name, HostTensor tensor, const std::string& file);
 
-  std::map<std::string, HostTensor, std::less<>> tensors_;
+  TensorMap tensors_;
 };
 
 std::unique_ptr<Checkpoint> open_gguf(const std::string& path);

@@ -14,6 +14,7 @@ using Exists = bool (*)(const Config& config, int64_t layer);
 
 bool always(const C&, int64_t) { return true; }
 bool has_qk_norm(const C& c, int64_t) { return c.qk_norm; }
+bool has_sinks(const C& c, int64_t) { return c.sinks; }
 bool has_heads(const C& c, int64_t) { return !c.has_latents(); }  // keys and values of their own
 bool has_latents(const C& c, int64_t) { return c.has_latents(); }
 bool has_latents_together(const C& c, int64_t) { return c.has_latents() && !c.latent.apart; }
@@ -32,7 +33,8 @@ bool has_shared_gate(const C& c, int64_t layer) {
 bool has_qkv_bias(const C& c) { return c.qkv_bias; }
 bool has_output_bias(const C& c) { return c.output_bias; }
 bool has_mlp_bias(const C& c) { return c.mlp_bias; }
-bool has_choice_bias(const C& c) { return c.experts.choice_bias; }
+bool has_router_bias(const C& c) { return c.experts.choice_bias || c.experts.router_bias; }
+bool has_expert_biases(const C& c) { return c.experts.biases; }
 bool has_query_bias(const C& c) { return c.qkv_bias && !c.has_latents(); }
 
 // A part of the model with a ".weight", and a ".bias" (of the weight's first dimension) where the
@@ -50,6 +52,7 @@ struct Part {
 Shape vocabulary_by_width(const C& c) { return {c.vocabulary, c.width}; }
 Shape width(const C& c) { return {c.width}; }
 Shape head_width(const C& c) { return {c.head_width}; }
+Shape heads(const C& c) { return {c.heads}; }
 Shape kv_by_width(const C& c) { return {c.kv_heads * c.head_width, c.width}; }
 Shape inner_by_width(const C& c) { return {c.inner_width, c.width}; }
 Shape q_by_width(const C& c) { return {c.heads * c.head_width, c.width}; }
@@ -100,14 +103,15 @@ constexpr Part kLayerParts[] = {
     {"attn_output", "self_attn.o_proj", width_by_values, always, has_output_bias},
     {"attn_q_norm", "self_attn.q_norm", head_width, has_qk_norm},
     {"attn_k_norm", "self_attn.k_norm", head_width, has_qk_norm},
+    {"attn_sinks", "self_attn.sinks", heads, has_sinks},
     {"ffn_norm", "post_attention_layernorm", width},
     {"ffn_gate", "mlp.gate_proj", inner_by_width, has_dense, has_mlp_bias},
     {"ffn_up", "mlp.up_proj", inner_by_width, has_dense, has_mlp_bias},
     {"ffn_down", "mlp.down_proj", width_by_inner, has_dense, has_mlp_bias},
-    {"ffn_gate_inp", "mlp.gate", experts_by_width, has_experts, has_choice_bias, nullptr, false},
-    {"ffn_gate_exps", "mlp.experts.*.gate_proj", expert_by_width, has_experts},
-    {"ffn_up_exps", "mlp.experts.*.up_proj", expert_by_width, has_experts},
-    {"ffn_down_exps", "mlp.experts.*.down_proj", width_by_expert, has_experts},
+    {"ffn_gate_inp", "mlp.gate", experts_by_width, has_experts, has_router_bias, nullptr, false},
+    {"ffn_gate_exps", "mlp.experts.*.gate_proj", expert_by_width, has_experts, has_expert_biases},
+    {"ffn_up_exps", "mlp.experts.*.up_proj", expert_by_width, has_experts, has_expert_biases},
+    {"ffn_down_exps", "mlp.experts.*.down_proj", width_by_expert, has_experts, has_expert_biases},
     {"ffn_gate_shexp", "mlp.shared_expert.gate_proj", shared_by_width, has_shared},
     {"ffn_up_shexp", "mlp.shared_expert.up_proj", shared_by_width, has_shared},
     {"ffn_down_shexp", "mlp.shared_expert.down_proj", width_by_shared, has_shared},
@@ -124,6 +128,7 @@ constexpr OtherName kOtherNames[] = {
     {"block_sparse_moe.experts.#.w1", "mlp.experts.#.gate_proj"},
     {"block_sparse_moe.experts.#.w3", "mlp.experts.#.up_proj"},
     {"block_sparse_moe.experts.#.w2", "mlp.experts.#.down_proj"},
+    {"mlp.router", "mlp.gate"},
     {"mlp.shared_experts.gate_proj", "mlp.shared_expert.gate_proj"},
     {"mlp.shared_experts.up_proj", "mlp.shared_expert.up_proj"},
     {"mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj"},
@@ -134,7 +139,12 @@ constexpr OtherName kOtherNames[] = {
 };
 constexpr OtherName kOtherModelNames[] = {{"model.word_embeddings", "model.embed_tokens"}};
 
-// The bias of a router is one of choices.
+constexpr OtherName kOtherGgufNames[] = {{"post_attention_norm", "post_attention_layernorm"},
+                                         {"attn_qkv", "self_attn.query_key_value"}};
+
+// What is not named as a weight or a bias: sinks, and biases of a router that are for choices
+// alone.
+constexpr std::string_view kSinks = "self_attn.sinks";
 constexpr std::string_view kRouter = "mlp.gate", kGgufChoiceBias = "exp_probs_b.bias";
 constexpr std::string_view kChoiceBiases[] = {".e_score_correction_bias", ".expert_bias"};
 
@@ -229,6 +239,9 @@ std::string translate_gguf_name(std::string_view name) {
         return cat(kLayer, *layer, ".", part.hugging_face, stem.ending);
       }
     }
+    for (const OtherName& other : kOtherGgufNames) {
+      if (other.theirs == stem.part) return cat(kLayer, *layer, ".", other.ours, stem.ending);
+    }
     return std::string(name);
   }
   for (const Part& part : kModelParts) {
@@ -250,6 +263,7 @@ std::string translate_hugging_face_name(std::string_view name) {
   const std::optional<int64_t> layer = take_index(rest);
   const Stem stem = stem_of(rest);
   std::string part(stem.part);
+  if (layer && rest == kSinks) return cat(name, ".weight");
   if (layer && stem.part == kRouter &&
       std::ranges::find(kChoiceBiases, stem.ending) != std::end(kChoiceBiases)) {
     return cat(kLayer, *layer, ".", kRouter, ".bias");

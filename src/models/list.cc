@@ -18,6 +18,7 @@ constexpr Architecture kArchitectures[] = {
     {"qwen3moe", build_dense, dense_kv_needs, dense_scratch_width},
     {"deepseek", build_dense, dense_kv_needs, dense_scratch_width},
     {"bailing", build_dense, dense_kv_needs, dense_scratch_width},
+    {"gpt-oss", build_dense, dense_kv_needs, dense_scratch_width},
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Grouped-query attention with rotary positions: H query heads on G key/value heads of width D.
-// Options from the config: bias on q, k, v (Qwen2), norm of each q and k head (Qwen3), window.
+// Options from the config: bias on q, k, v (Qwen2), norm of each q and k head (Qwen3), window,
+// sinks (gpt-oss).
 #pragma once
 
 #include <cmath>
@@ -51,12 +52,13 @@ class Attention {
         heads_(config.heads),
         kv_heads_(config.kv_heads),
         head_width_(config.head_width),
-        window_(layer >= config.window_from_layer ? config.window : 0),
+        window_(config.window_of(layer)),
         eps_(config.norm_eps) {
     if (config.qk_norm) {
       q_norm_.emplace(source / "q_norm", head_width_, eps_);
       k_norm_.emplace(source / "k_norm", head_width_, eps_);
     }
+    if (config.sinks) sinks_ = (source / "sinks").vector("weight", heads_);
   }
 
   // out [T, C] = attention(x [T, C]); writes the step's keys and values to the cache. out may be x.
@@ -83,7 +85,8 @@ class Attention {
                                    .out = mixed.columns(0, {heads_, head_width_}),
                                    .kv = kv,
                                    .scale = 1 / std::sqrt(static_cast<float>(head_width_)),
-                                   .window = static_cast<int>(window_)});
+                                   .window = static_cast<int>(window_),
+                                   .sinks = sinks_.view});
     o_.forward(step, mixed, out);
   }
 
@@ -96,7 +99,8 @@ class Attention {
   QkvLinear qkv_;
   Linear o_;
   std::optional<RmsNorm> q_norm_, k_norm_;
-  Rope rope_;  // its frequencies belong to the model
+  Vector sinks_;  // [H], or empty
+  Rope rope_;     // its frequencies belong to the model
   int64_t layer_, heads_, kv_heads_, head_width_, window_;
   float eps_;
 };

@@ -6,7 +6,9 @@
 namespace spate {
 
 inline op::Activation activation_of(const Config& config) {
-  return config.activation == "silu" ? op::Activation::silu : op::Activation::gelu_tanh;
+  if (config.activation == "silu") return op::Activation::silu;
+  return config.activation == "clipped_silu" ? op::Activation::clipped_silu
+                                             : op::Activation::gelu_tanh;
 }
 
 class GatedMlp {

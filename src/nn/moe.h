@@ -13,13 +13,19 @@ class ExpertMlp {
  public:
   ExpertMlp(const Source& source, const Config& config)
       : experts_(config.experts),
-        router_(source / "gate", experts_.count, config.width, {.of_layer = false}),
+        router_(source / "gate", experts_.count, config.width,
+                {.bias = experts_.router_bias, .of_layer = false}),
         gate_(stacked(source, "gate_proj", experts_.inner_width, config.width)),
         up_(stacked(source, "up_proj", experts_.inner_width, config.width)),
         down_(stacked(source, "down_proj", config.width, experts_.inner_width)),
         activation_(activation_of(config)) {
     if (experts_.choice_bias) {
       choice_bias_ = (source / "gate").vector("bias", experts_.count);
+    }
+    if (experts_.biases) {
+      gate_bias_ = source.joined_vector(of_all(config, "gate_proj.bias", experts_.inner_width));
+      up_bias_ = source.joined_vector(of_all(config, "up_proj.bias", experts_.inner_width));
+      down_bias_ = source.joined_vector(of_all(config, "down_proj.bias", config.width));
     }
     if (experts_.shared_width > 0) {
       shared_.emplace(source / "shared_expert", config, experts_.shared_width);
@@ -52,13 +58,16 @@ class ExpertMlp {
   }
 
  private:
-  static Weight stacked(const Source& source, std::string_view name, int64_t out, int64_t in) {
-    const int64_t count = source.config().experts.count;
+  static std::vector<Source::Part> of_all(const Config& config, std::string_view name,
+                                          int64_t out) {
     std::vector<Source::Part> parts;
-    for (int64_t expert = 0; expert < count; ++expert) {
-      parts.push_back({cat("experts.", expert, ".", name, ".weight"), out});
+    for (int64_t expert = 0; expert < config.experts.count; ++expert) {
+      parts.push_back({cat("experts.", expert, ".", name), out});
     }
-    return source.stacked(parts, in, true);
+    return parts;
+  }
+  static Weight stacked(const Source& source, std::string_view name, int64_t out, int64_t in) {
+    return source.stacked(of_all(source.config(), cat(name, ".weight"), out), in, true);
   }
 
   void forward_chosen(Step& step, Tensor x, Tensor out) const {
@@ -72,20 +81,22 @@ class ExpertMlp {
                                .chosen = chosen,
                                .weights = weights,
                                .routing = experts_.routing});
-    step.backend.run(op::ExpertMlp{.x = x,
-                                   .chosen = chosen,
-                                   .weights = weights,
-                                   .gate = &gate_,
-                                   .up = &up_,
-                                   .down = &down_,
-                                   .scratch = {.begin = step.take({experts_.count + 1}, DType::i32),
-                                               .tokens = step.take({pairs}, DType::i32),
-                                               .places = step.take({tokens, k}, DType::i32),
-                                               .inner = step.take({pairs, experts_.inner_width}),
-                                               .up = step.take({pairs, experts_.inner_width}),
-                                               .pairs = step.take({pairs, x.row_size()})},
-                                   .out = out,
-                                   .activation = activation_});
+    step.backend.run(op::ExpertMlp{
+        .x = x,
+        .chosen = chosen,
+        .weights = weights,
+        .gate = &gate_,
+        .up = &up_,
+        .down = &down_,
+        .biases = {.gate = gate_bias_.view, .up = up_bias_.view, .down = down_bias_.view},
+        .scratch = {.begin = step.take({experts_.count + 1}, DType::i32),
+                    .tokens = step.take({pairs}, DType::i32),
+                    .places = step.take({tokens, k}, DType::i32),
+                    .inner = step.take({pairs, experts_.inner_width}),
+                    .up = step.take({pairs, experts_.inner_width}),
+                    .pairs = step.take({pairs, x.row_size()})},
+        .out = out,
+        .activation = activation_});
   }
 
   void forward_shared(Step& step, Tensor x, Tensor out) const {
@@ -99,8 +110,9 @@ class ExpertMlp {
 
   Experts experts_;
   Linear router_;
-  Vector choice_bias_;       // [E], or empty
-  Weight gate_, up_, down_;  // of all experts
+  Vector choice_bias_;                      // [E], or empty
+  Weight gate_, up_, down_;                 // of all experts
+  Vector gate_bias_, up_bias_, down_bias_;  // or empty
   op::Activation activation_;
   std::optional<GatedMlp> shared_;
   std::optional<Linear> shared_gate_;

@@ -192,20 +192,19 @@ TEST_P(Invariance, FreeKernelsPartAtNearTiesOnly) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Invariance,
-                         testing::Combine(testing::Values("llama", "llama3-rope", "mistral-window",
-                                                          "qwen2", "qwen3", "deepseek2",
-                                                          "deepseek2-lite", "deepseek3",
-                                                          "deepseek2-experts", "deepseek3-experts",
-                                                          "mixtral", "qwen2-moe", "qwen3-moe",
-                                                          "deepseek", "bailing", "bailing-moe2"),
-                                          test_devices()),
-                         [](const auto& info) {
-                           std::string name =
-                               std::get<0>(info.param) + "_" + std::get<1>(info.param).name;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Models, Invariance,
+    testing::Combine(testing::Values("llama", "llama3-rope", "mistral-window", "qwen2", "qwen3",
+                                     "deepseek2", "deepseek2-lite", "deepseek3",
+                                     "deepseek2-experts", "deepseek3-experts", "mixtral",
+                                     "qwen2-moe", "qwen3-moe", "deepseek", "bailing",
+                                     "bailing-moe2", "gpt-oss", "gpt-oss-mxfp4"),
+                     test_devices()),
+    [](const auto& info) {
+      std::string name = std::get<0>(info.param) + "_" + std::get<1>(info.param).name;
+      std::replace(name.begin(), name.end(), '-', '_');
+      return name;
+    });
 
 }  // namespace
 }  // namespace spate

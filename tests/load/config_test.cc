@@ -288,15 +288,17 @@ TEST(ReadConfig, WindowsOfQwen) {
   EXPECT_EQ(config_of("Qwen2ForCausalLM", R"("sliding_window": 32)").window, 0);
   const Config upper = config_of("Qwen2ForCausalLM", on + R"(, "max_window_layers": 3)");
   EXPECT_EQ(upper.window, 32);
-  EXPECT_EQ(upper.window_from_layer, 3);
+  EXPECT_EQ(upper.windowed, (std::vector<bool>{false, false, false, true}));
+  EXPECT_EQ(upper.window_of(2), 0);
+  EXPECT_EQ(upper.window_of(3), 32);
   EXPECT_EQ(config_of("Qwen2ForCausalLM", on + R"(, "max_window_layers": 4)").window, 0);
   const std::string types = R"(, "layer_types": ["full_attention", "sliding_attention", )";
-  EXPECT_EQ(
-      config_of("Qwen3ForCausalLM", on + types + R"("sliding_attention", "sliding_attention"])")
-          .window_from_layer,
-      1);
-  expect_refusal("Qwen3ForCausalLM", on + types + R"("full_attention", "sliding_attention"])",
-                 {"layer_types", "layer 2 is full"});
+  EXPECT_EQ(config_of("Qwen3ForCausalLM", on + types + R"("full_attention", "sliding_attention"])")
+                .windowed,
+            (std::vector<bool>{false, true, false, true}));
+  EXPECT_EQ(config_of("Qwen3ForCausalLM", on + R"(, "max_window_layers": 0)").window_of(0), 32);
+  expect_refusal("Qwen3ForCausalLM", on + R"(, "max_window_layers": -1)",
+                 {"max_window_layers", "is -1"});
   expect_refusal("Qwen3ForCausalLM", on + types + R"("chunked_attention", "sliding_attention"])",
                  {"layer_types", "layer 2", "chunked_attention"});
   expect_refusal("Qwen3ForCausalLM", on + R"(, "layer_types": ["full_attention"])",
@@ -405,7 +407,62 @@ TEST(ReadConfig, WindowOfMistral) {
   EXPECT_EQ(config_of("MistralForCausalLM").window, 4096);
   EXPECT_EQ(config_of("MistralForCausalLM", R"("sliding_window": null)").window, 0);
   EXPECT_EQ(config_of("MistralForCausalLM", R"("sliding_window": 64)").window, 64);
-  EXPECT_EQ(config_of("MistralForCausalLM", R"("sliding_window": 64)").window_from_layer, 0);
+  EXPECT_EQ(config_of("MistralForCausalLM", R"("sliding_window": 64)").window_of(0), 64);
+}
+
+TEST(ReadConfig, GptOss) {
+  const std::string keys =
+      R"("num_local_experts": 8, "num_experts_per_tok": 2, "rms_norm_eps": 1e-5)";
+  const std::string rope =
+      R"(, "rope_scaling": {"rope_type": "yarn", "factor": 4, "truncate": false})";
+  const Config config = config_of("GptOssForCausalLM", keys + rope);
+  EXPECT_EQ(config.architecture, "gpt-oss");
+  EXPECT_EQ(config.head_width, 64);
+  EXPECT_TRUE(config.qkv_bias && config.output_bias && config.sinks);
+  EXPECT_EQ(config.activation, "clipped_silu");
+  EXPECT_FALSE(config.rope_scaling.whole_pairs);
+  EXPECT_EQ(config.windowed, (std::vector<bool>{true, false, true, false}));
+  EXPECT_EQ(config.window_of(0), 128);
+  EXPECT_EQ(config.window_of(1), 0);
+  const Experts& experts = config.experts;
+  EXPECT_EQ(experts.count, 8);
+  EXPECT_EQ(experts.inner_width, 96);
+  EXPECT_TRUE(experts.biases && experts.router_bias && experts.routing.normalize);
+  EXPECT_FALSE(experts.choice_bias);
+  const Config other =
+      config_of("GptOssForCausalLM",
+                keys + rope + R"(, "attention_bias": false, "sliding_window": 32, "layer_types":
+        ["full_attention", "full_attention", "full_attention", "sliding_attention"],
+        "quantization_config": {"quant_method": "mxfp4"})");
+  EXPECT_FALSE(other.qkv_bias || other.output_bias);
+  EXPECT_EQ(other.window_of(0), 0);
+  EXPECT_EQ(other.window_of(3), 32);
+  expect_refusal("GptOssForCausalLM", keys, {"config.json", "\"rope_scaling\"", "is missing"});
+  expect_refusal("GptOssForCausalLM", keys + rope + R"(, "swiglu_limit": 8)",
+                 {"config.json", "\"swiglu_limit\"", "is 8", "expected 7"});
+  expect_refusal("GptOssForCausalLM", keys + rope + R"(, "swiglu_alpha": 1.5)",
+                 {"\"swiglu_alpha\"", "is 1.5"});
+}
+
+TEST(ReadConfig, Fp8WithScalesOfBlocks) {
+  const auto with = [](const std::string& more) {
+    return cat(R"("quantization_config": {"quant_method": "fp8")", more, "}");
+  };
+  const Config config = config_of("LlamaForCausalLM", with(R"(, "weight_block_size": [128, 64])"));
+  EXPECT_EQ(config.fp8_blocks.rows, 128);
+  EXPECT_EQ(config.fp8_blocks.columns, 64);
+  EXPECT_EQ(config_of("LlamaForCausalLM").fp8_blocks.rows, 0);
+  for (const char* size :
+       {"", R"(, "weight_block_size": [128])", R"(, "weight_block_size": [128, 0])",
+        R"(, "weight_block_size": null)"}) {
+    expect_refusal("LlamaForCausalLM", with(size),
+                   {"config.json", "quantization_config.weight_block_size", "[128, 128]"});
+  }
+  expect_refusal("LlamaForCausalLM",
+                 with(R"(, "weight_block_size": [128, 128], "activation_scheme": "static")"),
+                 {"quantization_config.activation_scheme", "\"static\""});
+  expect_refusal("LlamaForCausalLM", R"("quantization_config": {"quant_method": "mxfp4"})",
+                 {"quantization_config", "\"mxfp4\"", "gpt-oss"});
 }
 
 TEST(ReadConfig, RefusalsNameFileKeyFoundAndKnown) {

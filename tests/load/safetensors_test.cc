@@ -68,8 +68,8 @@ TEST(Safetensors, TensorErrors) {
   EXPECT_EQ(error_of(header(tensor("a", "F32", "[2]", "[0, 8]"))), "");
   expect_error(header(R"("a": 3)"), {"tensor \"a\" expected an object, found an integer"});
   expect_error(header(R"("a": {"dtype": "F32"})"), {"tensor \"a\" has no \"shape\""});
-  expect_error(header(tensor("a", "F8_E4M3", "[8]", "[0, 8]")),
-               {"\"a\" has dtype F8_E4M3", "BF16"});
+  expect_error(header(tensor("a", "F8_E5M2", "[8]", "[0, 8]")),
+               {"\"a\" has dtype F8_E5M2", "BF16"});
   expect_error(header(tensor("a", "I64", "[1]", "[0, 8]")), {"\"a\" has dtype I64"});
   expect_error(header(tensor("a", "F32", "[3]", "[0, 8]")), {"[3] of F32 takes 12 bytes"});
   expect_error(header(tensor("a", "F32", "[2]", "[8, 0]")), {"data_offsets [8,0]"});
