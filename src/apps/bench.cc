@@ -1,6 +1,7 @@
 // `spate bench`: throughput on this machine, through the same engine as `spate run`. The work is a
 // grid of equal rows, a list of lengths, or a file of rows; prompts of the first two are random
-// token ids from a fixed seed. Every row runs to its full length: end tokens are ignored.
+// token ids from a fixed seed, and several samples of one are drawn at temperature 1. Every row
+// runs to its full length: end tokens are ignored.
 #include <algorithm>
 #include <cstdio>
 
@@ -24,6 +25,7 @@ struct BenchFlags {
   std::vector<int64_t> prompt_tokens{512}, output_tokens{128}, rows{1, 16, 64};
   std::string lengths, input, report;
   int64_t limit = 0;  // rows of a file; 0: all
+  int64_t samples = 1;
   int64_t seed = 1, repeat = 1;
   bool json = false;
 };
@@ -55,6 +57,9 @@ CommandLine command_line(BenchFlags& flags) {
           into_list(flags.output_tokens)},
          {"--rows,--num-prompts", "LIST", "rows of a case; all run at once", "1,16,64",
           into_list(flags.rows)},
+         {"--samples", "N",
+          "of each random prompt; more than one are drawn at temperature 1, else greedily", "1",
+          into(flags.samples, 1, kMostSamples)},
          {"--lengths", "FILE", "a case with the lengths of a CSV file: prompt_tokens,output_tokens",
           "", into(flags.lengths)},
          {"-i,--input", "FILE", "a case with the rows of a file, in the forms of spate run", "",
@@ -77,7 +82,8 @@ Request random_request(const BenchFlags& flags, int64_t vocabulary, uint64_t row
                        const RowLength& length) {
   Request request{.id = row + 1, .key = row};
   request.prompt = random_prompt(static_cast<uint64_t>(flags.seed), row, length.prompt, vocabulary);
-  request.params.temperature = 0;
+  request.params.n = flags.samples;
+  request.params.temperature = flags.samples > 1 ? 1 : 0;
   request.params.max_tokens = length.output;
   request.params.ignore_eos = true;
   return request;
@@ -157,8 +163,9 @@ std::vector<BenchCase> grid_cases(const BenchFlags& flags, int64_t vocabulary) {
     for (const int64_t output : flags.output_tokens) {
       for (const int64_t rows : flags.rows) {
         BenchCase one{
-            .name = cat(prompt, " + ", output, " tokens, ", rows, rows == 1 ? " row" : " rows"),
-            .rows_at_once = rows};
+            .name = cat(prompt, " + ", output, " tokens, ", rows, rows == 1 ? " row" : " rows",
+                        flags.samples > 1 ? cat(" of ", flags.samples, " samples") : ""),
+            .rows_at_once = rows * flags.samples};
         for (int64_t row = 0; row < rows; ++row) {
           one.requests.push_back(
               random_request(flags, vocabulary, static_cast<uint64_t>(row), {prompt, output}));

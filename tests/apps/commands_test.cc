@@ -213,6 +213,15 @@ TEST(Bench, GridOfCases) {
   EXPECT_LE(share, 1);
 }
 
+TEST(Bench, SamplesOfPrompts) {
+  const Json json =
+      bench({"--prompt-tokens", "40", "--output-tokens", "4", "--rows", "2", "--samples", "3"});
+  const Json one = at(json, {"cases"}).as_array().at(0);
+  EXPECT_EQ(at(one, {"name"}), Json("40 + 4 tokens, 2 rows of 3 samples"));
+  EXPECT_EQ(at(one, {"prompt_tokens"}), Json(80));
+  EXPECT_EQ(at(one, {"output_tokens"}), Json(24));
+}
+
 TEST(Bench, TracesItsCases) {
   const TemporaryFolder folder;
   const std::string path = folder.file("trace.json");
