@@ -5,7 +5,9 @@
 //                             [--device cpu|0] [--threads N] [--isa NAME]
 //                             [--kernels attention=NAME] [--seconds S | --calls N]
 //
-// A case is ROWS x NEW TOKENS of each row @ KEYS of each row. support.h says what the lines hold.
+// A case is ROWS x NEW TOKENS of each row @ KEYS of each row. In ROWSx1@KEYS/SHARED*GROUP each
+// GROUP of rows has its first SHARED keys in the same slots; it is timed with the segments alone,
+// and with the tables of shared keys. support.h says what the lines hold.
 #include <cmath>
 #include <cstdio>
 
@@ -18,6 +20,7 @@ namespace {
 
 struct Case {
   int64_t rows, tokens, keys;
+  int64_t shared = 0, group = 1;
 };
 
 Buffer integers(Backend& backend, const std::vector<int32_t>& values) {
@@ -49,6 +52,10 @@ Json line_of(std::string_view op, const Case& c) {
   line.set("rows", c.rows);
   line.set("tokens", c.tokens);
   line.set("keys", c.keys);
+  if (c.shared > 0) {
+    line.set("shared", c.shared);
+    line.set("group", c.group);
+  }
   return line;
 }
 
@@ -63,7 +70,9 @@ void run_case(Bench& bench, const Case& c, DType type) {
   const int64_t heads = std::stoll(bench.flag("--heads"));
   const int64_t kv_heads = std::stoll(bench.flag("--kv-heads"));
   const int64_t width = std::stoll(bench.flag("--width"));
-  const int64_t tokens = c.rows * c.tokens, slots = c.rows * c.keys;
+  const int64_t tokens = c.rows * c.tokens, groups = (c.rows + c.group - 1) / c.group;
+  const int64_t shared = groups * c.shared, own = c.keys - c.shared;
+  const int64_t slots = shared + c.rows * own;  // shared ones first
   const int64_t layer = slots * kv_heads * width;
   const size_t layer_bytes = 2 * static_cast<size_t>(layer) * size_of(type);
 
@@ -76,11 +85,15 @@ void run_case(Bench& bench, const Case& c, DType type) {
   for (int64_t row = 0; row < c.rows; ++row) {
     row_begin.push_back(static_cast<int32_t>((row + 1) * c.tokens));
     length.push_back(static_cast<int32_t>(c.keys));
-    segment_begin.push_back(static_cast<int32_t>(row + 1));
-    segments.push_back(static_cast<int32_t>(row * c.keys));
-    segments.push_back(static_cast<int32_t>(c.keys));
+    segment_begin.push_back(static_cast<int32_t>(segment_begin.back() + (c.shared > 0 ? 2 : 1)));
+    if (c.shared > 0) {
+      segments.push_back(static_cast<int32_t>(row / c.group * c.shared));
+      segments.push_back(static_cast<int32_t>(c.shared));
+    }
+    segments.push_back(static_cast<int32_t>(shared + row * own));
+    segments.push_back(static_cast<int32_t>(own));
     for (int64_t t = c.keys - c.tokens; t < c.keys; ++t) {
-      slot.push_back(static_cast<int32_t>(row * c.keys + t));
+      slot.push_back(static_cast<int32_t>(shared + row * own + t - c.shared));
       positions.push_back(static_cast<int32_t>(t));
     }
   }
@@ -95,7 +108,7 @@ void run_case(Bench& bench, const Case& c, DType type) {
             .row_begin = tables[0].view({c.rows + 1}, DType::i32),
             .length = tables[1].view({c.rows}, DType::i32),
             .segment_begin = tables[2].view({c.rows + 1}, DType::i32),
-            .segments = tables[3].view({c.rows, 2}, DType::i32)};
+            .segments = tables[3].view({static_cast<int64_t>(segments.size()) / 2, 2}, DType::i32)};
   };
 
   const DType hidden = backend.activation_type();
@@ -104,16 +117,38 @@ void run_case(Bench& bench, const Case& c, DType type) {
   const Tensor q_view = q.view({tokens, heads, width}, hidden);
   const double seen = static_cast<double>(tokens) *
                       (static_cast<double>(c.keys) - static_cast<double>(c.tokens - 1) / 2);
-  bench.run(line_of("attention", c),
-            {.operations = 4 * seen * static_cast<double>(heads * width),
-             .bytes = static_cast<double>(layer_bytes),
-             .memory_bytes = static_cast<double>(layer_bytes)},
-            [&](size_t call) {
-              backend.run(op::Attention{.q = q_view,
-                                        .out = out.view({tokens, heads, width}, hidden),
-                                        .kv = view(call),
-                                        .scale = 1 / std::sqrt(static_cast<float>(width))});
-            });
+  const auto attention = [&](std::string_view name, const SharedKeys& keys_of_groups) {
+    bench.run(line_of(name, c),
+              {.operations = 4 * seen * static_cast<double>(heads * width),
+               .bytes = static_cast<double>(layer_bytes),
+               .memory_bytes = static_cast<double>(layer_bytes)},
+              [&](size_t call) {
+                KvView kv = view(call);
+                kv.shared = keys_of_groups;
+                backend.run(op::Attention{.q = q_view,
+                                          .out = out.view({tokens, heads, width}, hidden),
+                                          .kv = kv,
+                                          .scale = 1 / std::sqrt(static_cast<float>(width))});
+              });
+  };
+  attention("attention", {});
+  if (c.shared > 0) {
+    std::vector<int32_t> parts, own_keys;
+    for (int64_t row = 0; row < c.rows; row += c.group) {
+      for (const int64_t value :
+           {row, std::min(c.group, c.rows - row), int64_t{0}, c.shared, int64_t{0}}) {
+        parts.push_back(static_cast<int32_t>(value));
+      }
+    }
+    for (int64_t row = 0; row < c.rows; ++row) {
+      own_keys.push_back(static_cast<int32_t>(c.shared));
+      own_keys.push_back(1);
+    }
+    const Buffer part_table = integers(backend, parts), own_table = integers(backend, own_keys);
+    attention("attention_of_groups", {.parts = part_table.view({groups, 5}, DType::i32),
+                                      .own = own_table.view({c.rows, 2}, DType::i32),
+                                      .most_parts = 1});
+  }
 
   std::vector<float> angles;
   for (int64_t i = 0; i < width / 2; ++i) {
@@ -158,11 +193,16 @@ void run_all(Bench& bench) {
   if (cache != name_of(type)) fail("a cache of ", cache, ", expected f32, f16 or bf16");
   for (const std::string& item : split(bench.flag("--case"), ',')) {
     int rows = 0, tokens = 0, keys = 0;
-    if (std::sscanf(item.c_str(), "%dx%d@%d", &rows, &tokens, &keys) != 3 || rows < 1 ||
-        tokens < 1 || keys < tokens) {
-      fail("a case \"", item, "\", expected ROWSxTOKENS@KEYS with KEYS >= TOKENS");
+    int shared = 0, group = 1;
+    const int read =
+        std::sscanf(item.c_str(), "%dx%d@%d/%d*%d", &rows, &tokens, &keys, &shared, &group);
+    if ((read != 3 && read != 5) || rows < 1 || tokens < 1 || keys < tokens || group < 1 ||
+        shared < 0 || (shared > 0 && (tokens > 1 || shared >= keys || shared % 64 != 0))) {
+      fail("a case \"", item,
+           "\", expected ROWSxTOKENS@KEYS with KEYS >= TOKENS, or "
+           "ROWSx1@KEYS/SHARED*GROUP with SHARED a multiple of 64 below KEYS");
     }
-    run_case(bench, {rows, tokens, keys}, type);
+    run_case(bench, {rows, tokens, keys, shared, group}, type);
   }
 }
 

@@ -70,6 +70,8 @@ class Backend {
     return nullptr;
   }
   virtual void replay(const Recording& /*recording*/) {}
+  // Whether attention gains by tables of SharedKeys.
+  virtual bool takes_shared_keys() const { return false; }
   // Before the first use by another thread than the one before.
   virtual void enter_thread() {}
   // Brings a weight to the device, in the layout its kernels like. Not to be used after the

@@ -44,6 +44,9 @@ Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Con
       max_rows_(std::min(plan.max_rows, plan.max_step_tokens)),
       logit_rows_(plan.logit_rows),
       tables_(backend, plan.max_step_tokens, plan.max_rows),
+      sharing_{.heads = config.heads,
+               .kv_heads = config.kv_heads,
+               .key_bytes = plan.kv_bytes_per_token / config.layers},
       graphs_(graphs && backend.can_record()),
       scratch_(backend.allocate(scratch_bytes(find_architecture(config), config,
                                               plan.max_step_tokens, backend.activation_type()))),
@@ -78,16 +81,21 @@ Stamp Runner::stamp() {
 void Runner::begin(const Batch& batch) {
   begun_ = {.begin = stamp(), .follows = !taken_};
   const int64_t rows = recorded_rows(batch);
+  int64_t most_parts = 0;
   {
     const TraceSpan span(trace_, TraceLane::engine, "pack");
-    view_ = rows > 0 ? tables_.pack_decodes(batch, rows, kv_.spare_slot()) : tables_.pack(batch);
+    const SharedParts shared =
+        backend_.takes_shared_keys() ? find_shared_parts(batch.rows, sharing_) : SharedParts{};
+    most_parts = shared.most_of_row;
+    view_ = rows > 0 ? tables_.pack_decodes(batch, shared, rows, kv_.spare_slot())
+                     : tables_.pack(batch, shared);
   }
   if (rows > 0) {
     if (recorded_growths_ != tables_.growths()) {  // what is recorded reads the old tables
       recorded_.clear();
       recorded_growths_ = tables_.growths();
     }
-    Recorded& step = recorded_[rows];
+    Recorded& step = recorded_[{rows, most_parts}];
     if (++step.uses == 2) step.recording = backend_.record([&] { forward(batch); });
     if (step.recording != nullptr) {
       backend_.replay(*step.recording);

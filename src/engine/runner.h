@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/trace.h"
@@ -80,9 +81,11 @@ class Runner {
   int64_t max_rows_, logit_rows_;
 
   StepTables tables_;
+  SharingRule sharing_;
   BatchView view_;  // of the step that began last
   bool graphs_;
-  std::map<int64_t, Recorded> recorded_;  // by rows, with tables that grew so often
+  // By rows, and the most parts of shared keys that one has; with tables that grew so often.
+  std::map<std::pair<int64_t, int64_t>, Recorded> recorded_;
   int64_t recorded_growths_ = 0;
   Arena scratch_;
   Buffer hidden_;     // [max_step_tokens, C]

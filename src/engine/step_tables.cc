@@ -11,18 +11,37 @@ namespace {
 // Tables start at multiples of 16 entries (64 bytes).
 constexpr size_t kAlign = 16;
 
+size_t aligned(size_t entries) { return (entries + kAlign - 1) / kAlign * kAlign; }
+
 // Segments that the tables have room for; a batch with more makes them grow.
 constexpr int64_t kSegmentsPerRow = 8;
 
+constexpr int64_t kPartEntries = 5;  // see SharedKeys
+
 // Entries of all tables of a step, for so many tokens, rows and segments.
 size_t table_entries(int64_t tokens, int64_t rows, int64_t segments) {
-  return static_cast<size_t>(3 * tokens + 3 * (rows + 1) + 2 * segments) + 7 * kAlign;
+  constexpr int64_t kOfShared = kPartEntries + 2;
+  return static_cast<size_t>(3 * tokens + (3 + kOfShared) * (rows + 1) + 2 * segments) + 9 * kAlign;
 }
 
 int64_t segments_of(const Batch& batch) {
   int64_t segments = 0;
   for (const Row& row : batch.rows) segments += static_cast<int64_t>(row.sequence->segments.size());
   return segments;
+}
+
+// Both tables are zeros before.
+void fill_shared(const SharedParts& shared, int32_t* part_table, int32_t* own_table) {
+  for (const SharedPart& part : shared.parts) {
+    for (const int64_t value : {part.first_row, part.rows, part.begin, part.end, part.number}) {
+      *part_table++ = static_cast<int32_t>(value);
+    }
+    for (int64_t row = part.first_row; row < part.first_row + part.rows; ++row) {
+      int32_t* own = own_table + 2 * row;
+      own[0] = std::max(own[0], static_cast<int32_t>(part.end));
+      own[1] += 1;
+    }
+  }
 }
 
 }  // namespace
@@ -42,16 +61,25 @@ bool StepTables::has_room(const Batch& batch, int64_t rows) {
   return segments_of(batch) + fill <= kSegmentsPerRow * rows;
 }
 
-BatchView StepTables::pack(const Batch& batch) { return pack(batch, 0, 0, segments_of(batch)); }
-
-BatchView StepTables::pack_decodes(const Batch& batch, int64_t rows, int64_t spare_slot) {
-  const int64_t fill = rows - static_cast<int64_t>(batch.rows.size());
-  return pack(batch, fill, static_cast<int32_t>(spare_slot), kSegmentsPerRow * rows);
+BatchView StepTables::pack(const Batch& batch, const SharedParts& shared) {
+  return pack(batch, shared,
+              {.fill_rows = 0,
+               .fill_slot = 0,
+               .parts = static_cast<int64_t>(shared.parts.size()),
+               .segments = segments_of(batch)});
 }
 
-// `segments`: what the view says of the last table, which may have fewer.
-BatchView StepTables::pack(const Batch& batch, int64_t fill_rows, int32_t fill_slot,
-                           int64_t segments) {
+BatchView StepTables::pack_decodes(const Batch& batch, const SharedParts& shared, int64_t rows,
+                                   int64_t spare_slot) {
+  return pack(batch, shared,
+              {.fill_rows = rows - static_cast<int64_t>(batch.rows.size()),
+               .fill_slot = spare_slot,
+               .parts = rows,
+               .segments = kSegmentsPerRow * rows});
+}
+
+BatchView StepTables::pack(const Batch& batch, const SharedParts& shared, const Extent& extent) {
+  const auto [fill_rows, fill_slot, parts, segments] = extent;
   const int64_t tokens = batch.tokens() + fill_rows;
   const int64_t rows = static_cast<int64_t>(batch.rows.size()) + fill_rows;
   host_.clear();
@@ -59,11 +87,17 @@ BatchView StepTables::pack(const Batch& batch, int64_t fill_rows, int32_t fill_s
   for (const Row& row : batch.rows) extents_.push_back({row.begin, row.count});
 
   const auto push = [&](int64_t value) { host_.push_back(static_cast<int32_t>(value)); };
+  const auto align = [&] {
+    host_.resize(aligned(host_.size()));
+    return host_.size();
+  };
+  const auto place = [&](size_t begin, Shape shape) {
+    return device_.view(shape, DType::i32, begin * sizeof(int32_t));
+  };
   // Appends one table: fill(row) for each row, then `other` for those that fill up. Answers where
   // it starts.
   const auto table = [&](auto&& fill, auto&& other) {
-    host_.resize((host_.size() + kAlign - 1) / kAlign * kAlign);
-    const size_t begin = host_.size();
+    const size_t begin = align();
     for (const Row& row : batch.rows) fill(row);
     for (int64_t i = 0; i < fill_rows; ++i) other();
     return begin;
@@ -110,6 +144,12 @@ BatchView StepTables::pack(const Batch& batch, int64_t fill_rows, int32_t fill_s
       table([&](const Row& row) { push(row.begin + row.count); }, [&] { push(1); });
   const size_t segment_begin_table =
       sums([](const Row& row) { return static_cast<int64_t>(row.sequence->segments.size()); });
+  const size_t part_table = align(),
+               own_table = part_table + aligned(static_cast<size_t>(kPartEntries * parts));
+  if (shared.most_of_row > 0) {
+    host_.resize(own_table + 2 * static_cast<size_t>(rows));
+    fill_shared(shared, host_.data() + part_table, host_.data() + own_table);
+  }
   const size_t segment_table = table(
       [&](const Row& row) {
         for (const Segment& segment : row.sequence->segments) {
@@ -128,9 +168,13 @@ BatchView StepTables::pack(const Batch& batch, int64_t fill_rows, int32_t fill_s
     ++growths_;
   }
   backend_.upload(device_.view({static_cast<int64_t>(host_.size())}, DType::i32), host_.data());
-  const auto place = [&](size_t begin, Shape shape) {
-    return device_.view(shape, DType::i32, begin * sizeof(int32_t));
-  };
+  SharedKeys shared_keys;
+  if (shared.most_of_row > 0) {
+    shared_keys = {.parts = place(part_table, {parts, kPartEntries}),
+                   .own = place(own_table, {rows, 2}),
+                   .most_parts = static_cast<int>(shared.most_of_row),
+                   .saved_reads = shared.saved_reads};
+  }
   return {.tokens = place(token_table, {tokens}),
           .positions = place(position_table, {tokens}),
           .slot = place(slot_table, {tokens}),
@@ -138,6 +182,7 @@ BatchView StepTables::pack(const Batch& batch, int64_t fill_rows, int32_t fill_s
           .length = place(length_table, {rows}),
           .segment_begin = place(segment_begin_table, {rows + 1}),
           .segments = place(segment_table, {segments, 2}),
+          .shared = shared_keys,
           .extents = extents_};
 }
 

@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "nn/step.h"
 #include "sched/batch.h"
+#include "sched/shared_keys.h"
 
 namespace spate {
 
@@ -17,17 +18,24 @@ class StepTables {
   StepTables(Backend& backend, int64_t max_tokens, int64_t max_rows);
   static size_t device_bytes(int64_t max_tokens, int64_t max_rows);
 
-  BatchView pack(const Batch& batch);
+  BatchView pack(const Batch& batch, const SharedParts& shared);
   // A batch of rows that run one token each, filled up to `rows` rows: the others run token 0 in
-  // the given slot. The same view whatever the batch is.
-  BatchView pack_decodes(const Batch& batch, int64_t rows, int64_t spare_slot);
+  // the given slot. The same view whatever the batch is, but for the most parts of a row that
+  // shares keys.
+  BatchView pack_decodes(const Batch& batch, const SharedParts& shared, int64_t rows,
+                         int64_t spare_slot);
   // Whether pack_decodes has room for the batch's segments.
   static bool has_room(const Batch& batch, int64_t rows);
   // Counts how often the tables grew: each time views have other places than before.
   int64_t growths() const { return growths_; }
 
  private:
-  BatchView pack(const Batch& batch, int64_t fill_rows, int32_t fill_slot, int64_t segments);
+  // How rows are filled up, and what the view says of tables that may have fewer entries.
+  struct Extent {
+    int64_t fill_rows, fill_slot;
+    int64_t parts, segments;
+  };
+  BatchView pack(const Batch& batch, const SharedParts& shared, const Extent& extent);
 
   Backend& backend_;
   std::vector<int32_t> host_;       // one table after the other

@@ -12,13 +12,14 @@ namespace spate {
 
 // The tables of one batch, on the device. See KvView for their meaning.
 struct BatchView {
-  Tensor tokens;                       // [T] i32
-  Tensor positions;                    // [T] i32, place of each token in its sequence
-  Tensor slot;                         // [T] i32
-  Tensor row_begin;                    // [B + 1] i32
-  Tensor length;                       // [B] i32
-  Tensor segment_begin;                // [B + 1] i32
-  Tensor segments;                     // [N, 2] i32
+  Tensor tokens;         // [T] i32
+  Tensor positions;      // [T] i32, place of each token in its sequence
+  Tensor slot;           // [T] i32
+  Tensor row_begin;      // [B + 1] i32
+  Tensor length;         // [B] i32
+  Tensor segment_begin;  // [B + 1] i32
+  Tensor segments;       // [N, 2] i32
+  SharedKeys shared;
   std::span<const RowExtent> extents;  // [B] on the host, without rows that only fill up
 };
 
@@ -43,6 +44,7 @@ struct Step {
             .length = batch.length,
             .segment_begin = batch.segment_begin,
             .segments = batch.segments,
+            .shared = batch.shared,
             .extents = batch.extents};
   }
 };

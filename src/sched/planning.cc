@@ -1,8 +1,9 @@
 // Which rows a step runs, by batching. Rows stand in the order in which they are packed: decode
-// rows first, then chunks, each oldest first.
+// rows first, then chunks, oldest first.
 #include <algorithm>
 
 #include "base/check.h"
+#include "sched/shared_keys.h"
 #include "sched/state.h"
 
 namespace spate {
@@ -85,8 +86,8 @@ void Scheduler::Impl::plan_pingpong(Batch& batch, int64_t budget) {
   add_decodes(batch, budget);
 }
 
-// One token for every row that decodes. Making room for one row evicts younger rows, which stand
-// behind it and have no place in the batch yet.
+// One token for every row that decodes, those that share keys beside each other. Making room for
+// one row evicts younger rows, which stand behind it and have no place in the batch yet.
 void Scheduler::Impl::add_decodes(Batch& batch, int64_t& budget) {
   for (size_t i = 0; i < running.size(); ++i) {
     Live& live = *running[i];
@@ -98,6 +99,7 @@ void Scheduler::Impl::add_decodes(Batch& batch, int64_t& budget) {
                           .pending_draw = live.pending > 0 ? live.draw : -1});
     --budget;
   }
+  put_alike_together(batch.rows);
 }
 
 // Prompts, and what evictions lost, oldest first; then whoever can enter.

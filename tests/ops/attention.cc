@@ -27,6 +27,12 @@ struct RowCase {
   int length;  // keys, the new tokens counted
   int tokens;  // new
   std::vector<int> segments;
+  int like = -1, common = 0;  // its first keys are those of that row before it, in the same slots
+};
+
+// See SharedKeys.
+struct PartCase {
+  int first_row, rows, begin, end, number;
 };
 
 struct AttentionCase {
@@ -41,6 +47,8 @@ struct AttentionCase {
   bool tree = false;     // the tokens of each row are nodes of a random tree
   int value_width = 0;   // 0: that of keys
   bool in_keys = false;  // values are the first elements of keys
+  std::vector<PartCase> parts;
+  bool hollow = false;  // shared keys are missing in all rows but the first of a part
 
   int values() const { return value_width > 0 ? value_width : width; }
 };
@@ -59,6 +67,12 @@ struct Past {
         values.back().fill([&](int64_t p, int64_t d) { return keys.back().at(p, d); });
       }
       queries.push_back(random.normal_tensor({row.length, c.heads, c.width}, activation));
+      for (int p = 0; p < row.common; ++p) {
+        for (auto* all : {&keys, &values}) {
+          const Owned& from = (*all)[static_cast<size_t>(row.like)];
+          for (int64_t d = 0; d < from.columns(); ++d) all->back().set(p, d, from.at(p, d));
+        }
+      }
     }
     if (c.sinks) sinks.emplace(random.normal_tensor({c.heads}));
     if (c.tree) {
@@ -118,13 +132,22 @@ class StepOf {
       row_begin.push_back(row_begin.back() + part.end - part.begin);
       length.push_back(part.end);
       int left = part.end;
+      if (const RowCase& row = c.rows[part.sequence]; row.common > 0 && !c.hollow) {
+        int common = row.common;
+        for (auto n = 2 * static_cast<size_t>(segment_begin[static_cast<size_t>(row.like)]);
+             common > 0; n += 2) {
+          const int64_t size = std::min<int64_t>(segments[n + 1], common);
+          segments.insert(segments.end(), {segments[n], size});
+          common -= static_cast<int>(size);
+        }
+        left -= row.common;
+      }
       for (size_t i = 0; left > 0; ++i) {
         int size =
             part.segments.empty() ? left : part.segments[std::min(i, part.segments.size() - 1)];
         // The last segment may be longer than what is used of it.
         if (i % 2 == 0) size = std::min(size, left);
-        segments.insert(segments.begin() + 2 * segment_begin.back() + 2 * static_cast<int64_t>(i),
-                        {slots, size});
+        segments.insert(segments.end(), {slots, size});
         slots += size + 2;  // neighbours in a row are not neighbours in the cache
         left -= size;
       }
@@ -135,6 +158,7 @@ class StepOf {
     keep(length_, length, {rows});
     keep(segment_begin_, segment_begin, {rows + 1});
     keep(segments_, segments, {segment_begin.back(), 2});
+    keep_parts(rows);
     keys_.emplace(Shape{slots, c.kv_heads, c.width}, c.cache, c.row_gap);
     values_.emplace(Shape{slots, c.kv_heads, c.values()}, c.cache, c.row_gap);
     q_.emplace(Shape{row_begin.back(), c.heads, c.width}, past.activation, c.row_gap);
@@ -175,6 +199,23 @@ class StepOf {
     });
   }
 
+  // The tables of shared keys, with two unused parts.
+  void keep_parts(int64_t rows) {
+    std::vector<int64_t> parts, own(static_cast<size_t>(2 * rows));
+    for (const PartCase& part : case_.parts) {
+      parts.insert(parts.end(), {part.first_row, part.rows, part.begin, part.end, part.number});
+      most_parts_ = std::max(most_parts_, part.number + 1);
+      for (int row = part.first_row; row < part.first_row + part.rows; ++row) {
+        int64_t* of_row = own.data() + 2 * row;
+        of_row[0] = std::max<int64_t>(of_row[0], part.end);
+        of_row[1] += 1;
+      }
+    }
+    parts.resize(parts.size() + 10);
+    keep(parts_table_, parts, {static_cast<int64_t>(parts.size()) / 5, 5});
+    keep(own_, own, {rows, 2});
+  }
+
   // Copies what row b needs; slots that hold no visible key stay NaN.
   void fill(size_t b, const Past& past) {
     const Part& part = parts_[b];
@@ -182,6 +223,7 @@ class StepOf {
     for (auto n = static_cast<int64_t>(segment_begin_->at(static_cast<int64_t>(b), 0));
          position < part.end; ++n) {
       for (int64_t i = 0; i < segments_->at(n, 1) && position < part.end; ++i, ++position) {
+        if (case_.hollow && position < case_.rows[part.sequence].common) continue;
         const auto slot = static_cast<int64_t>(segments_->at(n, 0)) + i;
         for (int64_t d = 0; d < keys_->columns(); ++d) {
           keys_->set(slot, d, past.keys[part.sequence].at(position, d));
@@ -206,13 +248,15 @@ class StepOf {
         .row_begin = row_begin_->tensor,
         .length = length_->tensor,
         .segment_begin = segment_begin_->tensor,
-        .segments = segments_->tensor};
+        .segments = segments_->tensor,
+        .shared = {.parts = parts_table_->tensor, .own = own_->tensor, .most_parts = most_parts_}};
   }
 
   AttentionCase case_;
   std::vector<Part> parts_;
   std::optional<Owned> row_begin_, length_, segment_begin_, segments_, keys_, values_, q_, out_,
-      tree_;
+      tree_, parts_table_, own_;
+  int most_parts_ = 0;
 };
 
 std::vector<StepOf::Part> parts_of(const AttentionCase& c) {
@@ -368,6 +412,57 @@ std::vector<AttentionCase> cases() {
   return out;
 }
 
+// Rows that share keys: ragged behind them, beside rows that share nothing.
+std::vector<RowCase> sharing_rows() {
+  std::vector<RowCase> rows{{321, 1, {70, 1, 300}}};
+  for (const int length : {400, 385, 330, 600}) {
+    rows.push_back({length, 1, {9, 100}, 0, 320});
+  }
+  rows.push_back({130, 1, {}});
+  rows.push_back({200, 1, {130}});
+  for (const int length : {201, 256, 257}) rows.push_back({length, 1, {}, 6, 199});
+  return rows;
+}
+
+std::vector<AttentionCase> sharing_cases() {
+  std::vector<AttentionCase> out;
+  for (const int width : {64, 80, 96, 128, 256}) {
+    AttentionCase c{cat("width_", width), 6, 2, width, sharing_rows(), DType::bf16};
+    c.parts = {{0, 5, 0, 320, 0}, {6, 4, 0, 192, 0}};
+    out.push_back(c);
+    c.name += "_all";
+    c.kv_heads = 6;
+    c.soft_cap = 20;
+    c.sinks = true;
+    c.row_gap = 8;
+    c.parts = {{0, 5, 0, 128, 0}, {0, 5, 128, 256, 1}, {0, 5, 256, 320, 2}, {6, 4, 0, 128, 0}};
+    c.rows.push_back({300, 70, {128, 1}});  // of many tokens, and of few
+    c.rows.push_back({257, 2, {1, 2, 3, 31}});
+    out.push_back(c);
+  }
+  AttentionCase nested{"nested", 8, 2, 64, {{700, 1, {300}}}, DType::bf16};
+  for (int row = 1; row < 12; ++row) {
+    nested.rows.push_back(
+        row < 6 ? RowCase{650 + row, 1, {}, 0, 640}
+                : RowCase{400 + row, 1, {64}, row == 6 ? 0 : 6, row == 6 ? 128 : 390});
+  }
+  nested.parts = {{0, 12, 0, 128, 0}, {0, 6, 128, 640, 1}, {6, 6, 128, 384, 1}};
+  out.push_back(nested);
+  AttentionCase many{"many", 3, 1, 64, {{300, 1, {}}}, DType::bf16};  // items of 42 rows
+  for (int row = 1; row < 130; ++row) many.rows.push_back({200 + row, 1, {}, 0, 200});
+  many.parts = {{0, 130, 0, 192, 0}};
+  out.push_back(many);
+  AttentionCase passed_over = out.front();
+  passed_over.name = "window";
+  passed_over.window = 100;
+  out.push_back(passed_over);
+  passed_over.name = "f16";
+  passed_over.window = 0;
+  passed_over.cache = DType::f16;
+  out.push_back(passed_over);
+  return out;
+}
+
 class AttentionTest : public testing::TestWithParam<AttentionCase> {};
 
 // A case's inputs for a type of hidden states, with what they give.
@@ -408,6 +503,30 @@ TEST_P(AttentionTest, MatchesThePlainLoops) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionTest, testing::ValuesIn(cases()),
                          [](const auto& info) { return info.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(SharedKeys, AttentionTest, testing::ValuesIn(sharing_cases()),
+                         [](const auto& info) { return info.param.name; });
+
+// Rows find their shared keys in the slots of a part's first row alone.
+TEST(Attention, SharedKeysAreReadOnceOnAGpu) {
+  if (!test::has_gpu()) GTEST_SKIP() << "no GPU";
+  for (AttentionCase c : sharing_cases()) {
+    if (c.window > 0 || c.cache != DType::bf16 || c.name == "nested") continue;
+    c.hollow = true;
+    for (PartCase& part : c.parts) {
+      for (int row = part.first_row + 1; row < part.first_row + part.rows; ++row) {
+        RowCase& of_part = c.rows[static_cast<size_t>(row)];
+        of_part.common = part.end;
+      }
+    }
+    Prepared prepared(c, 31, DType::bf16);
+    for (const char* kernels : {"", "attention=mixed"}) {
+      const auto backend = open_cuda_backend({.activation = DType::bf16, .kernels = kernels}, 0);
+      backend->set_waiting(true);
+      prepared.expect(*backend, cat(c.name, " ", kernels));
+    }
+  }
+}
 
 // The setups whose bits must not depend on the batch: the CPU; on a GPU the kernels that promise
 // it, and the ones that are chosen when it is asked for.

@@ -32,6 +32,7 @@ class CudaBackend final : public Backend {
   bool can_record() const override { return true; }
   std::unique_ptr<Recording> record(const std::function<void()>& give_ops) override;
   void replay(const Recording& recording) override;
+  bool takes_shared_keys() const override;
   void enter_thread() override;
   bool joins_weights() const override { return true; }
   size_t placed_bytes(const HostWeight& weight) const override;

@@ -28,6 +28,20 @@ struct RowExtent {
   }
 };
 
+// Keys that several rows read, for kernels that read them once for all of those. It says nothing
+// that the segments do not say, so a kernel may pass it over.
+//
+// A part is some rows, beside each other, and positions [begin, end) that lie in the same slots in
+// all of them, before any of their tokens of this step. Those rows, and all rows before them, run
+// one token each. The parts that a row belongs to are numbered from 0 on, in the order of their
+// positions, and leave no gap.
+struct SharedKeys {
+  Tensor parts;  // [P, 5] i32: first row, rows, begin, end, number; unused ones are last, 0 rows
+  Tensor own;    // [B, 2] i32: where the keys behind a row's parts begin, and how many parts
+  int most_parts = 0;       // of a row, at most; 0: nothing is shared
+  int64_t saved_reads = 0;  // of keys, on the host, to count an op's work by
+};
+
 // The device table that every attention kernel reads; filled by the engine from each row's
 // segments. Row b owns the tokens [row_begin[b], row_begin[b + 1]) of the step and reads the
 // segments [segment_begin[b], segment_begin[b + 1]), oldest first, which together hold at least
@@ -40,6 +54,7 @@ struct KvView {
   Tensor length;     // [B] i32, keys of a row including its tokens of this step
   Tensor segment_begin;  // [B + 1] i32
   Tensor segments;       // [N, 2] i32: first slot, tokens
+  SharedKeys shared;
   // [B], or empty: the same rows on the host, to count an op's work by; no kernel reads them.
   std::span<const RowExtent> extents;
 };
@@ -135,11 +150,17 @@ struct Attention {
           " kv heads");
     if (sinks.data != nullptr) match("sinks", sinks, DType::f32, {H});
     if (tree.data != nullptr) match("tree", tree, DType::i32, {T, 2});
+    if (kv.shared.most_parts > 0) {
+      Dim P{"P"};
+      match("shared.parts", kv.shared.parts, DType::i32, {P, 5});
+      match("shared.own", kv.shared.own, DType::i32, {B, 2});
+    }
   }
   // Without extents, q and out alone. The tokens of a tree count as if they saw all before them.
   int64_t bytes() const {
     int64_t keys_read = 0;
     for (const RowExtent& row : kv.extents) keys_read += row.keys(window);
+    if (window == 0) keys_read -= kv.shared.saved_reads;
     const bool in_keys = kv.values.data == kv.keys.data;
     const int64_t elements = kv.keys.row_size() + (in_keys ? 0 : kv.values.row_size());
     return q.bytes() + out.bytes() +

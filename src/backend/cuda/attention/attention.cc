@@ -39,10 +39,6 @@ bool accepts_single_tokens(const AttentionProblem& problem) {
 
 bool accepts_all(const AttentionProblem&) { return true; }
 
-void run_few(const Context& context, const AttentionProblem& problem) {
-  (problem.cache == DType::bf16 ? attend_few_bf16 : attend_few_f16)(context, problem);
-}
-
 void run_tiles(const Context& context, const AttentionProblem& problem, TiledRows rows) {
   (problem.cache == DType::bf16 ? attend_tiles_bf16 : attend_tiles_f16)(context, problem, rows);
 }
@@ -61,6 +57,35 @@ void run_hopper(const Context& context, const AttentionProblem& problem, TiledRo
     case 128: return attend_hopper_128(context, problem, rows);
     default: return attend_hopper_256(context, problem, rows);
   }
+}
+
+size_t bytes_of_shared(const AttentionProblem& problem) {
+  const size_t pieces = static_cast<size_t>(problem.shared.most_of_row) *
+                        static_cast<size_t>(problem.rows * problem.kv_heads * problem.group);
+  return pieces * (static_cast<size_t>(problem.width) * sizeof(float) + sizeof(float2));
+}
+
+// Windows end somewhere else in every row, and trees hold more than one token of a row.
+bool takes_shared(const AttentionProblem& problem) {
+  return problem.shared.parts != nullptr && problem.window == 0 && fits_hopper(problem) &&
+         bytes_of_shared(problem) <= Context::kWorkspaceBytes / 2;
+}
+
+// Keys that rows share come first: `decode` begins behind them, and adds their pieces.
+void run_few(const Context& context, const AttentionProblem& problem) {
+  AttentionProblem few = problem;
+  if (takes_shared(problem)) {
+    SharedPieces& shared = few.shared;
+    shared.bytes = (bytes_of_shared(problem) + 255) / 256 * 256;
+    shared.values = static_cast<float*>(context.workspace(shared.bytes));
+    shared.stats = reinterpret_cast<float2*>(shared.values + int64_t{shared.most_of_row} *
+                                                                 problem.rows * problem.kv_heads *
+                                                                 problem.group * problem.width);
+    run_hopper(context, few, TiledRows::shared_parts);
+  } else {
+    few.shared = {};
+  }
+  (problem.cache == DType::bf16 ? attend_few_bf16 : attend_few_f16)(context, few);
 }
 
 // A step of one row has no other rows.
@@ -87,6 +112,14 @@ constexpr AttentionKernel kKernels[] = {
     {"prefill", fits_tensor_cores, run_all_tiles, true},
     {"general", accepts_all, attend_general, true},
 };
+
+SharedPieces shared_of(const SharedKeys& keys) {
+  if (keys.most_parts == 0) return {};
+  return {.parts = keys.parts.as<int32_t>(),
+          .own = keys.own.as<int32_t>(),
+          .parts_in_table = static_cast<int>(keys.parts.rows()),
+          .most_of_row = keys.most_parts};
+}
 
 AttentionProblem problem_of(const op::Attention& op) {
   const KvView& kv = op.kv;
@@ -117,7 +150,8 @@ AttentionProblem problem_of(const op::Attention& op) {
           .sinks = op.sinks.as<float>(),
           .tree = op.tree.as<int32_t>(),
           .activation = op.q.dtype,
-          .cache = kv.keys.dtype};
+          .cache = kv.keys.dtype,
+          .shared = shared_of(kv.shared)};
 }
 
 }  // namespace

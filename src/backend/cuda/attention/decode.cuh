@@ -27,7 +27,8 @@ __device__ inline RowWork row_work(const AttentionProblem& problem, int row) {
   const RowShape shape = row_shape(problem, row);
   const int queries = shape.tokens * problem.group;
   const bool few = shape.tokens == 1 || (shape.tokens > 1 && queries <= kFewQueries);
-  const int first_tile = first_seen(problem, shape.position(0)) / kTileKeys;
+  const int first_tile =
+      max(first_seen(problem, shape.position(0)), own_begin(problem, row)) / kTileKeys;
   return {.shape = shape,
           .first_tile = first_tile,
           .tiles = (shape.length + kTileKeys - 1) / kTileKeys - first_tile,
@@ -160,12 +161,34 @@ __device__ inline void add_weighed(float4& to, float weight, const float4& value
   to.w = fmaf(weight, values.w, to.w);
 }
 
+// Adds the pieces of the keys that a row shares.
+__device__ inline void add_shared(const AttentionProblem& problem, int row, int head, int column,
+                                  float2& stats, float4& values) {
+  if (problem.shared.own == nullptr) return;
+  const int parts = problem.shared.own[2 * int64_t{row} + 1];
+  for (int part = 0; part < parts; ++part) {
+    const int64_t place = shared_place(problem, part, row, head);
+    const float2 piece = problem.shared.stats[place];
+    const float reference = fmaxf(stats.x, piece.x);
+    const float own_weight = piece_weight(stats, reference);
+    const float weight = piece_weight(piece, reference);
+    float4 sum{};
+    add_weighed(sum, own_weight, values);
+    add_weighed(
+        sum, weight,
+        *reinterpret_cast<const float4*>(problem.shared.values + place * problem.width + column));
+    values = sum;
+    stats = {reference, fmaf(own_weight, stats.y, weight * piece.y)};
+  }
+}
+
 // Four columns of a query's result. `stats`: reference and sum of its weights.
 __device__ inline void write_out(const AttentionProblem& problem, const Walk& at, int query,
-                                 int column, float2 stats, const float4& values) {
+                                 int column, float2 stats, float4 values) {
   query += at.first_query(problem);
   const int token = at.work.shape.first_token + query / problem.group;
   const int head = at.kv_head(problem) * problem.group + query % problem.group;
+  add_shared(problem, at.row, head, column, stats, values);
   const float factor = output_factor(problem, head, stats.x, stats.y);
   bf16* out = static_cast<bf16*>(problem.out) + token * problem.out_stride +
               int64_t{head} * problem.width + column;
@@ -391,7 +414,9 @@ void launch_decode(const Context& context, const AttentionProblem& problem) {
   const int blocks = context.multiprocessors() * Layout::kBlocks;
   check(blocks <= Context::kCounters, "attention wants ", blocks, " counters, there are ",
         Context::kCounters);
-  const Pieces<D> pieces = Pieces<D>::in(context.workspace(Pieces<D>::bytes(blocks)), blocks);
+  void* workspace = context.workspace(problem.shared.bytes + Pieces<D>::bytes(blocks));
+  const Pieces<D> pieces =
+      Pieces<D>::in(static_cast<char*>(workspace) + problem.shared.bytes, blocks);
   allow_shared_bytes(decode<T, D>, Layout::kBytes);
   launch(context,
          {.blocks = static_cast<unsigned>(blocks),

@@ -9,6 +9,7 @@
 // takes nothing from others, so that a token's bits depend on its own keys alone.
 #pragma once
 
+#include <limits>
 #include <type_traits>
 
 #include "backend/cuda/attention/cache_map.h"
@@ -108,7 +109,11 @@ class HopperConsumer {
     end_product_group();
     wait_for_products<0>(values);
     release(shared_.values_empty, value_place_);
-    write(values, rows, item, query);
+    if (item.shared_part >= 0) {
+      leave_piece(values, rows, item, query);
+    } else {
+      write(values, rows, item, query);
+    }
     return true;
   }
 
@@ -231,6 +236,31 @@ class HopperConsumer {
     }
   }
 
+  // What `decode` adds to the softmax of the rows' own keys.
+  __device__ void leave_piece(const Values& values, const HopperRows& rows, const HopperItem& item,
+                              int first_query) const {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int query = first_query + 8 * half;
+      const int token = query / problem_.group;
+      const float sum = row_sum(rows.sum[half]);
+      if (token >= item.tokens) continue;
+      const int head = item.kv_head * problem_.group + query % problem_.group;
+      const int64_t place =
+          shared_place(problem_, item.shared_part, item.first_token + token, head);
+      if (lane_ % 4 == 0) problem_.shared.stats[place] = {rows.reference[half], sum};
+      float* to = problem_.shared.values + place * D + 2 * (lane_ % 4);
+#pragma unroll
+      for (int part = 0; part < kParts; ++part) {
+#pragma unroll
+        for (int tile = 0; tile < kColumns / 8; ++tile) {
+          const float* pair = values[part][tile] + 2 * half;
+          *reinterpret_cast<float2*>(to + part * kColumns + 8 * tile) = {pair[0], pair[1]};
+        }
+      }
+    }
+  }
+
   HopperShared<D>& shared_;
   const AttentionProblem& problem_;
   const HopperScale scale_;
@@ -268,8 +298,10 @@ __global__ void __launch_bounds__(kHopperThreads, 1)
   }
 }
 
-// The most items that rows of the step can have; no row is empty.
+// The most items that rows of the step can have; no row is empty. How many parts of shared keys
+// there are is known on the device alone.
 inline int64_t most_items(const AttentionProblem& problem, const HopperWork& work) {
+  if (work.rows == TiledRows::shared_parts) return std::numeric_limits<int>::max();
   const int64_t rows = most_tiled_rows(problem, work.rows);
   // Each of these rows has a last tile; all others are full.
   return rows == 0 ? 0 : (rows + problem.tokens / work.tile_tokens) * problem.kv_heads;

@@ -24,8 +24,11 @@ struct HopperLayout {
 
 struct HopperItem {
   int first_token, tokens;  // of the step; no tokens: there are no more items
-  int position;             // of the first token
+  int position;             // of the first token; of shared keys the last one
+  int step;                 // from a token's position to the next one's; 0: they see the same keys
   int kv_head;
+  int row;                   // whose keys they are
+  int shared_part;           // of its rows: the number; -1: not of shared keys
   int first_tile, end_tile;  // of keys
 };
 
@@ -80,18 +83,22 @@ struct HopperWork {
 class ItemFinder {
  public:
   __device__ ItemFinder(const AttentionProblem& problem, const HopperWork& work)
-      : problem_(problem), work_(work) {}
+      : problem_(problem),
+        work_(work),
+        rows_(work.rows == TiledRows::shared_parts ? problem.shared.parts_in_table : problem.rows) {
+  }
 
-  // The row that has it and its number in the row; row -1 when there are fewer.
+  // The row (or the part of shared keys) that has it and its number in the row; row -1 when there
+  // are fewer.
   struct Found {
     int row, number;
   };
   __device__ Found find(int item) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
-    for (; first_row_ < problem_.rows; first_row_ += 32) {
+    for (; first_row_ < rows_; first_row_ += 32) {
       const int row = first_row_ + lane;
-      int through =
-          row < problem_.rows ? tiles_of(row_shape(problem_, row)) * problem_.kv_heads : 0;
+      int through = row < rows_ ? tiles_of(row) * problem_.kv_heads : 0;
+      if (work_.rows == TiledRows::shared_parts && __all_sync(~0U, through == 0)) break;
       for (int distance = 1; distance < 32; distance *= 2) {
         const int other = __shfl_up_sync(~0U, through, distance);
         if (lane >= distance) through += other;
@@ -107,23 +114,48 @@ class ItemFinder {
     return {-1, 0};
   }
 
-  __device__ int tiles_of(const RowShape& shape) const {
-    return takes_row(problem_, work_.rows, shape)
-               ? (shape.tokens + work_.tile_tokens - 1) / work_.tile_tokens
-               : 0;
+  __device__ int tiles_of(int row) const {
+    int tokens = 0;
+    if (work_.rows == TiledRows::shared_parts) {
+      tokens = shared_part(problem_, row).rows;
+    } else if (const RowShape shape = row_shape(problem_, row);
+               takes_row(problem_, work_.rows, shape)) {
+      tokens = shape.tokens;
+    }
+    return (tokens + work_.tile_tokens - 1) / work_.tile_tokens;
   }
 
  private:
   const AttentionProblem& problem_;
   const HopperWork& work_;
+  const int rows_;
   int first_row_ = 0;  // of the 32 that are looked at
   int before_ = 0;     // items of the rows before
 };
 
+// Item `number` of a part of shared keys.
 template <int D>
-__device__ HopperItem item_of(const AttentionProblem& problem, const HopperWork& work,
-                              const RowShape& shape, int tiles, int number) {
+__device__ HopperItem shared_item_of(const AttentionProblem& problem, const HopperWork& work,
+                                     const SharedPart& part, int number) {
   constexpr int kKeys = HopperLayout<D>::kKeys;
+  const int first = number / problem.kv_heads * work.tile_tokens;
+  return {.first_token = part.first_row + first,
+          .tokens = min(work.tile_tokens, part.rows - first),
+          .position = part.end - 1,
+          .step = 0,
+          .kv_head = number % problem.kv_heads,
+          .row = part.first_row,
+          .shared_part = part.number,
+          .first_tile = part.begin / kKeys,
+          .end_tile = (part.end - 1) / kKeys + 1};
+}
+
+// Item `number` of a row that has so many tiles of tokens.
+template <int D>
+__device__ HopperItem item_of(const AttentionProblem& problem, const HopperWork& work, int row,
+                              int tiles, int number) {
+  constexpr int kKeys = HopperLayout<D>::kKeys;
+  const RowShape shape = row_shape(problem, row);
   const int most_heads = static_cast<int>(
       min(int64_t{problem.kv_heads}, max(work.keys_at_once / shape.length, int64_t{1})));
   const int section = number / (tiles * most_heads);
@@ -134,6 +166,9 @@ __device__ HopperItem item_of(const AttentionProblem& problem, const HopperWork&
   item.first_token = shape.first_token + first;
   item.tokens = min(work.tile_tokens, shape.tokens - first);
   item.position = shape.position(first);
+  item.step = 1;
+  item.row = row;
+  item.shared_part = -1;
   item.kv_head = section * most_heads + of_section % heads;
   item.first_tile = first_seen(problem, item.position) / kKeys;
   item.end_tile = (item.position + item.tokens - 1) / kKeys + 1;
@@ -146,11 +181,12 @@ class TileLoader {
   using Layout = HopperLayout<D>;
 
  public:
-  __device__ TileLoader(const AttentionProblem& problem, int row, int kv_head,
+  // The first `length` keys of the row.
+  __device__ TileLoader(const AttentionProblem& problem, int row, int length, int kv_head,
                         const CUtensorMap* maps)
-      : maps_(maps), cursor_(problem, row), length_(problem.length[row]), kv_head_(kv_head) {}
+      : maps_(maps), cursor_(problem, row), length_(length), kv_head_(kv_head) {}
 
-  // Rows behind the row's last key are left as they are.
+  // Rows behind the last key are left as they are.
   __device__ void load(unsigned char* to, int tile, Barrier* barrier) {
     const int rows = rows_of(tile);
     if (elected()) arrive_announcing(barrier, rows * Layout::kSlabs * kSlabRowBytes);
@@ -171,7 +207,7 @@ class TileLoader {
     }
   }
 
-  // Writes zeros behind the row's last key: values there have no weight, but must be numbers.
+  // Writes zeros behind the last key: values there have no weight, but must be numbers.
   __device__ void clear_behind(unsigned char* to, int tile) const {
     const int rows = rows_of(tile);
     if (rows == Layout::kKeys) return;
@@ -220,8 +256,11 @@ __device__ void load_items(HopperShared<D>& shared, const AttentionProblem& prob
       }
       return;
     }
-    const RowShape shape = row_shape(problem, found.row);
-    const HopperItem item = item_of<D>(problem, work, shape, finder.tiles_of(shape), found.number);
+    const HopperItem item =
+        work.rows == TiledRows::shared_parts
+            ? shared_item_of<D>(problem, work, shared_part(problem, found.row), found.number)
+            : item_of<D>(problem, work, found.row, finder.tiles_of(found.row), found.number);
+    const int length = item.shared_part >= 0 ? item.position + 1 : problem.length[item.row];
     if (elected()) {
       shared.items[slot] = item;
       arrive_announcing(shared.items_full + slot, query_bytes);
@@ -233,8 +272,8 @@ __device__ void load_items(HopperShared<D>& shared, const AttentionProblem& prob
       }
     }
     if (threadIdx.x % 32 == 0) number = static_cast<int>(gridDim.x + atomicAdd(counters, 1));
-    TileLoader<D> keys(problem, found.row, item.kv_head, maps.keys);
-    TileLoader<D> values(problem, found.row, item.kv_head, maps.values);
+    TileLoader<D> keys(problem, item.row, length, item.kv_head, maps.keys);
+    TileLoader<D> values(problem, item.row, length, item.kv_head, maps.values);
     for (int tile = item.first_tile; tile <= item.end_tile; ++tile) {
       if (tile < item.end_tile) {
         wait_for_phase(shared.keys_empty + key_place.slot, key_place.parity ^ 1);

@@ -29,7 +29,7 @@ struct HopperRows {
   __device__ HopperRows(const AttentionProblem& problem, const HopperItem& item, int query) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      last[half] = item.position + (query + 8 * half) / problem.group;
+      last[half] = item.position + item.step * ((query + 8 * half) / problem.group);
       first[half] = first_seen(problem, last[half]);
     }
   }

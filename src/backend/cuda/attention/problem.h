@@ -7,6 +7,16 @@
 
 namespace spate::cuda {
 
+// Keys that rows share, see SharedKeys, and what became of them: of each row's softmax the piece of
+// each of its parts.
+struct SharedPieces {
+  const int32_t *parts = nullptr, *own = nullptr;  // null: nothing is shared
+  int parts_in_table = 0, most_of_row = 0;
+  float* values = nullptr;  // [most_of_row, B, H, D]: sums of weighed values
+  float2* stats = nullptr;  // [most_of_row, B, H]: reference, sum of weights
+  size_t bytes = 0;         // of both, at the beginning of the workspace
+};
+
 // Tables lie on the device; all strides count elements.
 struct AttentionProblem {
   const void* q;  // [T, H, D] of `activation`
@@ -24,10 +34,12 @@ struct AttentionProblem {
   const float* sinks;   // [H], or null
   const int32_t* tree;  // [T, 2] bits, or null
   DType activation, cache;
+  SharedPieces shared;
 };
 
-// Which rows the tiles of many queries take: every one, or those that `decode` leaves.
-enum class TiledRows { all, of_many_queries };
+// What the tiles of many queries take: every row, those that `decode` leaves, or of `hopper` the
+// parts of shared keys, each for all of its rows.
+enum class TiledRows { all, of_many_queries, shared_parts };
 
 // Queries (tokens times query heads) of a key/value head that `decode` takes at once. It takes the
 // rows that have at most so many, or one token.

@@ -53,6 +53,27 @@ __device__ inline int first_seen_by(const AttentionProblem& problem, const RowSh
   return first_seen(problem, shape.position(0) + depth - 1);
 }
 
+// A part of shared keys.
+struct SharedPart {
+  int first_row, rows, begin, end, number;
+};
+
+__device__ inline SharedPart shared_part(const AttentionProblem& problem, int part) {
+  const int32_t* entry = problem.shared.parts + 5 * int64_t{part};
+  return {entry[0], entry[1], entry[2], entry[3], entry[4]};
+}
+
+// Where a row's own keys begin.
+__device__ inline int own_begin(const AttentionProblem& problem, int row) {
+  return problem.shared.own == nullptr ? 0 : problem.shared.own[2 * int64_t{row}];
+}
+
+// Where the piece of a row's softmax lies, counted in queries.
+__device__ inline int64_t shared_place(const AttentionProblem& problem, int number, int row,
+                                       int head) {
+  return (int64_t{number} * problem.rows + row) * (problem.kv_heads * problem.group) + head;
+}
+
 // Finds the slots of positions that are asked for in ascending order.
 class SlotCursor {
  public:
@@ -83,56 +104,41 @@ struct FoundRow {
   int place, row, before;
 };
 
-// Row n takes count(n) places; looks for place_of(all places). For a whole block of kThreads; every
-// thread gets the answer.
+// Row n takes count(n) places; looks for place_of(all places). For a whole block of kThreads, each
+// with some rows beside each other; every thread gets the answer.
 template <int kThreads, class Count, class PlaceOf>
 __device__ FoundRow find_row(int rows, const Count& count, const PlaceOf& place_of) {
   constexpr int kWarps = kThreads / 32;
   __shared__ int warp_sums[kWarps];
-  __shared__ int found_row, found_before;
+  __shared__ FoundRow found;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  if (thread == 0) {
-    found_row = -1;
-    found_before = 0;
+  const int each = (rows + kThreads - 1) / kThreads;
+  const int first = thread * each, end = min(first + each, rows);
+  int mine = 0;
+#pragma unroll 4
+  for (int row = first; row < end; ++row) mine += count(row);
+  int through = mine;  // of the warp's rows up to the thread's last one
+  for (int distance = 1; distance < 32; distance *= 2) {
+    const int other = __shfl_up_sync(~0U, through, distance);
+    if (lane >= distance) through += other;
   }
-  int mine = 0, through = 0;  // of the thread's latest row, and of all rows up to it
-  int total = 0;
-  const auto add_rows = [&](int base) {
-    const int row = base + thread;
-    mine = row < rows ? count(row) : 0;
-    int sum = mine;
-    for (int distance = 1; distance < 32; distance *= 2) {
-      const int other = __shfl_up_sync(~0U, sum, distance);
-      if (lane >= distance) sum += other;
-    }
-    __syncthreads();  // the sums of the rows before have been read
-    if (lane == 31) warp_sums[warp] = sum;
-    __syncthreads();
-    through = total + sum;
-    for (int other = 0; other < kWarps; ++other) {
-      if (other < warp) through += warp_sums[other];
-      total += warp_sums[other];
-    }
-  };
-  for (int base = 0; base < rows; base += kThreads) add_rows(base);
+  if (lane == 31) warp_sums[warp] = through;
+  __syncthreads();
+  int before = through - mine, total = 0;
+  for (int other = 0; other < kWarps; ++other) {
+    if (other < warp) before += warp_sums[other];
+    total += warp_sums[other];
+  }
   const int place = place_of(total);
-  const auto look = [&](int base) {
-    if (through - mine <= place && place < through) {
-      found_row = base + thread;
-      found_before = through - mine;
-    }
-  };
-  if (rows <= kThreads) {
-    look(0);
-  } else {
-    total = 0;
-    for (int base = 0; base < rows; base += kThreads) {
-      add_rows(base);
-      look(base);
-    }
+  if (thread == 0) found = {place, -1, 0};
+  __syncthreads();
+  if (before <= place && place < before + mine) {
+    int row = first;
+    for (int places = count(row); place >= before + places; places = count(++row)) before += places;
+    found = {place, row, before};
   }
   __syncthreads();
-  return {place, found_row, found_before};
+  return found;
 }
 
 }  // namespace spate::cuda
