@@ -50,7 +50,9 @@ class HuggingFaceCheckpoint : public StoredCheckpoint {
   std::string describe() const override {
     return cat("safetensors in ", shards_.size(), shards_.size() == 1 ? " file, " : " files, ",
                tensors_.size(), " tensors, ", megabytes(stored_bytes()),
-               config_.fp8_blocks.rows > 0 ? "; fp8 is read as floats" : "");
+               config_.fp8_blocks.rows == 0 ? ""
+               : config_.dtype == "f32"     ? "; fp8 becomes f32"
+                                            : "; fp8 becomes bf16");
   }
 
  private:

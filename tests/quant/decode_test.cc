@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <set>
 
@@ -46,6 +47,24 @@ TEST(Decode, PartOfARowStartsAtAnyBlock) {
     format->decode(bytes.data(), all);
     format->decode(bytes.data() + 2 * format->block_bytes, last);
     EXPECT_EQ(0, std::memcmp(last.data(), all.data() + 2 * block, block * sizeof(float)));
+  }
+}
+
+TEST(Decode, E4m3) {
+  constexpr std::pair<int, float> kValues[] = {
+      {0x00, 0},     {0x01, 0x1p-9F}, {0x07, 7 * 0x1p-9F}, {0x08, 0x1p-6F}, {0x38, 1},
+      {0x39, 1.125}, {0xB8, -1},      {0x7E, 448},         {0xFE, -448},    {0x43, 2.75}};
+  for (const auto& [code, value] : kValues) {
+    const auto byte = static_cast<std::byte>(code);
+    float found = -1;
+    kE4m3.decode(&byte, {&found, 1});
+    EXPECT_EQ(found, value) << code;
+  }
+  for (const int code : {0x7F, 0xFF}) {
+    const auto byte = static_cast<std::byte>(code);
+    float found = 0;
+    kE4m3.decode(&byte, {&found, 1});
+    EXPECT_TRUE(std::isnan(found)) << code;
   }
 }
 
