@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "load/config_experts.h"
 #include "load/config_members.h"
+#include "load/not_run.h"
 
 namespace spate {
 namespace {
@@ -126,7 +127,8 @@ const HuggingFaceArchitecture& architecture_of(const Members& members, const std
       if (architecture.model_type == found) return architecture;
     }
   }
-  fail(name, ": the model is a \"", found, "\"; known are ", names_in(kArchitectures));
+  fail(name, ": the model is a \"", found, "\"", what_is_lacking(found),
+       "; models that can be run are ", names_in(kArchitectures));
 }
 
 // `max_positions`: the model's own.

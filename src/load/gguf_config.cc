@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "load/not_run.h"
 
 namespace spate {
 namespace {
@@ -52,7 +53,8 @@ const GgufArchitecture& architecture_of(const GgufFile& file) {
   for (const auto& architecture : kArchitectures) {
     if (architecture.name == *name) return architecture;
   }
-  fail(file.name(), ": general.architecture is \"", *name, "\"; known are ", known);
+  fail(file.name(), ": general.architecture is \"", *name, "\"", what_is_lacking(*name),
+       "; those that can be run are ", known);
 }
 
 // Reads "<architecture>.<key>".

@@ -466,6 +466,9 @@ TEST(ReadConfig, Fp8WithScalesOfBlocks) {
 }
 
 TEST(ReadConfig, RefusalsNameFileKeyFoundAndKnown) {
+  expect_refusal("Gemma3ForCausalLM", "",
+                 {"config.json", "\"Gemma3ForCausalLM\", which needs norms behind layers",
+                  "can be run are Llama"});
   expect_refusal("GPT2LMHeadModel", "",
                  {"config.json", "GPT2LMHeadModel",
                   "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM"});

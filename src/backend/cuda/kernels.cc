@@ -5,7 +5,7 @@
 namespace spate {
 
 std::vector<KernelFamily> cuda_kernel_families() {
-  return {cuda::linear_family(), cuda::attention_family()};
+  return {cuda::linear_family(), cuda::attention_family(), cuda::expert_family()};
 }
 
 }  // namespace spate

@@ -8,5 +8,6 @@ namespace spate::cuda {
 
 KernelFamily linear_family();     // linear/linear.cc
 KernelFamily attention_family();  // attention/attention.cc
+KernelFamily expert_family();     // moe/products.cc
 
 }  // namespace spate::cuda
