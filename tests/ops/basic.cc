@@ -202,7 +202,7 @@ TEST(Gated, NanStaysAndLargeValuesPass) {
 }
 
 TEST(Gated, ClippedKeepsNansAndBounds) {
-  const double gates[] = {NAN, 1, 3e38, -3e38, 7.5, 1e30}, ups[] = {1, NAN, 3e38, 1, -3e38, -1};
+  const double gates[] = {NAN, 1, 3e38, -1e30, 7.5, 1e30}, ups[] = {1, NAN, 3e38, 1, -3e38, -1};
   const double most = 7 / (1 + std::exp(-7 * 1.702));
   const double expected[] = {NAN, NAN, most * 8, 0, most * -6, 0};
   for (const DType type : test::activation_types()) {
