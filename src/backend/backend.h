@@ -136,6 +136,7 @@ class Backend {
   virtual void execute(const op::Add&) = 0;
   virtual void execute(const op::Scale&) = 0;
   virtual void execute(const op::RmsNorm&) = 0;
+  virtual void execute(const op::GatedGroupNorm&) = 0;
   virtual void execute(const op::Linear&) = 0;
   virtual void execute(const op::LinearHeads&) = 0;
   virtual void execute(const op::Gated&) = 0;

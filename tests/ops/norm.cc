@@ -1,4 +1,4 @@
-// RMS norm of rows and of heads, and the fused addition before it.
+// RMS norm of rows and of heads, the fused addition before it, and that of groups with a gate.
 #include "tests/reference/norm.h"
 
 #include <gtest/gtest.h>
@@ -132,6 +132,69 @@ TEST(AddRmsNorm, IsAddThenRmsNorm) {
   for (const NormCase& c : kCases) {
     if (c.heads != 0) continue;
     for (const DType type : test::activation_types()) check_add_norm(c, type, random);
+  }
+}
+
+// Groups of one element, of parts of packs, of packs; more of them than a warp has lanes.
+TEST(GatedGroupNorm, MatchesThePlainOne) {
+  struct GroupCase {
+    int64_t rows, width, groups, gap = 1;
+  };
+  const GroupCase cases[] = {{1, 6, 6},      {3, 48, 1},       {5, 63, 3},
+                             {70, 96, 8},    {9, 2048, 4, 8},  {2, 2048, 128, 8},
+                             {4, 960, 5, 8}, {3, 20000, 1, 8}, {3, 12003, 3, 1}};
+  Random random(4);
+  for (const GroupCase& c : cases) {
+    for (const DType type : test::activation_types()) {
+      const Shape shape{c.rows, c.width};
+      const Owned x = random.normal_tensor(shape, type, 3 * c.gap);
+      Owned gate(shape, type, c.gap);
+      gate.fill([&](int64_t, int64_t i) {
+        return i == 1 ? -200 : i == 2 ? 200 : random.normal(3);
+      });
+      const Owned weight = random.normal_tensor({c.width});
+      const std::span<const float> weights(weight.tensor.as<float>(), static_cast<size_t>(c.width));
+      const std::vector<double> xs = x.values(), gates = gate.values();
+      std::vector<double> expected;
+      for (size_t i = 0; i < xs.size(); i += weights.size()) {
+        const auto row = reference::gated_group_norm(std::span(xs).subspan(i, weights.size()),
+                                                     std::span(gates).subspan(i, weights.size()),
+                                                     weights, static_cast<size_t>(c.groups), 1e-5F);
+        expected.insert(expected.end(), row.begin(), row.end());
+      }
+      std::vector<double> tolerance = tolerance_of(expected, c.width / c.groups, type);
+      // The sigmoid's few roundings; below all that f32 has it is 0.
+      for (size_t i = 0; i < tolerance.size(); ++i) {
+        tolerance[i] += 8 * test::kF32Epsilon * std::abs(expected[i]) + 1e-37;
+      }
+      test::for_each_setup(
+          "gated_group_norm", type, [&](Backend& backend, const std::string& name) {
+            Owned out(shape, type, 2 * c.gap);
+            op::GatedGroupNorm run{.x = x.tensor,
+                                   .gate = gate.tensor,
+                                   .weight = weight.tensor,
+                                   .out = out.tensor,
+                                   .groups = c.groups,
+                                   .eps = 1e-5F};
+            backend.run(run);
+            test::expect_close(out, expected, tolerance, cat(name, ", width ", c.width));
+            Owned in_place = x;
+            run.x = run.out = in_place.tensor;
+            backend.run(run);
+            test::expect_same_bits(in_place, out, name + ", in place");
+            for (const int64_t row : {int64_t{0}, c.rows - 1}) {
+              Owned some({1, c.width}, type), some_gate({1, c.width}, type),
+                  one({1, c.width}, type);
+              some.fill([&](int64_t, int64_t i) { return x.at(row, i); });
+              some_gate.fill([&](int64_t, int64_t i) { return gate.at(row, i); });
+              one.fill([&](int64_t, int64_t i) { return out.at(row, i); });
+              run.x = run.out = some.tensor;
+              run.gate = some_gate.tensor;
+              backend.run(run);
+              test::expect_same_bits(some, one, cat(name, ", row ", row, " alone"));
+            }
+          });
+    }
   }
 }
 

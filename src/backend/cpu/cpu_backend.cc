@@ -89,6 +89,7 @@ void CpuBackend::execute(const op::TakeDrawn& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Add& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Scale& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::RmsNorm& op) { cpu::run(context_, op); }
+void CpuBackend::execute(const op::GatedGroupNorm& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Linear& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::LinearHeads& op) { cpu::run(context_, op); }
 void CpuBackend::execute(const op::Gated& op) { cpu::run(context_, op); }

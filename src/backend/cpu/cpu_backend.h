@@ -40,6 +40,7 @@ class CpuBackend final : public Backend {
   void execute(const op::Add& op) override;
   void execute(const op::Scale& op) override;
   void execute(const op::RmsNorm& op) override;
+  void execute(const op::GatedGroupNorm& op) override;
   void execute(const op::Linear& op) override;
   void execute(const op::LinearHeads& op) override;
   void execute(const op::Gated& op) override;

@@ -4,7 +4,7 @@
 //   linear/experts.cc  ExpertLinear
 //   basic.cc           GatherRows, PutRows, TakeDrawn, Add, Scale, Gated
 //   moe.cc             Route, GroupPairs, ExpertSum, GateRows
-//   norm.cc            RmsNorm, AddRmsNorm
+//   norm.cc            RmsNorm, AddRmsNorm, GatedGroupNorm
 //   rope.cc            RopeApply, KvWrite, QkvNormRopeWrite
 //   attention/         Attention
 //   linear_attention.cc  LinearAttention
@@ -23,6 +23,7 @@ void run(Context& context, const op::TakeDrawn& op);
 void run(Context& context, const op::Add& op);
 void run(Context& context, const op::Scale& op);
 void run(Context& context, const op::RmsNorm& op);
+void run(Context& context, const op::GatedGroupNorm& op);
 void run(Context& context, const op::Linear& op);
 void run(Context& context, const op::LinearHeads& op);
 void run(Context& context, const op::Gated& op);

@@ -117,6 +117,7 @@ void CudaBackend::execute(const op::TakeDrawn& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Add& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Scale& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::RmsNorm& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::GatedGroupNorm& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Linear& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::LinearHeads& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Gated& op) { cuda::run(context_, op); }

@@ -1,6 +1,6 @@
-// Normalisation, alone and after an addition. A block works on a row, or a warp on each of a few
-// narrow ones. A thread keeps its first packs of the row in registers and reads the others again.
-// Threads and the order of sums follow from the width alone.
+// Normalisation, alone, after an addition and with a gate. A block works on a row, or a warp on
+// each of a few narrow ones. A thread keeps its first packs of the row in registers and reads the
+// others again. Threads and the order of sums follow from the width alone.
 #include <algorithm>
 
 #include "backend/cuda/launch.cuh"
@@ -15,13 +15,16 @@ constexpr int kPack = 8;  // elements
 constexpr int kKept = 2;  // packs
 constexpr int kMostThreads = 1024;
 
+enum class Kind { plain, add, gate };
+
 // Rows of `width` elements: `heads` to a row of the tensors.
 template <class T>
 struct Norm {
   Rows<const T> x;
-  Rows<T> residual;  // with kAdd: x is added to it first
+  Rows<T> residual;      // add: x is added to it first
+  Rows<const T> gate{};  // gate: what is normed is multiplied with its sigmoid
   Rows<T> out;
-  const float* weight;
+  const float* weight;  // [width]; gate: [heads, width]
   int64_t rows, heads, width;
   float eps;
   bool aligned;
@@ -38,16 +41,18 @@ __device__ float row_sum(float value) {
   return warp_sum(lane < blockDim.x / kWarp ? of_warp[lane] : 0);
 }
 
-template <bool kAdd, class T>
+template <Kind kKind, class T>
 __global__ void rms_norm(Norm<T> norm) {
   const int64_t row = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (row >= norm.rows) return;
   const int64_t t = row / norm.heads, first = row % norm.heads * norm.width;
   const T* x = norm.x[t] + first;
+  constexpr bool kAdd = kKind == Kind::add;
   T* residual = kAdd ? norm.residual[t] + first : nullptr;
+  const float* weight = norm.weight + (kKind == Kind::gate ? first : 0);
   const int64_t step = int64_t{blockDim.x} * kPack;
 
-  // What is normed, from column `i` on; with kAdd, the sum as its type rounds it.
+  // What is normed, from column `i` on; after an addition, the sum as its type rounds it.
   const auto read = [&](int64_t i, float(&values)[kPack]) {
     load_pack(x + i, norm.aligned, norm.width - i, values);
     if constexpr (kAdd) {
@@ -77,9 +82,15 @@ __global__ void rms_norm(Norm<T> norm) {
 
   const auto write = [&](int64_t at, float(&values)[kPack]) {
     float weights[kPack];
-    load_pack(norm.weight + at, norm.aligned, norm.width - at, weights);
+    load_pack(weight + at, norm.aligned, norm.width - at, weights);
 #pragma unroll
     for (int j = 0; j < kPack; ++j) values[j] = values[j] * factor * weights[j];
+    if constexpr (kKind == Kind::gate) {
+      float gates[kPack];
+      load_pack(norm.gate[t] + first + at, norm.aligned, norm.width - at, gates);
+#pragma unroll
+      for (int j = 0; j < kPack; ++j) values[j] /= 1 + expf(-gates[j]);
+    }
     store_pack(norm.out[t] + first + at, norm.aligned, norm.width - at, values);
   };
   i = threadIdx.x * kPack;
@@ -94,7 +105,7 @@ __global__ void rms_norm(Norm<T> norm) {
   }
 }
 
-template <bool kAdd, class T>
+template <Kind kKind, class T>
 void run_norm(const Context& context, const Norm<T>& norm) {
   const int64_t wanted = divide_up(norm.width, kKept * kPack);
   const auto threads = static_cast<unsigned>(
@@ -103,7 +114,7 @@ void run_norm(const Context& context, const Norm<T>& norm) {
   launch(context,
          {.blocks = static_cast<unsigned>(divide_up(norm.rows, together)),
           .threads = dim3(threads, together)},
-         rms_norm<kAdd, T>, norm);
+         rms_norm<kKind, T>, norm);
 }
 
 }  // namespace
@@ -111,32 +122,51 @@ void run_norm(const Context& context, const Norm<T>& norm) {
 void run(Context& context, const op::RmsNorm& op) {
   const int64_t width = op.weight.rows(), heads = width == 0 ? 0 : op.x.row_size() / width;
   with_activation_type(op.x.dtype, [&]<class T>(TypeTag<T>) {
-    run_norm<false>(context, Norm<T>{.x = rows_of<const T>(op.x),
-                                     .residual = {},
-                                     .out = rows_of<T>(op.out),
-                                     .weight = op.weight.as<float>(),
-                                     .rows = op.x.rows() * heads,
-                                     .heads = heads,
-                                     .width = width,
-                                     .eps = op.eps,
-                                     .aligned = packs_fit<kPack>(width, op.x, op.out) &&
-                                                starts_at_pack<kPack>(op.weight)});
+    run_norm<Kind::plain>(context, Norm<T>{.x = rows_of<const T>(op.x),
+                                           .residual = {},
+                                           .out = rows_of<T>(op.out),
+                                           .weight = op.weight.as<float>(),
+                                           .rows = op.x.rows() * heads,
+                                           .heads = heads,
+                                           .width = width,
+                                           .eps = op.eps,
+                                           .aligned = packs_fit<kPack>(width, op.x, op.out) &&
+                                                      starts_at_pack<kPack>(op.weight)});
   });
 }
 
 void run(Context& context, const op::AddRmsNorm& op) {
   const int64_t width = op.weight.rows();
   with_activation_type(op.x.dtype, [&]<class T>(TypeTag<T>) {
-    run_norm<true>(context, Norm<T>{.x = rows_of<const T>(op.x),
-                                    .residual = rows_of<T>(op.residual),
-                                    .out = rows_of<T>(op.out),
-                                    .weight = op.weight.as<float>(),
-                                    .rows = op.x.rows(),
-                                    .heads = 1,
-                                    .width = width,
-                                    .eps = op.eps,
-                                    .aligned = packs_fit<kPack>(width, op.x, op.residual, op.out) &&
-                                               starts_at_pack<kPack>(op.weight)});
+    run_norm<Kind::add>(context,
+                        Norm<T>{.x = rows_of<const T>(op.x),
+                                .residual = rows_of<T>(op.residual),
+                                .out = rows_of<T>(op.out),
+                                .weight = op.weight.as<float>(),
+                                .rows = op.x.rows(),
+                                .heads = 1,
+                                .width = width,
+                                .eps = op.eps,
+                                .aligned = packs_fit<kPack>(width, op.x, op.residual, op.out) &&
+                                           starts_at_pack<kPack>(op.weight)});
+  });
+}
+
+void run(Context& context, const op::GatedGroupNorm& op) {
+  const int64_t width = op.weight.rows() / op.groups;
+  with_activation_type(op.x.dtype, [&]<class T>(TypeTag<T>) {
+    run_norm<Kind::gate>(context,
+                         Norm<T>{.x = rows_of<const T>(op.x),
+                                 .residual = {},
+                                 .gate = rows_of<const T>(op.gate),
+                                 .out = rows_of<T>(op.out),
+                                 .weight = op.weight.as<float>(),
+                                 .rows = op.x.rows() * op.groups,
+                                 .heads = op.groups,
+                                 .width = width,
+                                 .eps = op.eps,
+                                 .aligned = packs_fit<kPack>(width, op.x, op.gate, op.out) &&
+                                            starts_at_pack<kPack>(op.weight)});
   });
 }
 

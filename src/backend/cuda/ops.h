@@ -3,7 +3,7 @@
 //   linear/      Linear, LinearHeads, LinearQkv, LinearGated, Embed
 //   basic.cu     GatherRows, PutRows, TakeDrawn, Add, Scale, Gated
 //   moe/         Route, GroupPairs, ExpertLinear, ExpertSum, GateRows
-//   norm.cu      RmsNorm, AddRmsNorm
+//   norm.cu      RmsNorm, AddRmsNorm, GatedGroupNorm
 //   rope.cu      RopeApply, KvWrite, QkvNormRopeWrite
 //   attention/   Attention
 //   linear_attention.cu  LinearAttention
@@ -22,6 +22,7 @@ void run(Context& context, const op::TakeDrawn& op);
 void run(Context& context, const op::Add& op);
 void run(Context& context, const op::Scale& op);
 void run(Context& context, const op::RmsNorm& op);
+void run(Context& context, const op::GatedGroupNorm& op);
 void run(Context& context, const op::Linear& op);
 void run(Context& context, const op::LinearHeads& op);
 void run(Context& context, const op::Gated& op);

@@ -47,4 +47,27 @@ struct AddRmsNorm {
   int64_t flops() const { return 5 * x.shape.elements(); }
 };
 
+// out[t] = the RMS norm of each of `groups` equal parts of x[t], times weight / (1 + e^-gate[t]).
+// out may be x.
+struct GatedGroupNorm {
+  static constexpr std::string_view kName = "gated_group_norm";
+  Tensor x;       // [T, C]
+  Tensor gate;    // [T, C]
+  Tensor weight;  // [C], f32
+  Tensor out;     // [T, C]
+  int64_t groups = 1;
+  float eps = 1e-6F;
+  void contract() const {
+    Dim T{"T"}, C{"C"};
+    match("x", x, {T, C});
+    match("gate", gate, x.dtype, {T, C});
+    match("weight", weight, DType::f32, {C});
+    match("out", out, x.dtype, {T, C});
+    check(groups > 0 && C.value % groups == 0, "op contract: ", groups, " groups of ", C.value,
+          " elements");
+  }
+  int64_t bytes() const { return 3 * x.bytes(); }
+  int64_t flops() const { return 8 * x.shape.elements(); }
+};
+
 }  // namespace spate::op
