@@ -47,6 +47,23 @@ void read_gpt_oss(const Members& members, Config& config) {
   expect_number("swiglu_alpha", op::kClippedSlope);
 }
 
+// Hybrids of the family: linear attention in most layers.
+void read_bailing_linear(const Members& members, Config& config) {
+  read_bailing(members, config);
+  for (const std::string_view key :
+       {"use_linear_silu", "linear_silu", "use_linear_gqa", "use_low_rank"}) {
+    if (members.boolean(key).value_or(false)) members.fail_key(key, "is true; expected false");
+  }
+  const auto at_least_1 = [&](std::string_view key, int64_t value) {
+    if (value < 1) members.fail_key(key, "is ", value, "; expected at least 1");
+    return value;
+  };
+  config.linear.group = at_least_1("layer_group_size", members.need_integer("layer_group_size"));
+  config.linear.norm_groups =
+      at_least_1("group_norm_size", members.integer("group_norm_size").value_or(1));
+  config.linear.rope = members.boolean("linear_rope").value_or(true);
+}
+
 // Values of "architectures" in config.json that can be run. What differs between them and what
 // transformers assumes where a key is absent stands in this table.
 struct HuggingFaceArchitecture {
@@ -98,6 +115,10 @@ constexpr HuggingFaceArchitecture kArchitectures[] = {
      read_bailing_experts, false, read_bailing},
     {"BailingMoeV2ForCausalLM", "bailing_moe_v2", "bailing", QkvBias::by_key, false, Window::none,
      0, read_bailing_experts, false, read_bailing},
+    {"BailingMoeLinearForCausalLM", "bailing_moe_linear", "bailing-linear", QkvBias::by_key, false,
+     Window::none, 0, read_bailing_experts, false, read_bailing_linear},
+    {"BailingMoeLinearV2ForCausalLM", "bailing_moe_linear_v2", "bailing-linear", QkvBias::by_key,
+     false, Window::none, 0, read_bailing_experts, false, read_bailing_linear},
     {"GptOssForCausalLM", "gpt_oss", "gpt-oss", QkvBias::by_key, false, Window::every_second, 64,
      read_gpt_oss_experts, false, read_gpt_oss},
 };
@@ -405,6 +426,11 @@ void check_config(const Config& config, const std::string& name) {
   if (config.heads % config.kv_heads != 0) {
     fail(name, ": ", config.heads, " heads cannot share ", config.kv_heads,
          " key/value heads evenly");
+  }
+  const int64_t elements = config.heads * config.head_width;
+  if (config.linear.norm_groups < 1 || elements % config.linear.norm_groups != 0) {
+    fail(name, ": the ", elements, " elements of all heads cannot be normed in ",
+         config.linear.norm_groups, " equal groups");
   }
   if (config.rope_width % 2 != 0) {
     fail(name, ": the rope width is ", config.rope_width, "; pairs need an even number");

@@ -1,6 +1,7 @@
 // What a checkpoint says about its model, in one form for Hugging Face folders and GGUF files.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <vector>
@@ -56,6 +57,16 @@ struct Fp8Blocks {
   int64_t rows = 0, columns = 0;  // 0: there are none
 };
 
+// Lightning attention, with a decay by head, in most layers (nn/linear_attention.h): such a layer
+// keeps a state of one size for a sequence, no keys and values.
+struct LinearLayers {
+  // Of so many layers all but the last one are such; those behind the last whole group are not. 0:
+  // the model has none.
+  int64_t group = 0;
+  int64_t norm_groups = 1;  // equal parts of the heads' elements, each of which is normed by itself
+  bool rope = true;         // its queries and keys turn, too
+};
+
 struct Config {
   std::string architecture;   // key of models/list.cc: "llama", "qwen2", "deepseek2"
   int64_t layers = 0;         // L
@@ -84,6 +95,7 @@ struct Config {
   Fp8Blocks fp8_blocks;
   Latent latent;
   Experts experts;
+  LinearLayers linear;
 
   int64_t window_of(int64_t layer) const {
     return windowed.empty() || windowed[static_cast<size_t>(layer)] ? window : 0;
@@ -91,6 +103,17 @@ struct Config {
   bool has_latents() const { return latent.rank > 0; }
   bool has_experts(int64_t layer) const {
     return experts.count > 0 && experts.in_layer[static_cast<size_t>(layer)];
+  }
+  bool is_linear(int64_t layer) const {
+    return linear.group > 0 && layer < layers / linear.group * linear.group &&
+           (layer + 1) % linear.group != 0;
+  }
+  int64_t linear_layers() const { return layers - full_layers(layers); }
+  // Of the first `count` layers, those that keep keys and values.
+  int64_t full_layers(int64_t count) const {
+    if (linear.group == 0) return count;
+    const int64_t grouped = layers / linear.group * linear.group;
+    return std::min(count, grouped) / linear.group + std::max<int64_t>(count - grouped, 0);
   }
 };
 

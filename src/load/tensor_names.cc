@@ -15,7 +15,9 @@ using Exists = bool (*)(const Config& config, int64_t layer);
 bool always(const C&, int64_t) { return true; }
 bool has_qk_norm(const C& c, int64_t) { return c.qk_norm; }
 bool has_sinks(const C& c, int64_t) { return c.sinks; }
-bool has_heads(const C& c, int64_t) { return !c.has_latents(); }  // keys and values of their own
+// Keys and values of their own; a linear layer has as many as queries.
+bool has_heads(const C& c, int64_t layer) { return !c.has_latents() && !c.is_linear(layer); }
+bool is_linear(const C& c, int64_t layer) { return c.is_linear(layer); }
 bool has_latents(const C& c, int64_t) { return c.has_latents(); }
 bool has_latents_together(const C& c, int64_t) { return c.has_latents() && !c.latent.apart; }
 bool has_latents_apart(const C& c, int64_t) { return c.has_latents() && c.latent.apart; }
@@ -39,7 +41,7 @@ bool has_query_bias(const C& c) { return c.qkv_bias && !c.has_latents(); }
 
 // A part of the model with a ".weight", and a ".bias" (of the weight's first dimension) where the
 // config says so. A part of each expert has a * in its Hugging Face name; in GGUF those of all
-// experts are one tensor.
+// experts are one tensor. Parts without a GGUF name are of models that no GGUF file has.
 struct Part {
   std::string_view gguf, hugging_face;
   Shape (*shape)(const Config& config);  // of the weight
@@ -54,6 +56,7 @@ Shape width(const C& c) { return {c.width}; }
 Shape head_width(const C& c) { return {c.head_width}; }
 Shape heads(const C& c) { return {c.heads}; }
 Shape kv_by_width(const C& c) { return {c.kv_heads * c.head_width, c.width}; }
+Shape q_width(const C& c) { return {c.heads * c.head_width}; }
 Shape inner_by_width(const C& c) { return {c.inner_width, c.width}; }
 Shape q_by_width(const C& c) { return {c.heads * c.head_width, c.width}; }
 Shape width_by_values(const C& c) {
@@ -91,6 +94,10 @@ constexpr Part kLayerParts[] = {
     {"attn_q", "self_attn.q_proj", q_by_width, has_plain_queries, has_query_bias},
     {"attn_k", "self_attn.k_proj", kv_by_width, has_heads, has_qkv_bias},
     {"attn_v", "self_attn.v_proj", kv_by_width, has_heads, has_qkv_bias},
+    {"", "self_attn.k_proj", q_by_width, is_linear, has_qkv_bias},
+    {"", "self_attn.v_proj", q_by_width, is_linear, has_qkv_bias},
+    {"", "self_attn.g_proj", q_by_width, is_linear},
+    {"", "self_attn.g_norm", q_width, is_linear},
     {"attn_q_a", "self_attn.q_a_proj", query_rank_by_width, has_query_latents, has_qkv_bias},
     {"attn_q_a_norm", "self_attn.q_a_layernorm", query_rank, has_query_latents},
     {"attn_q_b", "self_attn.q_b_proj", q_by_query_rank, has_query_latents},
@@ -134,6 +141,8 @@ constexpr OtherName kOtherNames[] = {
     {"mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj"},
     {"attention.query_key_value", "self_attn.query_key_value"},
     {"attention.dense", "self_attn.o_proj"},
+    {"attention.g_proj", "self_attn.g_proj"},
+    {"attention.g_norm", "self_attn.g_norm"},
     {"attention.query_layernorm", "self_attn.q_norm"},
     {"attention.key_layernorm", "self_attn.k_norm"},
 };
@@ -235,7 +244,7 @@ std::string translate_gguf_name(std::string_view name) {
     if (!layer) return std::string(name);
     if (rest == kGgufChoiceBias) return cat(kLayer, *layer, ".", kRouter, ".bias");
     for (const Part& part : kLayerParts) {
-      if (part.gguf == stem.part) {
+      if (!part.gguf.empty() && part.gguf == stem.part) {
         return cat(kLayer, *layer, ".", part.hugging_face, stem.ending);
       }
     }
@@ -281,7 +290,11 @@ std::vector<NamedRows> parts_of_tensor(const Config& config, std::string_view na
   const Stem stem = stem_of(name);
   if (!stem.part.ends_with(kWhole)) return {};
   const std::string_view place = stem.part.substr(0, stem.part.size() - kWhole.size());
-  const int64_t of_q = config.heads * config.head_width, of_k = config.kv_heads * config.head_width;
+  std::string_view rest = name;
+  const std::optional<int64_t> layer = take_prefix(rest, kLayer) ? take_index(rest) : std::nullopt;
+  const bool linear = layer && config.is_linear(*layer);
+  const int64_t of_q = config.heads * config.head_width;
+  const int64_t of_k = linear ? of_q : config.kv_heads * config.head_width;
   return {{cat(place, "q_proj", stem.ending), of_q},
           {cat(place, "k_proj", stem.ending), of_k},
           {cat(place, "v_proj", stem.ending), of_k}};
@@ -301,10 +314,9 @@ bool config_expects_tensor(const Config& config, std::string_view name) {
     if (expert ? *expert >= config.experts.count : found.find('*') != std::string::npos) {
       return false;
     }
-    for (const Part& part : kLayerParts) {
-      if (part.hugging_face == found) return expects(config, part, *layer, stem.ending);
-    }
-    return false;
+    return std::ranges::any_of(kLayerParts, [&](const Part& part) {
+      return part.hugging_face == found && expects(config, part, *layer, stem.ending);
+    });
   }
   const Stem stem = stem_of(name);
   for (const Part& part : kModelParts) {

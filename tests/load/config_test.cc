@@ -252,6 +252,50 @@ TEST(ReadConfig, Ling) {
   expect_refusal("BailingMoeForCausalLM", "", {"\"num_experts\"", "missing"});
 }
 
+TEST(ReadConfig, LingLinear) {
+  const std::string experts = R"("num_experts": 8, "num_experts_per_tok": 2,
+      "moe_intermediate_size": 32, "num_hidden_layers": 8, "num_attention_heads": 6,
+      "head_dim": 16)";
+  const auto layers = [](const Config& config) {
+    std::string out;
+    for (int64_t layer = 0; layer < config.layers; ++layer) {
+      out += config.is_linear(layer) ? 'l' : 'f';
+    }
+    return out;
+  };
+  const char *first = "BailingMoeLinearForCausalLM", *second = "BailingMoeLinearV2ForCausalLM";
+  const Config one = config_of(first, experts + R"(, "layer_group_size": 3)");
+  EXPECT_EQ(one.architecture, "bailing-linear");
+  EXPECT_EQ(layers(one), "llfllfff") << "layers behind the last whole group are full";
+  EXPECT_EQ(one.linear_layers(), 4);
+  EXPECT_EQ(one.full_layers(3), 1);
+  EXPECT_EQ(one.full_layers(7), 3);
+  EXPECT_EQ(one.full_layers(8), 4);
+  EXPECT_EQ(one.linear.norm_groups, 1);
+  EXPECT_TRUE(one.linear.rope);
+  const Config two = config_of(second, experts + R"(, "layer_group_size": 4, "linear_silu": false,
+      "group_norm_size": 3, "linear_rope": false)");
+  EXPECT_EQ(layers(two), "lllflllf");
+  EXPECT_EQ(two.linear.norm_groups, 3);
+  EXPECT_FALSE(two.linear.rope);
+  EXPECT_EQ(layers(config_of(second, experts + R"(, "layer_group_size": 1)")), "ffffffff");
+  EXPECT_EQ(layers(config_of(second, experts + R"(, "layer_group_size": 9)")), "ffffffff");
+  EXPECT_EQ(layers(config_of("BailingMoeV2ForCausalLM", experts)), "ffffffff");
+
+  expect_refusal(second, experts, {"\"layer_group_size\"", "missing"});
+  expect_refusal(second, experts + R"(, "layer_group_size": 0)",
+                 {"config.json", "\"layer_group_size\"", "is 0", "at least 1"});
+  expect_refusal(second, experts + R"(, "layer_group_size": 4, "group_norm_size": 5)",
+                 {"config.json", "96 elements", "5 equal groups"});
+  expect_refusal(second, experts + R"(, "layer_group_size": 4, "group_norm_size": 0)",
+                 {"\"group_norm_size\"", "is 0"});
+  for (const std::string key :
+       {"linear_silu", "use_linear_silu", "use_linear_gqa", "use_low_rank"}) {
+    expect_refusal(second, experts + R"(, "layer_group_size": 4, ")" + key + R"(": true)",
+                   {key, "expected false"});
+  }
+}
+
 TEST(ReadConfig, UnsupportedRopeTypesAreNamed) {
   for (const char* type : {"longrope", "dynamic"}) {
     expect_refusal("LlamaForCausalLM",
