@@ -17,7 +17,10 @@ struct PrefixMap::Node {
   int64_t users = 0;           // rows whose tokens pass through it
   int64_t children = 0;
   uint64_t last_use = 0;
+  int state = Snapshots::kNone;  // the slot of the state after its last token
+  std::set<int64_t> wanted;      // of a promise: lengths at which rows that wait want a state
 
+  int64_t end() const { return begin + size(); }
   int64_t size() const { return static_cast<int64_t>(tokens.size()); }
   bool promised() const { return ready < size(); }
 };
@@ -80,8 +83,11 @@ void append(std::vector<Segment>& segments, Segment segment) {
   }
 }
 
-PrefixMap::PrefixMap(SegmentAllocator& slots, uint64_t hash_mask)
-    : slots_(slots), hash_mask_(hash_mask), root_(std::make_unique<Node>()) {}
+PrefixMap::PrefixMap(SegmentAllocator& slots, SnapshotSlots snapshots, uint64_t hash_mask)
+    : slots_(slots),
+      snapshots_(snapshots),
+      hash_mask_(hash_mask),
+      root_(std::make_unique<Node>()) {}
 PrefixMap::~PrefixMap() = default;
 
 PrefixMap::Match PrefixMap::find(std::span<const Token> tokens) const {
@@ -94,6 +100,14 @@ PrefixMap::Match PrefixMap::find(std::span<const Token> tokens) const {
   if (found.node->users == 0) match.unused += usable;
   for (const Node* node = found.node->parent; node != root_.get(); node = node->parent) {
     if (node->users == 0) match.unused += node->size();
+  }
+  match.begin = match.ready;
+  if (snapshots_.exist()) {
+    const Node* node = found.node;
+    while (node != root_.get() && (node->end() > match.ready || node->state == Snapshots::kNone)) {
+      node = node->parent;
+    }
+    match.begin = node->end();
   }
   return match;
 }
@@ -136,6 +150,7 @@ PrefixMap::Node* PrefixMap::promise(Node* node, std::span<const Token> tokens,
 
 void PrefixMap::computed(Node* node, int64_t length) {
   if (node->promised()) node->ready = std::clamp(length - node->begin, node->ready, node->size());
+  node->wanted.erase(node->wanted.begin(), node->wanted.upper_bound(length));
 }
 
 void PrefixMap::insert(Node* node, std::span<const Token> tokens, std::vector<Segment> slots) {
@@ -171,6 +186,43 @@ void PrefixMap::release(Node* node) {
     unused_ += node->size();
     note_leaf(node);
   }
+}
+
+void PrefixMap::want_state(std::span<const Token> tokens) {
+  const Walk found = walk(tokens, root_.get());
+  if (snapshots_.exist() && found.node->promised()) {
+    found.node->wanted.insert(found.node->begin + found.inside);
+  }
+}
+
+int64_t PrefixMap::next_state(const Node* node, int64_t begin, int64_t end) const {
+  int64_t next = end + 1;
+  const auto consider = [&](int64_t length) {
+    if (length > begin) next = std::min(next, length);
+  };
+  if (const auto wanted = node->wanted.upper_bound(begin); wanted != node->wanted.end()) {
+    consider(*wanted);
+  }
+  for (const Node* at : {node, static_cast<const Node*>(node->parent)}) {
+    if (at != nullptr && at->state == Snapshots::kNone) consider(at->end());
+  }
+  return next <= end ? next : 0;
+}
+
+void PrefixMap::keep_state(Node* node, int64_t length, int slot) {
+  while (node->begin >= length) node = node->parent;
+  if (node->end() > length) node = cut(node, length - node->begin);
+  check(node->end() == length && !node->promised(), "a state after ", length,
+        " tokens, of which not all are computed");
+  if (node->state == Snapshots::kNone) snapshots_.keep(slot, &node->state);
+}
+
+int PrefixMap::read_state(const Node* node, int64_t length) {
+  while (node->end() > length) node = node->parent;
+  check(node->end() == length && node->state != Snapshots::kNone, "no state after ", length,
+        " tokens");
+  snapshots_.read(node->state);
+  return node->state;
 }
 
 int64_t PrefixMap::reclaim(int64_t slots) {
@@ -260,10 +312,12 @@ void PrefixMap::truncate(Node* node, int64_t tokens) {
   std::vector<Segment> rest = std::move(node->slots);
   node->slots = take_front(rest, tokens);
   for (const Segment& segment : rest) slots_.release(segment);
+  if (tokens < node->size() && node->state != Snapshots::kNone) snapshots_.drop(node->state);
   (node->users > 0 ? used_ : unused_) -= node->size() - tokens;
   if (tokens > 0) {
     node->tokens.resize(static_cast<size_t>(tokens));
     node->ready = std::min(node->ready, tokens);
+    node->wanted.clear();
     return;
   }
   unused_leaves_.erase({node->last_use, node});
@@ -305,7 +359,13 @@ void PrefixMap::check_invariants() const {
   int64_t used = 0, unused = 0;
   std::unordered_map<const Node*, int64_t> children;
   size_t leaves = 0;
+  int64_t states = 0;
+  snapshots_.check_invariants();
   for (const auto& [hash, node] : children_) {
+    const bool has_state = node->state != Snapshots::kNone;
+    states += has_state ? 1 : 0;
+    check(!has_state || (!node->promised() && snapshots_.holder_of(node->state) == &node->state),
+          "a snapshot does not belong to its node");
     check(hash == key(node->parent, node->tokens), "a node stands under a wrong key");
     check(child(node->parent, node->tokens) == node.get(), "two children begin alike");
     check(node->size() > 0 && whole_blocks(node->size()) == node->size(), "a node of ",
@@ -327,6 +387,8 @@ void PrefixMap::check_invariants() const {
           "an unused leaf is not listed, or another node is");
     leaves += leaf ? 1 : 0;
   }
+  check(states == snapshots_.kept(), "the map has ", states, " of ", snapshots_.kept(),
+        " snapshots");
   check(leaves == unused_leaves_.size(), "the list of leaves holds strangers");
   check(used == used_ && unused == unused_, "used ", used_, " is ", used, ", unused ", unused_,
         " is ", unused);

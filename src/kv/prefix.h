@@ -7,11 +7,18 @@
 // prompt leaves it. A node may be promised: a running row still computes it; others wait and then
 // share. Nodes that no row uses stay until their slots are wanted, the longest unused leaf first.
 //
+// Where the model keeps states, too (layers of linear attention), keys and values are not enough: a
+// row can go on only where a snapshot of the state is. Those lie at ends of nodes, and rows make
+// them where they pass one without: at the end of their prompt's whole blocks, where they leave
+// what others have, and where a row that waits will leave them. Where the last snapshot lies before
+// the end of what is stored, a row computes what is between again, for its states alone.
+//
 // Owner: the scheduler. One thread.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <unordered_map>
@@ -20,6 +27,7 @@
 
 #include "base/token.h"
 #include "kv/segments.h"
+#include "kv/snapshots.h"
 
 namespace spate {
 
@@ -33,12 +41,14 @@ class PrefixMap {
 
   struct Match {
     int64_t ready = 0;     // tokens whose keys and values can be used now
+    int64_t begin = 0;     // of `ready`, those that need not be computed again
     int64_t promised = 0;  // further tokens that a running row computes
     int64_t unused = 0;    // of `ready`, slots that no row uses
   };
 
-  // A narrow hash mask makes hashes collide, for tests.
-  explicit PrefixMap(SegmentAllocator& slots, uint64_t hash_mask = ~uint64_t{0});
+  // No snapshots: the model keeps no states. A narrow hash mask makes hashes collide, for tests.
+  explicit PrefixMap(SegmentAllocator& slots, SnapshotSlots snapshots = {},
+                     uint64_t hash_mask = ~uint64_t{0});
   ~PrefixMap();
   PrefixMap(const PrefixMap&) = delete;
   PrefixMap& operator=(const PrefixMap&) = delete;
@@ -69,6 +79,23 @@ class PrefixMap {
   // answers how many it freed.
   int64_t reclaim(int64_t slots);
 
+  // A row that waits would like a snapshot where it leaves what another one computes for `tokens`.
+  void want_state(std::span<const Token> tokens);
+
+  // Where the user of `node`, who computes the tokens [begin, end), should keep its state: the
+  // first such length of its sequence; 0: nowhere.
+  int64_t next_state(const Node* node, int64_t begin, int64_t end) const;
+
+  // A slot for the state that a row is about to have; the row reads it. Nothing: none can be had.
+  std::optional<int> take_state() { return snapshots_.take(); }
+  // There the user of `node` has its state after `length` tokens, all computed.
+  void keep_state(Node* node, int64_t length, int slot);
+  // The slot of the snapshot after `length` tokens, which find() gave as `begin`, to the user of
+  // `node`.
+  int read_state(const Node* node, int64_t length);
+  void release_state(int slot) { snapshots_.release(slot); }
+
+  const Snapshots& snapshots() const { return snapshots_; }
   int64_t used() const { return used_; }      // slots of nodes that rows use
   int64_t unused() const { return unused_; }  // slots that reclaim() can free
 
@@ -88,6 +115,7 @@ class PrefixMap {
   uint64_t key(const Node* parent, std::span<const Token> tokens) const;
 
   SegmentAllocator& slots_;
+  Snapshots snapshots_;
   uint64_t hash_mask_;
   std::unique_ptr<Node> root_;
   std::unordered_multimap<uint64_t, std::unique_ptr<Node>> children_;  // by parent and first block

@@ -37,6 +37,7 @@ void Scheduler::Impl::admit(Batch& batch, int64_t& budget) {
     if (live.steps > 0) break;  // evicted, and a step that runs it is out
     const PrefixMap::Match match = slots.find(live);
     if (match.promised > 0) {
+      slots.want_snapshot(live);
       last_aside = &live;
       ++aside;
       ++place;

@@ -15,6 +15,8 @@ struct Row {
   bool wants_token = false;  // draw the token after the last one
   // When the one token it runs is still being drawn: by the step before, as its so-many-th draw.
   int64_t pending_draw = -1;
+  // Slots of its state before the step and after it, where the model keeps states; -1: zeros.
+  int state_from = -1, state_to = -1;
 };
 
 // Prefill chunks and decodes mixed, in the order in which they are packed.

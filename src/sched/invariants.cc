@@ -1,5 +1,6 @@
 // What must hold between any two calls. Tests call it after every step.
 #include <algorithm>
+#include <set>
 
 #include "base/check.h"
 #include "sched/state.h"
@@ -10,6 +11,7 @@ void Scheduler::Impl::check_invariants() const {
   slots.prefixes().check_invariants();
   waiting.check_invariants();
   int64_t own = 0;
+  std::set<int> states;
   for (size_t i = 0; i < running.size(); ++i) {
     const Live& live = *running[i];
     check(live.runs && live.age > 0 && !waiting.contains(*running[i]), "a row is on two lists");
@@ -24,7 +26,20 @@ void Scheduler::Impl::check_invariants() const {
     check(live.steps > 0 || (live.pending == 0 && live.computed < live.length()),
           "a row has nothing to do");
     own += live.capacity - live.shared;
+    if (slots.keep_states()) {
+      check(states.insert(live.own_state).second && live.own_state >= 0 &&
+                live.own_state < options.row_states,
+            "a row has no state slot of its own");
+      const bool from_zeros = live.state < 0, in_snapshot = live.state >= options.row_states;
+      check(from_zeros == (live.computed == 0) &&
+                (from_zeros || in_snapshot || live.state == live.own_state),
+            "a row's state is elsewhere");
+    }
   }
+  check(!slots.keep_states() ||
+            slots.free_states() + static_cast<int64_t>(states.size()) == options.row_states,
+        "slots of states leak: ", slots.free_states(), " free, ", states.size(), " of rows, of ",
+        options.row_states);
   for (const Live* live : waiting) {
     check(!live->runs && live->segments.empty() && live->computed == 0 && live->node == nullptr,
           "a sequence that waits has slots");

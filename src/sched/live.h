@@ -41,6 +41,10 @@ struct Live : Sequence {
   PrefixMap::Node* node = nullptr;
   int64_t shared = 0, capacity = 0;
 
+  // Where the model keeps states: the slot that is this sequence's alone, and the one that has its
+  // state after `computed` tokens, which may be a snapshot; -1: none, the state is zeros.
+  int own_state = -1, state = -1;
+
   // What the prefix map knows it by: its tokens, or, where rows are embedded, `contents`, which has
   // a number below 0 for each of their tokens.
   std::span<const Token> content() const { return embedded.empty() ? tokens : contents; }

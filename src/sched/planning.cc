@@ -21,9 +21,28 @@ Batch Scheduler::Impl::next() {
     check(requests.empty() || in_flight > 0, "there is work and none is planned");
     return batch;
   }
+  if (slots.keep_states()) place_states(batch);
   note_planned(batch);
   ++in_flight;
   return batch;
+}
+
+// Where rows find their states and leave them. A row that passes the place of a snapshot stops
+// there: what it would have computed beyond is left to the next step.
+void Scheduler::Impl::place_states(Batch& batch) {
+  for (Row& row : batch.rows) {
+    const auto& live = static_cast<const Live&>(*row.sequence);
+    row.state_from = live.state;
+    row.state_to = live.own_state;
+    const int64_t end = row.begin + row.count;
+    const int64_t place = slots.next_snapshot(live, row.begin, end);
+    if (place == 0) continue;
+    const std::optional<int> slot = slots.take_snapshot();
+    if (!slot) continue;
+    row.state_to = *slot;
+    row.count = place - row.begin;
+    row.wants_token = row.wants_token && place == end;
+  }
 }
 
 // From here on the rows are taken to have been run, because a device runs steps in their order.
@@ -34,6 +53,7 @@ void Scheduler::Impl::note_planned(const Batch& batch) {
     ++live.steps;
     live.computed = row.begin + row.count;
     slots.computed(live);
+    if (slots.keep_states()) slots.state_moved(live, row.state_to);
     if (row.wants_token) {
       ++live.pending;
       live.draw = draws++;

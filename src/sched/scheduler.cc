@@ -12,9 +12,11 @@ namespace spate {
 Scheduler::Impl::Impl(const SchedulerOptions& chosen, std::vector<Token> model_end_tokens)
     : options(chosen),
       end_tokens(std::move(model_end_tokens)),
-      row_limit(std::min(chosen.max_rows, chosen.max_step_tokens)),
+      row_limit(std::min({chosen.max_rows, chosen.max_step_tokens,
+                          chosen.row_states > 0 ? chosen.row_states : chosen.max_rows})),
       waiting(chosen.order, chosen.order_horizon),
-      slots(chosen.kv_slots, chosen.share_prefixes),
+      slots(chosen.kv_slots, chosen.share_prefixes,
+            {static_cast<int>(chosen.row_states), static_cast<int>(chosen.snapshots)}),
       lengths(chosen.max_length) {
   check(options.kv_slots <= std::numeric_limits<int>::max(), "a pool of ", options.kv_slots,
         " slots, more than can be numbered");
@@ -180,6 +182,7 @@ SchedulerStats Scheduler::Impl::stats() const {
   stats.kv_slots = slots.total();
   stats.free_runs = slots.free_runs().free_runs();
   stats.largest_free = slots.free_runs().largest_free();
+  stats.snapshots = slots.prefixes().snapshots().kept();
   return stats;
 }
 

@@ -40,6 +40,9 @@ struct SchedulerOptions {
   Order order = Order::fifo;
   int64_t order_horizon = 8192;  // requests within which the order is kept; see waiting.h
   bool share_prefixes = true;
+  // Where the model keeps states: slots for those of rows, and for snapshots besides. A row has one
+  // as long as it runs. 0: the model keeps none.
+  int64_t row_states = 0, snapshots = 0;
 };
 
 struct SchedulerStats {
@@ -49,6 +52,7 @@ struct SchedulerStats {
   int64_t evictions = 0, recomputed = 0;         // rows, tokens
   int64_t prompt_tokens = 0, cached_tokens = 0;  // of admitted requests
   int64_t free_runs = 0, largest_free = 0;
+  int64_t snapshots = 0;  // states that are kept for later rows
 };
 
 class Scheduler {

@@ -27,6 +27,9 @@ struct Sequence {
   // Its past, oldest first; together at least `computed` slots, and as many as a planned row needs.
   // The first ones may be shared with other sequences.
   std::vector<Segment> segments;
+  // Tokens whose keys and values were there when it entered. Those that it computes again, for its
+  // state alone, are not written: others read them.
+  int64_t stored = 0;
 
   int64_t length() const { return static_cast<int64_t>(tokens.size()); }
   int64_t generated() const { return length() - prompt_length; }

@@ -23,8 +23,13 @@ int64_t round_up(int64_t slots) {
 
 }  // namespace
 
-Slots::Slots(int64_t slots, bool share_prefixes)
-    : free_(static_cast<int>(slots)), prefixes_(free_), share_(share_prefixes) {}
+Slots::Slots(int64_t slots, bool share_prefixes, StateCounts states)
+    : free_(static_cast<int>(slots)),
+      prefixes_(free_, {states.rows, states.snapshots}),
+      share_(share_prefixes && (states.rows == 0 || states.snapshots > 0)),
+      states_(states) {
+  for (int slot = states.rows; slot-- > 0;) free_states_.push_back(slot);
+}
 
 PrefixMap::Match Slots::find(const Live& live) const {
   if (!share_ || live.scores_prompt()) return {};
@@ -38,7 +43,9 @@ int64_t Slots::available(const PrefixMap::Match& match) const {
 void Slots::enter(Live& live, const PrefixMap::Match& match, int64_t reserve) {
   check(live.segments.empty() && live.computed == 0, "a sequence enters the cache twice");
   live.node = prefixes_.take(live.content(), match.ready, live.segments);
-  live.computed = live.shared = live.capacity = match.ready;
+  live.stored = live.shared = live.capacity = match.ready;
+  live.computed = match.begin;
+  if (keep_states()) take_states(live, match.begin);
   const int64_t need = live.length() - match.ready;
   std::vector<Segment> own = obtain(need, round_up(need + reserve));
   for (const Segment& segment : own) {
@@ -50,7 +57,9 @@ void Slots::enter(Live& live, const PrefixMap::Match& match, int64_t reserve) {
 
 // Others that begin alike wait for what this sequence is about to compute.
 void Slots::promise(Live& live, std::vector<Segment> own) {
-  const int64_t end = live.length() / PrefixMap::kBlock * PrefixMap::kBlock;
+  // A state must lie before the last token: that is always computed.
+  const int64_t length = keep_states() ? live.length() - 1 : live.length();
+  const int64_t end = length / PrefixMap::kBlock * PrefixMap::kBlock;
   if (end <= live.shared) return;
   PrefixMap::Node* promised = prefixes_.promise(live.node, tokens_between(live, live.shared, end),
                                                 take_front(own, end - live.shared));
@@ -119,18 +128,47 @@ int64_t Slots::trim(Live& live, Runs runs) {
 
 void Slots::computed(Live& live) { prefixes_.computed(live.node, live.computed); }
 
+void Slots::take_states(Live& live, int64_t begin) {
+  check(!free_states_.empty(), "a row finds no slot for its state");
+  live.own_state = free_states_.back();
+  free_states_.pop_back();
+  live.state = begin > 0 ? prefixes_.read_state(live.node, begin) : -1;
+}
+
+void Slots::give_states(Live& live) {
+  if (is_snapshot(live.state)) prefixes_.release_state(live.state);
+  free_states_.push_back(live.own_state);
+  live.own_state = live.state = -1;
+}
+
+int64_t Slots::next_snapshot(const Live& live, int64_t begin, int64_t end) const {
+  return share_ ? prefixes_.next_state(live.node, begin, end) : 0;
+}
+
+void Slots::want_snapshot(const Live& live) {
+  if (keep_states()) prefixes_.want_state(tokens_between(live, 0, live.length() - 1));
+}
+
+void Slots::state_moved(Live& live, int slot) {
+  if (is_snapshot(live.state)) prefixes_.release_state(live.state);
+  live.state = slot;
+  if (is_snapshot(slot)) prefixes_.keep_state(live.node, live.computed, slot);
+}
+
 void Slots::leave(Live& live) {
   std::vector<Segment> own = std::move(live.segments);
   take_front(own, live.shared);
-  if (share_ && live.computed > live.shared) {
+  // Without a state behind them its other tokens are of no use to anybody.
+  if (share_ && !keep_states() && live.computed > live.shared) {
     prefixes_.insert(live.node, tokens_between(live, live.shared, live.computed), std::move(own));
   } else {
     for (const Segment& segment : own) free_.release(segment);
   }
+  if (keep_states()) give_states(live);
   prefixes_.release(live.node);
   live.segments.clear();
   live.node = nullptr;
-  live.computed = live.shared = live.capacity = 0;
+  live.computed = live.stored = live.shared = live.capacity = 0;
 }
 
 // `need` slots, `wish` if there are so many in one run. A run is worth some cached tokens that

@@ -12,6 +12,8 @@
 //    prefixes, then spare slots of others, then evicts the youngest row. The oldest is youngest
 //    only when it runs alone; then every slot that is not its own is free or unused, and what it
 //    holds is at most its length. So it is never evicted.
+//  - States, where the model keeps them: no more rows run than there are slots for them. Snapshots
+//    have slots of their own, and nobody waits for one.
 //  - Tokens: at most max_step_tokens rows run, decode rows take one token each and chunks are cut
 //    oldest first, so each step that runs its kind of row gives the oldest at least one token. The
 //    batchings that separate the kinds leave prefill when no chunk is left, and chunks are finite.
@@ -59,6 +61,7 @@ struct Scheduler::Impl {
   void add_decodes(Batch& batch, int64_t& budget);
   void add_chunks(Batch& batch, int64_t& budget);
   void add_chunk(Batch& batch, Live& live, int64_t& budget);
+  void place_states(Batch& batch);
   void note_planned(const Batch& batch);
   void round_down(Batch& batch) const;
   void plan_mix(Batch& batch, int64_t budget);

@@ -241,7 +241,7 @@ class PrefixRandom : public testing::TestWithParam<uint64_t> {
 
   Random random_{.key = 11};
   SegmentAllocator allocator_{kSlots};
-  PrefixMap map_{allocator_, GetParam()};
+  PrefixMap map_{allocator_, {}, GetParam()};
   Model model_;
   std::vector<User> users_;
 };

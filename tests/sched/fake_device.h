@@ -1,7 +1,7 @@
 // A model that needs no arithmetic, and what a single row would give. The next token is a hash of
 // all tokens before it and of the row's key. The device remembers for each slot which prefix its
 // content belongs to, and each row must find exactly its own tokens in its slots: a slot that is
-// shared, reused or given away wrongly shows at once.
+// shared, reused or given away wrongly shows at once. The same for slots of states.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -109,7 +109,9 @@ inline Output generate_alone(const Request& request, int sample, int64_t max_len
 class FakeDevice {
  public:
   explicit FakeDevice(const SchedulerOptions& options)
-      : options_(options), content_(static_cast<size_t>(options.kv_slots)) {}
+      : options_(options),
+        content_(static_cast<size_t>(options.kv_slots)),
+        states_(static_cast<size_t>(options.row_states + options.snapshots)) {}
 
   // Runs a batch, checking everything that a real device would take for granted.
   std::vector<RowResult> run(const Batch& batch) {
@@ -118,6 +120,8 @@ class FakeDevice {
     std::set<const Sequence*> seen;
     std::map<int, uint64_t> written;
     std::set<int> read;
+    std::map<int, uint64_t> new_states;
+    std::multimap<int, size_t> state_readers;  // rows of the batch
     for (const Row& row : batch.rows) {
       const Sequence& sequence = *row.sequence;
       EXPECT_TRUE(seen.insert(&sequence).second) << "a sequence has two rows";
@@ -134,7 +138,7 @@ class FakeDevice {
         for (int slot = segment.begin; slot < segment.end; ++slot, ++position) {
           if (position >= row.begin + row.count) break;
           hash = prefix_hash(hash, tokens[static_cast<size_t>(position)]);
-          if (position < row.begin) {
+          if (position < std::max(row.begin, sequence.stored)) {
             EXPECT_EQ(content_.at(static_cast<size_t>(slot)), hash)
                 << "slot " << slot << " does not hold token " << position << " of request "
                 << sequence.request;
@@ -145,6 +149,24 @@ class FakeDevice {
         }
       }
       EXPECT_GE(position, row.begin + row.count) << "slots are missing";
+      if (options_.row_states == 0) {
+        EXPECT_EQ(row.begin < sequence.stored, false) << "tokens are computed twice";
+        continue;
+      }
+      const uint64_t before = prefix_hash(std::span(tokens).first(static_cast<size_t>(row.begin)));
+      EXPECT_EQ(row.state_from < 0 ? 0 : states_.at(static_cast<size_t>(row.state_from)), before)
+          << "slot " << row.state_from << " does not hold the state after " << row.begin
+          << " tokens of request " << sequence.request;
+      if (row.state_from >= 0) {
+        state_readers.emplace(row.state_from, static_cast<size_t>(&row - batch.rows.data()));
+      }
+      EXPECT_TRUE(new_states.emplace(row.state_to, hash).second) << "two rows write a state";
+    }
+    for (const auto& [slot, state] : new_states) {
+      for (auto [at, end] = state_readers.equal_range(slot); at != end; ++at) {
+        EXPECT_EQ(batch.rows[at->second].state_to, slot) << "a state is read and overwritten";
+      }
+      states_.at(static_cast<size_t>(slot)) = state;
     }
     for (const auto& [slot, hash] : written) {
       EXPECT_EQ(read.count(slot), 0U) << "slot " << slot << " is read and overwritten";
@@ -189,6 +211,7 @@ class FakeDevice {
   SchedulerOptions options_;
   std::vector<Token> draws_;       // of the last step
   std::vector<uint64_t> content_;  // [slots] hash of the tokens up to the one a slot holds; 0: none
+  std::vector<uint64_t> states_;   // [slots] hash of the tokens that a state comes from
 };
 
 // A scheduler with its device; collects events and holds them against their rules. With `ahead`

@@ -73,16 +73,27 @@ std::vector<Case> cases() {
           one.options.max_step_tokens = tokens;
           const Order orders[] = {Order::fifo, Order::automatic, Order::longest_first,
                                   Order::prefix, Order::automatic};
-          one.options.order = orders[out.size() / 2 % std::size(orders)];
-          one.options.level_rows = out.size() % 3 == 0 ? 6 : 0;
-          one.options.step_multiple = out.size() % 4 == 1 ? 8 : 1;
-          one.options.order_horizon = out.size() / 2 % 3 == 0 ? 20 : 8192;
+          const size_t number = out.size() / 4;
+          one.options.order = orders[number % std::size(orders)];
+          one.options.level_rows = number % 3 == 0 ? 6 : 0;
+          one.options.step_multiple = number / 2 % 2 == 1 ? 8 : 1;
+          one.options.order_horizon = number % 3 == 0 ? 20 : 8192;
           const char* const names[] = {"mix", "pingpong", "timely"};
           one.name = cat(names[static_cast<int>(batching)], share ? "_shared_" : "_alone_", slots,
                          "_slots_", tokens, "_tokens");
           out.push_back(one);
           one.ahead = true;
           one.name += "_ahead";
+          out.push_back(one);
+          // The model keeps states; few snapshots, or one for nearly everything.
+          one.options.row_states = 20;
+          one.options.snapshots = number / 2 % 2 == 0 ? 3 : 40;
+          one.name += cat("_states_", one.options.snapshots, "_snapshots");
+          out.push_back(one);
+          one.ahead = false;
+          one.options.snapshots = number / 2 % 2 == 0 ? 9 : 1;
+          one.name = cat(one.name.substr(0, one.name.find("_ahead")), "_states_",
+                         one.options.snapshots, "_snapshots");
           out.push_back(one);
         }
       }
@@ -165,6 +176,7 @@ TEST_P(RandomWork, GivesWhatEachRowGivesAlone) {
   const SchedulerStats stats = harness.scheduler.stats();
   EXPECT_EQ(stats.cached_tokens > 0, options.share_prefixes);
   EXPECT_EQ(stats.kv_cached > 0, options.share_prefixes);
+  EXPECT_LE(stats.snapshots, options.share_prefixes ? options.snapshots : 0);
   if (GetParam().misled && options.max_step_tokens > 7) {
     EXPECT_GT(stats.evictions, 0);
   }
