@@ -18,7 +18,7 @@ tests_of() {
   case $1 in
     ops)
       echo "Embed.*:GatherRows.*:TakeDrawn.*:Add.*:Scale.*:Gated.MatchesThePlainActivations:\
-RandomWeights.*:RmsNorm.MatchesThePlainNorm:AddRmsNorm.*:RopeApply.MatchesThePlainRotation:KvWrite.*:\
+RandomWeights.*:RmsNorm.MatchesThePlainNorm:AddRmsNorm.*:GatedGroupNorm.*:RopeApply.MatchesThePlainRotation:KvWrite.*:\
 QkvNormRopeWrite.*:Attention.NoRows" ;;
     attention)
       echo "$attention/smollm2:$attention/width_20:$attention/width_80:$attention/many_all_128:\
@@ -34,7 +34,7 @@ LinearF8.FusedProductsAreTheirParts" ;;
 MaskTop.KeepsTheSmallestSetThatReachesTopP:Draw.GreedyTakesTheFirstOfEqualLogits:\
 Draw.NothingToDrawIsMinusOne:Logprobs.OfNoTokenAreMinusInfinity" ;;
     engine) echo "*AWarmEngineNeitherAllocatesNorWaits" ;;
-    models) echo "*qwen3_gpu_bf16:*llama_gpu_f32:*deepseek3_experts_gpu_bf16" ;;
+    models) echo "*qwen3_gpu_bf16:*llama_gpu_f32:*deepseek3_experts_gpu_bf16:*bailing_moe_linear2_gpu_bf16" ;;
   esac
 }
 

@@ -52,6 +52,7 @@ Json config_json(const Config& config) {
                     {"head_width", config.head_width},
                     {"latent_rank", config.latent.rank},
                     {"inner_width", config.inner_width},
+                    {"linear_layers", config.linear_layers()},
                     {"experts", experts_json(config)},
                     {"vocabulary", config.vocabulary},
                     {"max_positions", config.max_positions},
@@ -111,6 +112,10 @@ Json to_json(const ModelFiles& files, const MemoryPlan& plan, bool tensors) {
                                      {"kv_tokens", plan.kv_tokens},
                                      {"kv_bytes_per_token", plan.kv_bytes_per_token},
                                      {"kv_type", name_of(plan.kv_type)},
+                                     {"state_bytes", plan.state_bytes},
+                                     {"bytes_per_state", plan.bytes_per_state},
+                                     {"row_states", plan.row_states},
+                                     {"snapshots", plan.snapshots},
                                      {"max_model_len", plan.max_length},
                                      {"max_num_seqs", plan.max_rows},
                                      {"max_num_batched_tokens", plan.max_step_tokens}}}};
@@ -145,6 +150,9 @@ void print(const ModelFiles& files, const MemoryPlan& plan, const std::string& d
                                 "  vocabulary ", with_commas(config.vocabulary), "  positions ",
                                 with_commas(config.max_positions),
                                 config.tied_embeddings ? "  head tied to the embedding" : "")}};
+  if (config.linear_layers() > 0) {
+    about.emplace_back("linear", cat(config.linear_layers(), " of ", config.layers, " layers"));
+  }
   if (config.experts.count > 0) about.emplace_back("experts", experts_text(config.experts));
   for (const auto& [name, total] : totals_by_format(*files.checkpoint)) {
     about.emplace_back("type", cat(name, "  ", total.tensors, " tensors  ",

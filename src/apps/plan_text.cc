@@ -31,7 +31,11 @@ PlanLines plan_lines(const ModelFiles& files, const MemoryPlan& plan, const std:
       {"memory",
        cat("weights ", bytes(plan.weights), " | workspace ", bytes(plan.workspace), " | kv ",
            bytes(plan.kv_bytes), " = ", with_commas(plan.kv_tokens), " tokens (",
-           name_of(plan.kv_type), ", ", bytes(plan.kv_bytes_per_token), " each)")},
+           name_of(plan.kv_type), ", ", bytes(plan.kv_bytes_per_token), " each)",
+           plan.bytes_per_state > 0
+               ? cat(" | states ", bytes(plan.state_bytes), " = ", plan.row_states, " rows, ",
+                     plan.snapshots, " prefixes (", bytes(plan.bytes_per_state), " each)")
+               : "")},
       {"limits", cat("max-model-len ", with_commas(plan.max_length),
                      "   rows <= ", with_commas(plan.max_rows), "   step tokens ",
                      with_commas(plan.max_step_tokens))},

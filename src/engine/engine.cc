@@ -34,7 +34,9 @@ SchedulerOptions scheduler_options(const MemoryPlan& plan, const EngineOptions& 
           .batching = options.batching,
           .order = options.order,
           .order_horizon = options.order_horizon,
-          .share_prefixes = options.share_prefixes};
+          .share_prefixes = options.share_prefixes,
+          .row_states = plan.row_states,
+          .snapshots = plan.snapshots};
 }
 
 constexpr size_t kMostSlices = 1 << 16;  // then every two become one
@@ -98,7 +100,12 @@ struct Engine::Impl {
         kv(*backend,
            find_architecture(files.checkpoint->config()).kv_needs(files.checkpoint->config()),
            plan.kv_type, plan.kv_tokens),
-        runner(*backend, *model, kv, files.checkpoint->config(), plan, options.graphs,
+        states(*backend,
+               find_architecture(files.checkpoint->config())
+                   .kv_needs(files.checkpoint->config())
+                   .states,
+               plan.row_states + plan.snapshots),
+        runner(*backend, *model, kv, states, files.checkpoint->config(), plan, options.graphs,
                files.end_tokens, options.trace),
         step_trace(*backend, options.trace),
         scheduler(scheduler_options(plan, options), files.end_tokens) {
@@ -306,6 +313,7 @@ struct Engine::Impl {
   std::vector<std::string> warnings;
   std::unique_ptr<Model> model;
   KvPool kv;
+  StatePool states;
   Runner runner;
   StepTrace step_trace;
   Scheduler scheduler;

@@ -23,13 +23,57 @@ constexpr int64_t kFewestTokens = 16;  // a cache of fewer serves nobody
 
 std::string shares(const MemoryPlan& plan) {
   const std::string of = plan.taken > 0 ? cat(", less ", mib(plan.taken), " in use") : " free";
+  const std::string states =
+      plan.state_bytes > 0
+          ? cat(", states of ", plan.row_states, " rows and ", plan.snapshots, " prefixes ",
+                mib(plan.state_bytes), " (", mib(plan.bytes_per_state), " each)")
+          : "";
   return cat("the budget is ", mib(plan.budget), " (", plan.utilization, " of ", mib(plan.shared),
-             of, "), weights need ", mib(plan.weights), ", workspace ", mib(plan.workspace));
+             of, "), weights need ", mib(plan.weights), ", workspace ", mib(plan.workspace),
+             states);
 }
 
-[[noreturn]] void refuse_model(const MemoryPlan& plan, const DeviceDefaults& defaults) {
-  constexpr int64_t kSomeTokens = 1024;  // of cache, for a run that is of use
-  const int64_t needed = plan.weights + plan.workspace + kSomeTokens * plan.kv_bytes_per_token;
+constexpr int64_t kSomeTokens = 1024;  // of cache, for a run that is of use
+
+// Snapshots for so many rows: prompts that others will go on from come with them.
+int64_t snapshots_for(int64_t rows, const EngineOptions& options) {
+  constexpr int64_t kFewest = 2, kRows = 4;
+  return options.share_prefixes ? std::max(kFewest, rows / kRows) : 0;
+}
+
+// Rows whose states, with their snapshots, fit into so many bytes.
+int64_t rows_with_states(int64_t bytes, int64_t bytes_per_state, const EngineOptions& options) {
+  int64_t rows = std::max<int64_t>(bytes / bytes_per_state, 0);
+  while (rows > 0 && rows + snapshots_for(rows, options) > bytes / bytes_per_state) --rows;
+  return rows;
+}
+
+// Slots for states. Where the number of rows is open, they take at most half of `left`, and there
+// are as many rows as they allow.
+void plan_states(int64_t left, const EngineOptions& options, MemoryPlan& plan) {
+  if (plan.bytes_per_state == 0) return;
+  if (options.max_num_seqs <= 0) {
+    plan.max_rows = std::clamp<int64_t>(rows_with_states(left / 2, plan.bytes_per_state, options),
+                                        1, plan.max_rows);
+  }
+  plan.row_states = plan.max_rows;
+  plan.snapshots = snapshots_for(plan.max_rows, options);
+  plan.state_bytes = (plan.row_states + plan.snapshots) * plan.bytes_per_state;
+}
+
+// For a model that fits but for its states: how many rows would.
+std::string fewer_rows(const MemoryPlan& plan, const EngineOptions& options) {
+  if (plan.bytes_per_state == 0) return "";
+  const int64_t left =
+      plan.budget - plan.weights - plan.workspace - kSomeTokens * plan.kv_bytes_per_token;
+  const int64_t rows = rows_with_states(left, plan.bytes_per_state, options);
+  return rows > 0 && rows < plan.max_rows ? cat(", or --max-num-seqs ", rows) : "";
+}
+
+[[noreturn]] void refuse_model(const MemoryPlan& plan, const EngineOptions& options,
+                               const DeviceDefaults& defaults) {
+  const int64_t needed =
+      plan.weights + plan.workspace + plan.state_bytes + kSomeTokens * plan.kv_bytes_per_token;
   const double share = static_cast<double>(needed + plan.taken) / static_cast<double>(plan.shared);
   const std::string remedy =
       share <= defaults.most_memory_share
@@ -37,7 +81,7 @@ std::string shares(const MemoryPlan& plan) {
           : cat("a machine with ", mib(std::llround(static_cast<double>(needed) / 0.9)),
                 " free would do");
   throw Error(cat("the model does not fit: ", shares(plan),
-                  ", and nothing is left for the KV cache; ", remedy),
+                  ", and nothing is left for the KV cache; ", remedy, fewer_rows(plan, options)),
               ExitCode::memory);
 }
 
@@ -65,7 +109,9 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
   // A device that computes with bf16 keeps that in the cache, too.
   plan.kv_type =
       options.kv_type.value_or(backend.activation_type() == DType::bf16 ? DType::bf16 : DType::f16);
-  plan.kv_bytes_per_token = architecture.kv_needs(config).bytes_per_token(plan.kv_type);
+  const KvNeeds needs = architecture.kv_needs(config);
+  plan.kv_bytes_per_token = needs.bytes_per_token(plan.kv_type);
+  plan.bytes_per_state = needs.states.bytes();
   plan.max_length = positive_or(options.max_model_len, config.max_positions);
   plan.max_rows = positive_or(options.max_num_seqs, defaults.max_rows);
   plan.level_rows = defaults.level_rows;
@@ -73,19 +119,26 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
   if (config.experts.count > 0) plan.level_rows *= config.experts.count / config.experts.chosen;
   plan.max_step_tokens = positive_or(options.max_num_batched_tokens, defaults.max_step_tokens);
   plan.step_multiple = defaults.step_multiple;
-  plan.logit_rows = std::min(defaults.logit_rows, plan.max_rows);
   if (config.max_positions > 0 && plan.max_length > config.max_positions) {
     throw Error(
         cat("--max-model-len ", plan.max_length, " is longer than the ", config.max_positions,
             " positions that the model was made for; give at most ", config.max_positions),
         ExitCode::usage);
   }
-  plan.workspace = Runner::workspace_bytes(backend, config, architecture, plan) +
-                   KvPool::kSpareSlots * plan.kv_bytes_per_token;
+  const auto plan_workspace = [&] {
+    plan.logit_rows = std::min(defaults.logit_rows, plan.max_rows);
+    plan.workspace = Runner::workspace_bytes(backend, config, architecture, plan) +
+                     KvPool::kSpareSlots * plan.kv_bytes_per_token;
+  };
+  plan_workspace();
+  plan_states(plan.budget - plan.weights - plan.workspace, options, plan);
+  plan_workspace();  // of so many rows
 
-  const int64_t left = plan.budget - plan.weights - plan.workspace;
+  const int64_t left = plan.budget - plan.weights - plan.workspace - plan.state_bytes;
   const int64_t most_tokens = std::max<int64_t>(0, left / plan.kv_bytes_per_token);
-  if (most_tokens < std::min(kFewestTokens, plan.max_length)) refuse_model(plan, defaults);
+  if (most_tokens < std::min(kFewestTokens, plan.max_length)) {
+    refuse_model(plan, options, defaults);
+  }
   if (options.kv_cache_tokens > 0) {
     plan.kv_tokens = options.kv_cache_tokens;
     if (plan.kv_tokens > most_tokens) {

@@ -23,6 +23,10 @@ struct MemoryPlan {
   int64_t kv_tokens = 0;   // token slots in it
   int64_t kv_bytes_per_token = 0;
   DType kv_type = DType::f16;
+  // States, where the model keeps them: of rows, and snapshots for prefixes that are shared.
+  int64_t row_states = 0, snapshots = 0;
+  int64_t state_bytes = 0;      // of all
+  int64_t bytes_per_state = 0;  // 0: the model keeps none
   int64_t max_rows = 0;         // sequences running at once
   int64_t level_rows = 0;       // see SchedulerOptions
   int64_t max_step_tokens = 0;  // tokens in a step

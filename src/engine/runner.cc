@@ -32,11 +32,13 @@ int64_t Runner::workspace_bytes(const Backend& backend, const Config& config,
       SampleResults::device_bytes(plan.max_rows));
 }
 
-Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Config& config,
-               const MemoryPlan& plan, bool graphs, std::vector<Token> end_tokens, Trace* trace)
+Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const StatePool& states,
+               const Config& config, const MemoryPlan& plan, bool graphs,
+               std::vector<Token> end_tokens, Trace* trace)
     : backend_(backend),
       model_(model),
       kv_(kv),
+      states_(states),
       layers_(config.layers),
       width_(config.width),
       vocabulary_(config.vocabulary),
@@ -88,7 +90,7 @@ void Runner::begin(const Batch& batch) {
         backend_.takes_shared_keys() ? find_shared_parts(batch.rows, sharing_) : SharedParts{};
     most_parts = shared.most_of_row;
     view_ = rows > 0 ? tables_.pack_decodes(batch, shared, rows, kv_.spare_slot())
-                     : tables_.pack(batch, shared);
+                     : tables_.pack(batch, shared, kv_.spare_slot());
   }
   if (rows > 0) {
     if (recorded_growths_ != tables_.growths()) {  // what is recorded reads the old tables
@@ -111,7 +113,7 @@ void Runner::begin(const Batch& batch) {
 
 void Runner::forward(const Batch& batch) {
   backend_.run(op::TakeDrawn{.tokens = view_.tokens, .drawn = drawn_.drawn()});
-  Step step{.backend = backend_, .batch = view_, .kv = kv_, .scratch = scratch_};
+  Step step{.backend = backend_, .batch = view_, .kv = kv_, .states = states_, .scratch = scratch_};
   const Tensor hidden = hidden_.view({step.tokens(), width_}, backend_.activation_type());
   model_.embed(step, hidden);
   embedded_.put(batch, hidden);
@@ -137,7 +139,7 @@ void Runner::end(const Batch& batch) {
     }
   }
 
-  Step step{.backend = backend_, .batch = view_, .kv = kv_, .scratch = scratch_};
+  Step step{.backend = backend_, .batch = view_, .kv = kv_, .states = states_, .scratch = scratch_};
   const auto in_chunks = [&](const std::vector<Wanted>& wanted, auto&& body) {
     const auto most = static_cast<size_t>(logit_rows_);
     for (size_t begin = 0; begin < wanted.size(); begin += most) {

@@ -31,8 +31,9 @@ namespace spate {
 
 class Runner {
  public:
-  Runner(Backend& backend, const Model& model, const KvPool& kv, const Config& config,
-         const MemoryPlan& plan, bool graphs, std::vector<Token> end_tokens, Trace* trace);
+  Runner(Backend& backend, const Model& model, const KvPool& kv, const StatePool& states,
+         const Config& config, const MemoryPlan& plan, bool graphs, std::vector<Token> end_tokens,
+         Trace* trace);
 
   void begin(const Batch& batch);  // of at least one row
   void end(const Batch& batch);    // the one that began last
@@ -74,6 +75,7 @@ class Runner {
   Backend& backend_;
   const Model& model_;
   const KvPool& kv_;
+  const StatePool& states_;
   int64_t layers_, width_, vocabulary_;
   std::vector<Token> end_tokens_;
   std::vector<Token> no_end_tokens_;

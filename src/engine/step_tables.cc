@@ -21,7 +21,8 @@ constexpr int64_t kPartEntries = 5;  // see SharedKeys
 // Entries of all tables of a step, for so many tokens, rows and segments.
 size_t table_entries(int64_t tokens, int64_t rows, int64_t segments) {
   constexpr int64_t kOfShared = kPartEntries + 2;
-  return static_cast<size_t>(3 * tokens + (3 + kOfShared) * (rows + 1) + 2 * segments) + 9 * kAlign;
+  return static_cast<size_t>(3 * tokens + (5 + kOfShared) * (rows + 1) + 2 * segments) +
+         11 * kAlign;
 }
 
 int64_t segments_of(const Batch& batch) {
@@ -61,10 +62,10 @@ bool StepTables::has_room(const Batch& batch, int64_t rows) {
   return segments_of(batch) + fill <= kSegmentsPerRow * rows;
 }
 
-BatchView StepTables::pack(const Batch& batch, const SharedParts& shared) {
+BatchView StepTables::pack(const Batch& batch, const SharedParts& shared, int64_t spare_slot) {
   return pack(batch, shared,
               {.fill_rows = 0,
-               .fill_slot = 0,
+               .spare_slot = spare_slot,
                .parts = static_cast<int64_t>(shared.parts.size()),
                .segments = segments_of(batch)});
 }
@@ -73,13 +74,13 @@ BatchView StepTables::pack_decodes(const Batch& batch, const SharedParts& shared
                                    int64_t spare_slot) {
   return pack(batch, shared,
               {.fill_rows = rows - static_cast<int64_t>(batch.rows.size()),
-               .fill_slot = spare_slot,
+               .spare_slot = spare_slot,
                .parts = rows,
                .segments = kSegmentsPerRow * rows});
 }
 
 BatchView StepTables::pack(const Batch& batch, const SharedParts& shared, const Extent& extent) {
-  const auto [fill_rows, fill_slot, parts, segments] = extent;
+  const auto [fill_rows, spare_slot, parts, segments] = extent;
   const int64_t tokens = batch.tokens() + fill_rows;
   const int64_t rows = static_cast<int64_t>(batch.rows.size()) + fill_rows;
   host_.clear();
@@ -134,14 +135,18 @@ BatchView StepTables::pack(const Batch& batch, const SharedParts& shared, const 
         for (const Segment& segment : row.sequence->segments) {
           const int64_t from = std::max(position, row.begin);
           const int64_t to = std::min(position + segment.size(), row.begin + row.count);
-          for (int64_t i = from; i < to; ++i) push(segment.begin + (i - position));
+          for (int64_t i = from; i < to; ++i) {
+            push(i < row.sequence->stored ? spare_slot : segment.begin + (i - position));
+          }
           position += segment.size();
         }
       },
-      [&] { push(fill_slot); });
+      [&] { push(spare_slot); });
   const size_t row_table = sums([](const Row& row) { return row.count; });
   const size_t length_table =
       table([&](const Row& row) { push(row.begin + row.count); }, [&] { push(1); });
+  const size_t from_table = table([&](const Row& row) { push(row.state_from); }, [&] { push(-1); });
+  const size_t to_table = table([&](const Row& row) { push(row.state_to); }, [&] { push(-1); });
   const size_t segment_begin_table =
       sums([](const Row& row) { return static_cast<int64_t>(row.sequence->segments.size()); });
   const size_t part_table = align(),
@@ -158,7 +163,7 @@ BatchView StepTables::pack(const Batch& batch, const SharedParts& shared, const 
         }
       },
       [&] {
-        push(fill_slot);
+        push(spare_slot);
         push(1);
       });
 
@@ -183,6 +188,8 @@ BatchView StepTables::pack(const Batch& batch, const SharedParts& shared, const 
           .segment_begin = place(segment_begin_table, {rows + 1}),
           .segments = place(segment_table, {segments, 2}),
           .shared = shared_keys,
+          .state_from = place(from_table, {rows}),
+          .state_to = place(to_table, {rows}),
           .extents = extents_};
 }
 

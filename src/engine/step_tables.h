@@ -18,10 +18,11 @@ class StepTables {
   StepTables(Backend& backend, int64_t max_tokens, int64_t max_rows);
   static size_t device_bytes(int64_t max_tokens, int64_t max_rows);
 
-  BatchView pack(const Batch& batch, const SharedParts& shared);
+  // Keys and values that are not to be written go to the spare slot.
+  BatchView pack(const Batch& batch, const SharedParts& shared, int64_t spare_slot);
   // A batch of rows that run one token each, filled up to `rows` rows: the others run token 0 in
-  // the given slot. The same view whatever the batch is, but for the most parts of a row that
-  // shares keys.
+  // the spare slot, and leave no state. The same view whatever the batch is, but for the most parts
+  // of a row that shares keys.
   BatchView pack_decodes(const Batch& batch, const SharedParts& shared, int64_t rows,
                          int64_t spare_slot);
   // Whether pack_decodes has room for the batch's segments.
@@ -32,7 +33,7 @@ class StepTables {
  private:
   // How rows are filled up, and what the view says of tables that may have fewer entries.
   struct Extent {
-    int64_t fill_rows, fill_slot;
+    int64_t fill_rows, spare_slot;
     int64_t parts, segments;
   };
   BatchView pack(const Batch& batch, const SharedParts& shared, const Extent& extent);

@@ -8,16 +8,18 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "kv/states.h"
 
 namespace spate {
 
-// What a model needs a token to keep.
+// What a model needs a token to keep; and a sequence.
 struct KvNeeds {
   int64_t layers = 0;
   int64_t kv_heads = 0;    // G
   int64_t head_width = 0;  // D
   // Values are the first so many elements of the one key; 0: values of their own, as wide as keys.
   int64_t latent_width = 0;
+  StateNeeds states = {};
 
   int64_t rows() const { return latent_width > 0 ? 1 : 2; }  // of a token in a layer
   int64_t bytes_per_token(DType type) const {

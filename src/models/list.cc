@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "models/dense.h"
+#include "models/hybrid.h"
 #include "models/model.h"
 
 namespace spate {
@@ -19,6 +20,7 @@ constexpr Architecture kArchitectures[] = {
     {"deepseek", build_dense, dense_kv_needs, dense_scratch_width},
     {"bailing", build_dense, dense_kv_needs, dense_scratch_width},
     {"gpt-oss", build_dense, dense_kv_needs, dense_scratch_width},
+    {"bailing-linear", build_hybrid, hybrid_kv_needs, hybrid_scratch_width},
 };
 
 }  // namespace

@@ -14,8 +14,8 @@ namespace spate {
 // The three products of an attention layer's input, as one where the backend joins them.
 class QkvLinear {
  public:
-  QkvLinear(const Source& source, const Config& config)
-      : q_width_(config.heads * config.head_width), kv_width_(config.kv_heads * config.head_width) {
+  QkvLinear(const Source& source, const Config& config, int64_t kv_heads)
+      : q_width_(config.heads * config.head_width), kv_width_(kv_heads * config.head_width) {
     const Linear::Part parts[] = {
         {"q_proj", q_width_}, {"k_proj", kv_width_}, {"v_proj", kv_width_}};
     joined_ = Linear::joined(source, parts, config.width, {config.qkv_bias});
@@ -45,7 +45,7 @@ class QkvLinear {
 class Attention {
  public:
   Attention(const Source& source, const Config& config, const Rope& rope, int64_t layer)
-      : qkv_(source, config),
+      : qkv_(source, config, config.kv_heads),
         o_(source / "o_proj", config.width, config.heads * config.head_width, {config.output_bias}),
         rope_(rope),
         layer_(layer),

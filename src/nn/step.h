@@ -20,6 +20,7 @@ struct BatchView {
   Tensor segment_begin;  // [B + 1] i32
   Tensor segments;       // [N, 2] i32
   SharedKeys shared;
+  Tensor state_from, state_to;         // [B] i32, see op::LinearAttention
   std::span<const RowExtent> extents;  // [B] on the host, without rows that only fill up
 };
 
@@ -27,6 +28,7 @@ struct Step {
   Backend& backend;
   const BatchView& batch;
   const KvPool& kv;
+  const StatePool& states;
   Arena& scratch;
 
   int64_t tokens() const { return batch.tokens.rows(); }

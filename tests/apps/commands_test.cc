@@ -91,6 +91,21 @@ TEST(Inspect, Json) {
             at(json, {"plan", "kv_bytes"}).as_integer());
 }
 
+TEST(Inspect, States) {
+  const std::string model = SPATE_SOURCE_DIR "/tests/golden/models/bailing-moe-linear2";
+  const Ended ended = run_program({"inspect", model, "--json", "--max-num-seqs", "12"});
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  const Json json = parse_json(ended.out, "inspect");
+  EXPECT_EQ(at(json, {"config", "linear_layers"}), Json(4));
+  EXPECT_EQ(at(json, {"plan", "row_states"}), Json(12));
+  EXPECT_EQ(at(json, {"plan", "snapshots"}), Json(3));
+  EXPECT_EQ(at(json, {"plan", "state_bytes"}).as_integer(),
+            15 * at(json, {"plan", "bytes_per_state"}).as_integer());
+  const Ended text = run_program({"inspect", model, "--max-num-seqs", "12"});
+  EXPECT_TRUE(contains(text.out, "= 12 rows, 3 prefixes (24.0 KiB each)")) << text.out;
+  EXPECT_TRUE(contains(text.out, "4 of 6 layers")) << text.out;
+}
+
 TEST(Inspect, RandomWeightsHaveTheSameSize) {
   const Json stored = parse_json(run_program({"inspect", kTiny, "--json"}).out, "inspect");
   const Json random =

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/model_files.h"
+#include "engine/plan.h"
 #include "tests/support/generate.h"
 
 namespace spate {
@@ -109,6 +110,49 @@ TEST(Engine, PlansThatDoNotFitSayWhatDoes) {
   options.memory_utilization = 1e-9;
   options.kv_cache_tokens = 0;
   EXPECT_NE(error_of(options).find("does not fit"), std::string::npos) << error_of(options);
+}
+
+// States of rows and snapshots are planned before anything is loaded.
+TEST(Engine, StatesArePlanned) {
+  const ModelFiles files =
+      open_model_files(SPATE_SOURCE_DIR "/tests/golden/models/bailing-moe-linear2");
+  const auto backend = open_cpu_backend({.threads = 1});
+  EngineOptions options = small();
+  options.max_num_seqs = 40;
+  MemoryPlan plan = plan_memory(*files.checkpoint, *backend, options);
+  EXPECT_EQ(plan.bytes_per_state, 4 * 6 * 16 * 16 * 4) << "4 layers, 6 heads";
+  EXPECT_EQ(plan.row_states, 40);
+  EXPECT_EQ(plan.snapshots, 10);
+  EXPECT_EQ(plan.state_bytes, 50 * plan.bytes_per_state);
+  options.share_prefixes = false;
+  EXPECT_EQ(plan_memory(*files.checkpoint, *backend, options).snapshots, 0);
+
+  // What does not fit is refused with what would; where the number is open it is what fits.
+  options = small();
+  options.kv_cache_tokens = 0;
+  options.max_num_seqs = int64_t{1} << 40;
+  const auto refusal = [&]() -> std::string {
+    try {
+      plan_memory(*files.checkpoint, *backend, options);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_NE(refusal().find("does not fit"), std::string::npos) << refusal();
+  options.max_num_seqs = 0;
+  const auto utilization = [&](int64_t left) {
+    return static_cast<double>(plan.weights + plan.workspace + left) /
+           static_cast<double>(backend->memory().free);
+  };
+  options.memory_utilization = utilization(8 << 20);
+  plan = plan_memory(*files.checkpoint, *backend, options);
+  EXPECT_EQ(plan.row_states, plan.max_rows);
+  EXPECT_LE(plan.state_bytes, plan.budget - plan.weights - plan.workspace);
+  EXPECT_GT(plan.kv_tokens, 0);
+  options.max_num_seqs = 64;
+  options.memory_utilization = utilization(1 << 20);
+  EXPECT_NE(refusal().find("states of 64 rows"), std::string::npos) << refusal();
 }
 
 TEST(Engine, RandomWeightsNeedOnlyAConfig) {

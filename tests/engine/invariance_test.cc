@@ -198,7 +198,8 @@ INSTANTIATE_TEST_SUITE_P(
                                      "deepseek2", "deepseek2-lite", "deepseek3",
                                      "deepseek2-experts", "deepseek3-experts", "mixtral",
                                      "qwen2-moe", "qwen3-moe", "deepseek", "bailing",
-                                     "bailing-moe2", "gpt-oss", "gpt-oss-mxfp4"),
+                                     "bailing-moe2", "bailing-moe-linear", "bailing-moe-linear2",
+                                     "gpt-oss", "gpt-oss-mxfp4"),
                      test_devices()),
     [](const auto& info) {
       std::string name = std::get<0>(info.param) + "_" + std::get<1>(info.param).name;

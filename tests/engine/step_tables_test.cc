@@ -29,7 +29,7 @@ class StepTablesTest : public testing::Test {
 TEST_F(StepTablesTest, ChunksAndDecodes) {
   const Batch batch{.rows = {{.sequence = &second, .begin = 3, .count = 1, .pending_draw = 2},
                              {.sequence = &first, .begin = 1, .count = 4}}};
-  const BatchView view = tables.pack(batch, {});
+  const BatchView view = tables.pack(batch, {}, 999);
   EXPECT_EQ(values(view.tokens), (std::vector<int32_t>{-3, 11, 12, 13, 14}));
   EXPECT_EQ(values(view.positions), (std::vector<int32_t>{3, 1, 2, 3, 4}));
   EXPECT_EQ(values(view.slot), (std::vector<int32_t>{53, 101, 102, 200, 201}));
@@ -54,8 +54,9 @@ TEST_F(StepTablesTest, DecodesAreFilledUpAndLieWhereTheyLay) {
   EXPECT_EQ(values(b.segment_begin), (std::vector<int32_t>{0, 1, 2, 3, 4}));
   EXPECT_EQ(values(b.segments.slice(0, 4)), (std::vector<int32_t>{50, 10, 999, 1, 999, 1, 999, 1}));
   const Tensor BatchView::*members[] = {
-      &BatchView::tokens, &BatchView::positions,     &BatchView::slot,    &BatchView::row_begin,
-      &BatchView::length, &BatchView::segment_begin, &BatchView::segments};
+      &BatchView::tokens,    &BatchView::positions,  &BatchView::slot,
+      &BatchView::row_begin, &BatchView::length,     &BatchView::segment_begin,
+      &BatchView::segments,  &BatchView::state_from, &BatchView::state_to};
   for (const auto member : members) {
     EXPECT_EQ((a.*member).data, (b.*member).data);
     EXPECT_EQ((a.*member).shape, (b.*member).shape);
@@ -68,7 +69,7 @@ TEST_F(StepTablesTest, SharedKeys) {
                              {.sequence = &second, .begin = 2, .count = 1}}};
   const SharedParts shared{
       .parts = {{0, 2, 0, 128, 0}, {1, 1, 128, 192, 1}}, .most_of_row = 2, .saved_reads = 128};
-  const BatchView as_it_is = tables.pack(batch, shared);
+  const BatchView as_it_is = tables.pack(batch, shared, 999);
   EXPECT_EQ(values(as_it_is.shared.parts),
             (std::vector<int32_t>{0, 2, 0, 128, 0, 1, 1, 128, 192, 1}));
   EXPECT_EQ(values(as_it_is.shared.own), (std::vector<int32_t>{128, 1, 192, 2}));
@@ -89,6 +90,23 @@ TEST_F(StepTablesTest, SharedKeys) {
   EXPECT_EQ(tables.growths(), 0);
 }
 
+TEST_F(StepTablesTest, States) {
+  // Of three tokens that are there, two are computed again.
+  first.stored = 3;
+  const Batch batch{
+      .rows = {{.sequence = &second, .begin = 2, .count = 1, .state_from = 5, .state_to = 1},
+               {.sequence = &first, .begin = 1, .count = 4, .state_to = 0}}};
+  const BatchView view = tables.pack(batch, {}, 999);
+  EXPECT_EQ(values(view.state_from), (std::vector<int32_t>{5, -1}));
+  EXPECT_EQ(values(view.state_to), (std::vector<int32_t>{1, 0}));
+  EXPECT_EQ(values(view.slot), (std::vector<int32_t>{52, 999, 999, 200, 201}));
+  EXPECT_EQ(values(view.segments), (std::vector<int32_t>{50, 10, 100, 3, 200, 4}));
+  const Batch one{.rows = {batch.rows[0]}};
+  const BatchView filled = tables.pack_decodes(one, {}, 4, 999);
+  EXPECT_EQ(values(filled.state_from), (std::vector<int32_t>{5, -1, -1, -1}));
+  EXPECT_EQ(values(filled.state_to), (std::vector<int32_t>{1, -1, -1, -1}));
+}
+
 TEST_F(StepTablesTest, GrowForManySegments) {
   Sequence cut = sequence_of({}, {});
   for (int i = 0; i < 200; ++i) {
@@ -97,7 +115,7 @@ TEST_F(StepTablesTest, GrowForManySegments) {
   }
   const Batch batch{.rows = {{.sequence = &cut, .begin = 199, .count = 1}}};
   EXPECT_FALSE(StepTables::has_room(batch, 4));
-  const BatchView view = tables.pack(batch, {});
+  const BatchView view = tables.pack(batch, {}, 999);
   EXPECT_EQ(tables.growths(), 1);
   EXPECT_EQ(values(view.slot), (std::vector<int32_t>{398}));
   EXPECT_EQ(view.segments.rows(), 200);

@@ -354,6 +354,16 @@ TEST(Checkpoint, OneTensorForQueriesKeysAndValuesIsCut) {
   EXPECT_EQ(k->bytes.size(), 32U * 32 * 2);
   EXPECT_EQ(checkpoint->find("model.layers.1.self_attn.v_proj.bias", Shape{32})->shape, Shape{32});
 
+  // A linear layer has as many keys as queries.
+  const auto hybrid = open_checkpoint(folder + "-moe-linear2");
+  EXPECT_TRUE(hybrid->find("model.layers.1.self_attn.k_proj.weight", Shape{96, 32}).has_value());
+  EXPECT_TRUE(hybrid->find("model.layers.2.self_attn.k_proj.weight", Shape{32, 32}).has_value());
+  for (const char* own : {"g_proj.weight", "g_norm.weight"}) {
+    EXPECT_TRUE(hybrid->has(cat("model.layers.1.self_attn.", own)));
+    EXPECT_TRUE(config_expects_tensor(hybrid->config(), cat("model.layers.1.self_attn.", own)));
+    EXPECT_FALSE(config_expects_tensor(hybrid->config(), cat("model.layers.2.self_attn.", own)));
+  }
+
   const TemporaryFolder other;
   std::string config = read_file(folder + "/config.json");
   const std::string heads = "\"num_key_value_heads\": 2";

@@ -75,7 +75,9 @@ TEST_P(Golden, LogitsOfTheLastPositions) {
   const auto model = find_architecture(config).build(source);
   EXPECT_TRUE(source.unread().empty()) << source.unread().front();
 
-  KvPool kv(*backend, find_architecture(config).kv_needs(config), DType::f32, tokens);
+  const KvNeeds needs = find_architecture(config).kv_needs(config);
+  KvPool kv(*backend, needs, DType::f32, tokens);
+  StatePool states(*backend, needs.states, 1);
   Arena scratch(backend->allocate(1 << 22));
   const auto table = [&](const std::vector<int32_t>& values, Shape shape) {
     Buffer buffer = backend->allocate(values.size() * 4);
@@ -87,15 +89,18 @@ TEST_P(Golden, LogitsOfTheLastPositions) {
   const int32_t total = static_cast<int32_t>(tokens);
   const Buffer ids = table(prompt, {tokens}), places = table(count, {tokens}),
                bounds = table({0, total}, {2}), length = table({total}, {1}),
-               segment_begin = table({0, 1}, {2}), segments = table({0, total}, {1, 2});
+               segment_begin = table({0, 1}, {2}), segments = table({0, total}, {1, 2}),
+               nowhere = table({-1}, {1});
   const BatchView batch{.tokens = ids.view({tokens}, DType::i32),
                         .positions = places.view({tokens}, DType::i32),
                         .slot = places.view({tokens}, DType::i32),
                         .row_begin = bounds.view({2}, DType::i32),
                         .length = length.view({1}, DType::i32),
                         .segment_begin = segment_begin.view({2}, DType::i32),
-                        .segments = segments.view({1, 2}, DType::i32)};
-  Step step{.backend = *backend, .batch = batch, .kv = kv, .scratch = scratch};
+                        .segments = segments.view({1, 2}, DType::i32),
+                        .state_from = nowhere.view({1}, DType::i32),
+                        .state_to = nowhere.view({1}, DType::i32)};
+  Step step{.backend = *backend, .batch = batch, .kv = kv, .states = states, .scratch = scratch};
   const Buffer hidden_storage = backend->allocate(static_cast<size_t>(tokens * config.width) * 4);
   const Tensor hidden = hidden_storage.view({tokens, config.width}, backend->activation_type());
   model->embed(step, hidden);
@@ -214,7 +219,7 @@ TEST(GoldenModels, GgufFilesAreTheSameModels) {
   }
 }
 
-TEST(GoldenModels, AreThere) { EXPECT_EQ(golden_models().size(), 27U); }
+TEST(GoldenModels, AreThere) { EXPECT_EQ(golden_models().size(), 29U); }
 
 }  // namespace
 }  // namespace spate
