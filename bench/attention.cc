@@ -33,14 +33,18 @@ Buffer integers(Backend& backend, const std::vector<int32_t>& values) {
 Buffer numbers(Backend& backend, int64_t count, DType type) {
   std::vector<float> floats;
   std::vector<uint16_t> halves;
+  std::vector<uint8_t> codes;
   for (int64_t i = 0; i < count; ++i) {
     const float value = static_cast<float>(static_cast<uint32_t>(i) * 2654435761U >> 20) / 2048 - 1;
     if (type == DType::f32) floats.push_back(value);
     if (type == DType::f16) halves.push_back(f32_to_f16(value));
     if (type == DType::bf16) halves.push_back(f32_to_bf16(value));
+    if (type == DType::e4m3) codes.push_back(static_cast<uint8_t>(0x20 + i * 2654435761U % 0x50));
   }
   Buffer buffer = backend.allocate(static_cast<size_t>(count) * size_of(type));
-  const void* from = type == DType::f32 ? static_cast<void*>(floats.data()) : halves.data();
+  const void* from = type == DType::f32    ? static_cast<void*>(floats.data())
+                     : type == DType::e4m3 ? static_cast<void*>(codes.data())
+                                           : halves.data();
   backend.upload(buffer.view({count}, type), from);
   backend.finish();
   return buffer;
@@ -74,12 +78,18 @@ void run_case(Bench& bench, const Case& c, DType type) {
   const int64_t shared = groups * c.shared, own = c.keys - c.shared;
   const int64_t slots = shared + c.rows * own;  // shared ones first
   const int64_t layer = slots * kv_heads * width;
-  const size_t layer_bytes = 2 * static_cast<size_t>(layer) * size_of(type);
+  const size_t layer_bytes =
+      2 * static_cast<size_t>(layer) * size_of(type) +
+      (type == DType::e4m3 ? 2 * sizeof(uint16_t) * static_cast<size_t>(slots * kv_heads) : 0);
 
-  std::vector<Buffer> keys, values;
+  std::vector<Buffer> keys, values, scales;
   for (size_t i = 0; i < bench.copies(layer_bytes); ++i) {
     keys.push_back(numbers(backend, layer, type));
     values.push_back(numbers(backend, layer, type));
+    if (type != DType::e4m3) continue;
+    constexpr int32_t kPair = 0x3C003C00;  // of scales, 2^-7 in bf16
+    scales.push_back(
+        integers(backend, std::vector<int32_t>(static_cast<size_t>(slots * kv_heads), kPair)));
   }
   std::vector<int32_t> row_begin{0}, length, segment_begin{0}, segments, slot, positions;
   for (int64_t row = 0; row < c.rows; ++row) {
@@ -104,6 +114,9 @@ void run_case(Bench& bench, const Case& c, DType type) {
     const Shape shape{slots, kv_heads, width};
     return {.keys = keys[call % keys.size()].view(shape, type),
             .values = values[call % keys.size()].view(shape, type),
+            .scales = scales.empty()
+                          ? Tensor{}
+                          : scales[call % keys.size()].view({kv_heads, slots, 2}, DType::bf16),
             .slot = tables[4].view({tokens}, DType::i32),
             .row_begin = tables[0].view({c.rows + 1}, DType::i32),
             .length = tables[1].view({c.rows}, DType::i32),
@@ -189,8 +202,11 @@ void run_case(Bench& bench, const Case& c, DType type) {
 
 void run_all(Bench& bench) {
   const std::string& cache = bench.flag("--cache");
-  const auto type = cache == "f32" ? DType::f32 : cache == "bf16" ? DType::bf16 : DType::f16;
-  if (cache != name_of(type)) fail("a cache of ", cache, ", expected f32, f16 or bf16");
+  const auto type = cache == "f32"    ? DType::f32
+                    : cache == "bf16" ? DType::bf16
+                    : cache == "e4m3" ? DType::e4m3
+                                      : DType::f16;
+  if (cache != name_of(type)) fail("a cache of ", cache, ", expected f32, f16, bf16 or e4m3");
   for (const std::string& item : split(bench.flag("--case"), ',')) {
     int rows = 0, tokens = 0, keys = 0;
     int shared = 0, group = 1;

@@ -19,6 +19,20 @@ std::string mib(int64_t bytes) {
 
 int64_t positive_or(int64_t value, int64_t fallback) { return value > 0 ? value : fallback; }
 
+void check_kv_type(DType type, const KvNeeds& needs, const Backend& backend) {
+  if (type != DType::e4m3) return;
+  if (backend.device().kind == Device::Kind::cpu) {
+    throw Error("--kv-cache-dtype fp8 needs a GPU; on a CPU take f16, which is the default",
+                ExitCode::usage);
+  }
+  if (needs.latent_width > 0) {
+    throw Error(
+        "--kv-cache-dtype fp8: this model caches latents, from which all heads make their keys and "
+        "values, and these are kept in 16 bits at least; take bf16, which is the default",
+        ExitCode::usage);
+  }
+}
+
 constexpr int64_t kFewestTokens = 16;  // a cache of fewer serves nobody
 
 std::string shares(const MemoryPlan& plan) {
@@ -110,6 +124,7 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
   plan.kv_type =
       options.kv_type.value_or(backend.activation_type() == DType::bf16 ? DType::bf16 : DType::f16);
   const KvNeeds needs = architecture.kv_needs(config);
+  check_kv_type(plan.kv_type, needs, backend);
   plan.kv_bytes_per_token = needs.bytes_per_token(plan.kv_type);
   plan.bytes_per_state = needs.states.bytes();
   plan.max_length = positive_or(options.max_model_len, config.max_positions);

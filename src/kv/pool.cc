@@ -8,7 +8,7 @@ KvPool::KvPool(Backend& backend, const KvNeeds& needs, DType type, int64_t slots
     : slots_(slots),
       type_(type),
       storage_(backend.allocate(
-          static_cast<size_t>((slots + kSpareSlots) * needs.bytes_per_token(type)))) {
+          static_cast<size_t>((slots + kSpareSlots) * needs.element_bytes_per_token(type)))) {
   const Shape shape{slots + kSpareSlots, needs.kv_heads, needs.head_width};
   const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(type);
   const bool in_keys = needs.latent_width > 0;
@@ -18,6 +18,14 @@ KvPool::KvPool(Backend& backend, const KvNeeds& needs, DType type, int64_t slots
     keys_.push_back(storage_.view(shape, type, offset));
     values_.push_back(in_keys ? keys_.back().columns(0, {1, needs.latent_width})
                               : storage_.view(shape, type, offset + bytes));
+  }
+  if (needs.scale_bytes_per_token(type) == 0) return;
+  const Shape pairs{needs.kv_heads, slots + kSpareSlots, 2};
+  const size_t pair_bytes = static_cast<size_t>(pairs.elements()) * size_of(DType::bf16);
+  scale_storage_ = backend.allocate(static_cast<size_t>(needs.layers) * pair_bytes);
+  for (int64_t layer = 0; layer < needs.layers; ++layer) {
+    scales_.push_back(
+        scale_storage_.view(pairs, DType::bf16, static_cast<size_t>(layer) * pair_bytes));
   }
 }
 

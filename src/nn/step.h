@@ -41,6 +41,7 @@ struct Step {
   KvView kv_view(int64_t layer) const {
     return {.keys = kv.keys(layer),
             .values = kv.values(layer),
+            .scales = kv.scales(layer),
             .slot = batch.slot,
             .row_begin = batch.row_begin,
             .length = batch.length,

@@ -166,7 +166,7 @@ TEST(Cli, EngineFlags) {
                                                         {"--max-model-len", "long"},
                                                         {"--schedule", "mix"},
                                                         {"--batching", "random"},
-                                                        {"--kv-cache-dtype", "fp8"}}) {
+                                                        {"--kv-cache-dtype", "fp4"}}) {
     EXPECT_NE(error_of([&] { parse_command_line(line, {flag, value}); }), "") << flag;
   }
 }

@@ -3,6 +3,7 @@
 
 #include "engine/model_files.h"
 #include "engine/plan.h"
+#include "tests/support/devices.h"
 #include "tests/support/generate.h"
 
 namespace spate {
@@ -153,6 +154,21 @@ TEST(Engine, StatesArePlanned) {
   options.max_num_seqs = 64;
   options.memory_utilization = utilization(1 << 20);
   EXPECT_NE(refusal().find("states of 64 rows"), std::string::npos) << refusal();
+}
+
+TEST(Engine, ACacheOfEightBitsSaysWhatItNeeds) {
+  EngineOptions options = small();
+  options.kv_type = DType::e4m3;
+  options.backend.device = "cpu";
+  EXPECT_NE(error_of(options).find("needs a GPU"), std::string::npos) << error_of(options);
+  if (!test::has_gpu()) return;
+  options.backend.device = "0";
+  try {
+    Engine engine(open_model_files(SPATE_SOURCE_DIR "/tests/golden/models/deepseek2"), options);
+    ADD_FAILURE() << "a cache of latents in eight bits";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("latents"), std::string::npos) << error.what();
+  }
 }
 
 TEST(Engine, RandomWeightsNeedOnlyAConfig) {

@@ -61,8 +61,8 @@ struct Past {
   Past(const AttentionCase& c, uint64_t seed, DType activation = DType::f32)
       : activation(activation), random(seed) {
     for (const RowCase& row : c.rows) {
-      keys.push_back(random.normal_tensor({row.length, c.kv_heads, c.width}, c.cache));
-      values.push_back(random.normal_tensor({row.length, c.kv_heads, c.values()}, c.cache));
+      keys.push_back(cached({row.length, c.kv_heads, c.width}, c.cache));
+      values.push_back(cached({row.length, c.kv_heads, c.values()}, c.cache));
       if (c.in_keys) {
         values.back().fill([&](int64_t p, int64_t d) { return keys.back().at(p, d); });
       }
@@ -78,6 +78,24 @@ struct Past {
     if (c.tree) {
       for (const RowCase& row : c.rows) paths.push_back(random_paths(row.tokens));
     }
+  }
+
+  // What a cache of the type can hold. In e4m3 those are codes times a scale, which differs much
+  // from head to head; f32 holds the products.
+  Owned cached(Shape shape, DType type) {
+    if (type != DType::e4m3) return random.normal_tensor(shape, type);
+    Owned out(shape);
+    for (int64_t i = 0; i < shape[0] * shape[1]; ++i) {
+      const double size = std::ldexp(1, static_cast<int>(random.whole(-7, 0)));
+      std::vector<double> head;
+      for (int64_t d = 0; d < shape[2]; ++d) head.push_back(random.normal(size));
+      const double scale = reference::head_scale(head);
+      for (int64_t d = 0; d < shape[2]; ++d) {
+        const double code = reference::round_e4m3(head[static_cast<size_t>(d)] / scale);
+        out.set(i / shape[1], i % shape[1] * shape[2] + d, code * scale);
+      }
+    }
+    return out;
   }
 
   // The bits of each node: its own and those of its parent, which is any before it or none.
@@ -161,6 +179,7 @@ class StepOf {
     keep_parts(rows);
     keys_.emplace(Shape{slots, c.kv_heads, c.width}, c.cache, c.row_gap);
     values_.emplace(Shape{slots, c.kv_heads, c.values()}, c.cache, c.row_gap);
+    if (c.cache == DType::e4m3) scales_.emplace(Shape{c.kv_heads, slots, 2}, DType::bf16);
     q_.emplace(Shape{row_begin.back(), c.heads, c.width}, past.activation, c.row_gap);
     out_.emplace(Shape{row_begin.back(), c.heads, c.values()}, past.activation, c.row_gap);
     for (size_t b = 0; b < parts.size(); ++b) fill(b, past);
@@ -225,11 +244,9 @@ class StepOf {
       for (int64_t i = 0; i < segments_->at(n, 1) && position < part.end; ++i, ++position) {
         if (case_.hollow && position < case_.rows[part.sequence].common) continue;
         const auto slot = static_cast<int64_t>(segments_->at(n, 0)) + i;
-        for (int64_t d = 0; d < keys_->columns(); ++d) {
-          keys_->set(slot, d, past.keys[part.sequence].at(position, d));
-        }
-        for (int64_t d = 0; d < values_->columns(); ++d) {
-          values_->set(slot, d, past.values[part.sequence].at(position, d));
+        for (int64_t head = 0; head < case_.kv_heads; ++head) {
+          fill_head(*keys_, slot, past.keys[part.sequence], position, head, 0);
+          fill_head(*values_, slot, past.values[part.sequence], position, head, 1);
         }
       }
     }
@@ -241,10 +258,27 @@ class StepOf {
     }
   }
 
+  // `scale`: which of the two of a slot and head.
+  void fill_head(Owned& to, int64_t slot, const Owned& from, int64_t position, int64_t head,
+                 int64_t scale) {
+    const int64_t width = to.tensor.shape[2], begin = head * width;
+    double factor = 1;
+    if (scales_) {
+      std::vector<double> elements;
+      for (int64_t d = 0; d < width; ++d) elements.push_back(from.at(position, begin + d));
+      factor = reference::head_scale(elements);
+      scales_->set(head, 2 * slot + scale, factor);
+    }
+    for (int64_t d = begin; d < begin + width; ++d) {
+      to.set(slot, d, from.at(position, d) / factor);
+    }
+  }
+
   KvView view() const {
     return {
         .keys = keys_->tensor,
         .values = case_.in_keys ? keys_->tensor.columns(0, {1, case_.values()}) : values_->tensor,
+        .scales = scales_ ? scales_->tensor : Tensor{},
         .row_begin = row_begin_->tensor,
         .length = length_->tensor,
         .segment_begin = segment_begin_->tensor,
@@ -254,8 +288,8 @@ class StepOf {
 
   AttentionCase case_;
   std::vector<Part> parts_;
-  std::optional<Owned> row_begin_, length_, segment_begin_, segments_, keys_, values_, q_, out_,
-      tree_, parts_table_, own_;
+  std::optional<Owned> row_begin_, length_, segment_begin_, segments_, keys_, values_, scales_, q_,
+      out_, tree_, parts_table_, own_;
   int most_parts_ = 0;
 };
 
@@ -277,9 +311,11 @@ Expected expected_of(const AttentionCase& c, const Past& past) {
   Expected out;
   // Scores of size 1 to 4 in f32 sums over D; weights are off by that, values are of size 1 to 4.
   const double of_scores = 40 * test::kF32Epsilon * std::sqrt(c.width);
-  // With 16-bit hidden states weights may be rounded to the cache's type, and the output is.
+  // With 16-bit hidden states weights may be rounded to the cache's type, or f16 where that has
+  // eight bits, and the output is.
   const bool rounds = past.activation != DType::f32;
-  const double of_weights = rounds ? 3 * test::epsilon_of(c.cache) : 0;
+  const DType weights = c.cache == DType::e4m3 ? DType::f16 : c.cache;
+  const double of_weights = rounds ? 3 * test::epsilon_of(weights) : 0;
   const double of_output = rounds ? test::epsilon_of(past.activation) : 0;
   for (size_t b = 0; b < c.rows.size(); ++b) {
     const auto column = [&](const Owned& from, int64_t position, int head) {
@@ -409,6 +445,16 @@ std::vector<AttentionCase> cases() {
       add(c);
     }
   }
+  // In eight bits all that 16 bits have but values that lie in their keys.
+  const size_t count = out.size();
+  for (size_t i = 0; i < count; ++i) {
+    AttentionCase c = out[i];
+    if (c.cache != DType::bf16 || c.in_keys) continue;
+    c.name += "_e4m3";
+    c.cache = DType::e4m3;
+    c.row_gap *= 2;  // bytes as before
+    add(c);
+  }
   return out;
 }
 
@@ -495,8 +541,10 @@ class PreparedByType {
 };
 
 TEST_P(AttentionTest, MatchesThePlainLoops) {
+  const DType cache = GetParam().cache;
+  if (cache == DType::e4m3 && !test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
   PreparedByType prepared(GetParam(), 17);
-  test::for_each_setup("attention", [&](Backend& backend, const std::string& name) {
+  test::for_each_cache_setup("attention", cache, [&](Backend& backend, const std::string& name) {
     prepared.expect(backend, name);
   });
 }
@@ -530,8 +578,8 @@ TEST(Attention, SharedKeysAreReadOnceOnAGpu) {
 
 // The setups whose bits must not depend on the batch: the CPU; on a GPU the kernels that promise
 // it, and the ones that are chosen when it is asked for.
-void for_each_steady_setup(const test::SetupBody& body) {
-  test::for_each_cpu_setup("attention", body);
+void for_each_steady_setup(DType cache, const test::SetupBody& body) {
+  if (cache != DType::e4m3) test::for_each_cpu_setup("attention", body);
   if (!test::has_gpu()) return;
   for (const DType type : {DType::f32, DType::bf16}) {
     for (const char* kernels : {"", "attention=hopper", "attention=prefill", "attention=general"}) {
@@ -579,7 +627,7 @@ TEST_P(AttentionBits, DependOnTheTokenAlone) {
     }
   };
 
-  for_each_steady_setup([&](Backend& backend, const std::string& name) {
+  for_each_steady_setup(c.cache, [&](Backend& backend, const std::string& name) {
     const std::string isa = name.substr(0, name.find(','));
     if (!alone.contains(isa)) {
       const Past& past = past_of(backend);
@@ -641,6 +689,17 @@ INSTANTIATE_TEST_SUITE_P(
         AttentionCase{
             "window_64", 6, 2, 64, {{300, 40, {}}, {180, 20, {}}}, DType::bf16, 70, 9, true},
         AttentionCase{"width_256_bf16", 3, 1, 256, {{260, 40, {}}, {90, 1, {}}}, DType::bf16},
+        AttentionCase{
+            "plain_e4m3", 6, 2, 64, {{300, 40, {77}}, {129, 3, {}}, {700, 1, {}}}, DType::e4m3},
+        AttentionCase{"all_e4m3",
+                      8,
+                      2,
+                      128,
+                      {{200, 40, {77}}, {129, 3, {}}, {170, 1, {}}},
+                      DType::e4m3,
+                      90,
+                      9,
+                      true},
         AttentionCase{"window_96", 3, 1, 96, {{180, 40, {}}, {150, 20, {}}}, DType::f16, 70, 9},
         AttentionCase{"width_256", 3, 1, 256, {{160, 20, {}}, {90, 1, {}}}, DType::f16},
         AttentionCase{"width_20", 4, 2, 20, {{280, 60, {}}, {400, 1, {}}}, DType::f32, 0, 0, true},
@@ -710,12 +769,13 @@ AttentionCase random_case(Random& random, int number) {
   c.kv_heads = one_of({1, 1, 2, 3});
   c.heads = c.kv_heads * one_of({1, 2, 3, 4, 7, 8, 20});
   c.width = one_of({64, 64, 80, 96, 128, 256, 24});
-  c.cache = std::array{DType::bf16, DType::f16, DType::bf16, DType::f16,
-                       DType::f32}[static_cast<size_t>(random.whole(0, 4))];
+  std::vector types{DType::bf16, DType::f16, DType::bf16, DType::f16, DType::f32};
+  if (test::has_gpu()) types.insert(types.end(), 3, DType::e4m3);
+  c.cache = types[static_cast<size_t>(random.whole(0, std::ssize(types) - 1))];
   c.window = one_of({0, 0, 0, 1, 40, 64, 100});
   c.soft_cap = static_cast<float>(one_of({0, 0, 0, 3}));
   c.sinks = one_of({0, 0, 1}) == 1;
-  c.row_gap = one_of({0, 0, 8, 64, 3});
+  c.row_gap = one_of({0, 0, 8, 16, 64, 3});
   c.tree = one_of({0, 0, 0, 1}) == 1;
   const int64_t rows = random.whole(1, 6);
   const bool single = random.whole(0, 2) == 0;  // one token each
@@ -740,6 +800,7 @@ TEST(Attention, RandomSteps) {
   test::for_each_setup("attention", [&](Backend& backend, const std::string& name) {
     for (PreparedByType& each : prepared) {
       const AttentionCase& c = each.of();
+      if (c.cache == DType::e4m3 && backend.device().kind == Device::Kind::cpu) continue;
       std::string rows;
       for (const RowCase& row : c.rows) rows += cat(" ", row.tokens, "@", row.length);
       SCOPED_TRACE(cat(c.name, ": heads ", c.heads, "/", c.kv_heads, ", width ", c.width,
@@ -770,6 +831,12 @@ TEST(Attention, LongAndManyRowsOnAGpu) {
                        DType::bf16, 0, 0, true};
   for (int row = 0; row < 30; ++row) ragged.rows.push_back({1 + row * 53, 1, {}});
   cases.push_back(ragged);
+  for (size_t i = 0; i < 4; ++i) {
+    AttentionCase c = cases[i];
+    c.name += "_e4m3";
+    c.cache = DType::e4m3;
+    cases.push_back(c);
+  }
   for (const AttentionCase& c : cases) {
     SCOPED_TRACE(c.name);
     PreparedByType prepared(c, 3);

@@ -283,6 +283,92 @@ TEST(KvWrite, NarrowValuesAndNone) {
   }
 }
 
+// A cache in eight bits, and what its heads mean.
+struct ScaledCache : Cache {
+  ScaledCache(int64_t tokens, int64_t kv_heads, int64_t width)
+      : Cache(tokens, kv_heads, width, DType::e4m3),
+        scales({kv_heads, keys.rows(), 2}, DType::bf16) {}
+  KvView view() const {
+    KvView kv = Cache::view();
+    kv.scales = scales.tensor;
+    return kv;
+  }
+  // `which` is 0 for keys, 1 for values.
+  double scale(int64_t token, int64_t head, int64_t which) const {
+    return scales.at(head, 2 * slots[static_cast<size_t>(token)] + which);
+  }
+  // Codes times scales, token after token.
+  std::vector<double> meant(const Owned& from, int64_t which, const std::string& what) const {
+    const Owned codes = written(from, what);
+    const int64_t width = codes.tensor.shape[2];
+    std::vector<double> out;
+    for (int64_t t = 0; t < codes.rows(); ++t) {
+      for (int64_t i = 0; i < codes.columns(); ++i) {
+        out.push_back(codes.at(t, i) * scale(t, i / width, which));
+      }
+    }
+    return out;
+  }
+  Owned scales;
+};
+
+// Heads of very different sizes, one of them zeros; and elements just above the largest code.
+Owned heads_of_many_sizes(const Shape& shape, DType type, int64_t gap, Random& random) {
+  Owned out(shape, type, gap);
+  for (int64_t t = 0; t < shape[0]; ++t) {
+    for (int64_t h = 0; h < shape[1]; ++h) {
+      const double size = std::ldexp(1, static_cast<int>(random.whole(-40, 20)));
+      for (int64_t d = h * shape[2]; d < (h + 1) * shape[2]; ++d) {
+        out.set(t, d, t % 5 == 4 ? 0 : random.normal(size));
+      }
+    }
+  }
+  out.set(0, 0, 448);
+  if (shape[0] > 1) out.set(1, 0, type == DType::bf16 ? 450 : 448.0001);
+  return out;
+}
+
+TEST(KvWrite, EightBitsWithAScaleAHead) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  Random random(7);
+  for (const DType type : test::activation_types()) {
+    for (const WriteCase& c : {WriteCase{1, 1, 64},
+                               {11, 3, 64},
+                               {13, 2, 20},
+                               {200, 2, 80},
+                               {11, 3, 64, 8},
+                               {70, 8, 128, 8},
+                               {7, 2, 256, 8}}) {
+      const Shape shape{c.tokens, c.kv_heads, c.width};
+      const Owned key = heads_of_many_sizes(shape, type, c.gap, random);
+      const Owned value = heads_of_many_sizes(shape, type, 2 * c.gap, random);
+      test::for_each_gpu_setup("kv_write", [&](Backend& backend, const std::string& name) {
+        if (backend.activation_type() != type) return;
+        const ScaledCache cache(c.tokens, c.kv_heads, c.width);
+        backend.run(op::KvWrite{.key = key.tensor, .value = value.tensor, .kv = cache.view()});
+        for (const int64_t which : {0, 1}) {
+          const Owned& from = which == 0 ? key : value;
+          const Owned codes = cache.written(which == 0 ? cache.keys : cache.values, name);
+          for (int64_t t = 0; t < c.tokens; ++t) {
+            for (int64_t h = 0; h < c.kv_heads; ++h) {
+              std::vector<double> head;
+              for (int64_t d = 0; d < c.width; ++d) head.push_back(from.at(t, h * c.width + d));
+              const double scale = reference::head_scale(head);
+              ASSERT_EQ(cache.scale(t, h, which), scale) << name << ", token " << t << ", " << h;
+              for (int64_t d = 0; d < c.width; ++d) {
+                ASSERT_EQ(codes.at(t, h * c.width + d),
+                          reference::round_e4m3(head[static_cast<size_t>(d)] / scale))
+                    << name << ", token " << t << ", head " << h << ", element " << d;
+              }
+            }
+          }
+        }
+        cache.scales.expect_guarded(name);
+      });
+    }
+  }
+}
+
 TEST(KvWrite, SpecialValues) {
   const std::vector<double> special{NAN, INFINITY, -INFINITY, 0, -0.0, 1e6, -1e6, 65519.9, 65520};
   const auto count = static_cast<int64_t>(special.size());
@@ -390,6 +476,48 @@ void check_fused(const RopeCase& c, bool norm, DType type, DType cache_type, Ran
       expect_like_plain_ops(backend, in, norm, q, key, cache, name);
     }
   });
+}
+
+// An element in eight bits is off by 2^-4 of itself, or by half a step of the smallest codes.
+TEST(QkvNormRopeWrite, WritesEightBits) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  Random random(8);
+  for (const RopeCase& c : kCases) {
+    for (const DType type : test::activation_types()) {
+      const QkvInputs in(c, type, random);
+      const auto expected_key =
+          turned(c, normed(in.key, &in.k_norm), in.kv_heads, in.positions, in.frequencies);
+      const std::vector<double> expected_value = in.value.values();
+      test::for_each_gpu_setup(
+          "qkv_norm_rope_write", [&](Backend& backend, const std::string& name) {
+            if (backend.activation_type() != type) return;
+            Owned q = in.q, key = in.key;
+            const ScaledCache cache(c.tokens, in.kv_heads, c.width);
+            backend.run(op::QkvNormRopeWrite{.q = q.tensor,
+                                             .key = key.tensor,
+                                             .value = in.value.tensor,
+                                             .q_norm = in.q_norm.tensor,
+                                             .k_norm = in.k_norm.tensor,
+                                             .positions = in.positions.tensor,
+                                             .rope = in.rope,
+                                             .kv = cache.view()});
+            test::expect_close(key, expected_key, tolerance_of(expected_key, 2 * kTolerance, type),
+                               name + ", key");
+            for (const int64_t which : {0, 1}) {
+              const std::vector<double>& expected = which == 0 ? expected_key : expected_value;
+              const auto found = cache.meant(which == 0 ? cache.keys : cache.values, which, name);
+              ASSERT_EQ(found.size(), expected.size());
+              for (size_t i = 0; i < found.size(); ++i) {
+                const auto head = static_cast<int64_t>(i) / c.width;
+                const double scale = cache.scale(head / in.kv_heads, head % in.kv_heads, which);
+                ASSERT_NEAR(found[i], expected[i],
+                            std::abs(expected[i]) / 16 + std::ldexp(scale, -10) + 2 * kTolerance)
+                    << name << ", element " << i;
+              }
+            }
+          });
+    }
+  }
 }
 
 TEST(QkvNormRopeWrite, IsNormThenRopeThenWrite) {

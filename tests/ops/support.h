@@ -20,6 +20,7 @@
 #include "backend/cpu/isa.h"
 #include "backend/cuda/devices.h"
 #include "tensor/half.h"
+#include "tests/reference/e4m3.h"
 #include "tests/support/devices.h"
 
 namespace spate::test {
@@ -103,6 +104,12 @@ inline void for_each_setup(std::string_view op, const SetupBody& body) {
   for_each_gpu_setup(op, body);
 }
 
+// Those that take a KV cache of this type.
+inline void for_each_cache_setup(std::string_view op, DType cache, const SetupBody& body) {
+  if (cache != DType::e4m3) for_each_cpu_setup(op, body);
+  for_each_gpu_setup(op, body);
+}
+
 // Those setups whose hidden states have this type; activation_types() are the types there are.
 inline void for_each_setup(std::string_view op, DType type, const SetupBody& body) {
   for_each_setup(op, [&](Backend& backend, const std::string& name) {
@@ -156,6 +163,7 @@ class Owned {
       case DType::bf16: return bf16_to_f32(tensor.row<uint16_t>(row)[column]);
       case DType::i32: return tensor.row<int32_t>(row)[column];
       case DType::u8: return tensor.row<uint8_t>(row)[column];
+      case DType::e4m3: return reference::from_e4m3(tensor.row<uint8_t>(row)[column]);
     }
     return 0;
   }
@@ -171,6 +179,7 @@ class Owned {
         break;
       case DType::i32: tensor.row<int32_t>(row)[column] = static_cast<int32_t>(value); break;
       case DType::u8: tensor.row<uint8_t>(row)[column] = static_cast<uint8_t>(value); break;
+      case DType::e4m3: tensor.row<uint8_t>(row)[column] = reference::e4m3_bits(value); break;
     }
   }
   // Calls value(row, column) for every element.

@@ -168,6 +168,17 @@ TEST_P(SmolLm2, PerplexityWithLayersInFp8) {
   EXPECT_NE(rounded, plain);
 }
 
+TEST_P(SmolLm2, PerplexityWithACacheOfEightBits) {
+  if (!GetParam().gpu) GTEST_SKIP() << "this is the CPU";
+  if (!file_exists(kEnglish)) GTEST_SKIP() << kEnglish << " is missing: run make test-data";
+  const double plain = perplexity();
+  options.kv_type = DType::e4m3;
+  const double rounded = perplexity();
+  std::printf("perplexity %.4f, with a cache in e4m3 %.4f\n", plain, rounded);
+  EXPECT_NEAR(rounded / plain, 1, 0.01);
+  EXPECT_NE(rounded, plain);
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, SmolLm2, test_devices(),
                          [](const auto& info) { return info.param.name; });
 

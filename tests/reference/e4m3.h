@@ -1,5 +1,6 @@
-// Plain meaning of eight-bit floats: 4 bits of exponent, 3 of mantissa, largest 448, and rows that
-// are rounded to them with a scale of their own.
+// Plain meaning of eight-bit floats: 4 bits of exponent, 3 of mantissa, largest 448; of rows that
+// are rounded to them with a scale of their own, and of heads in the KV cache, whose scales are
+// powers of two.
 #pragma once
 
 #include <algorithm>
@@ -16,6 +17,33 @@ inline double round_e4m3(double value) {
   const int exponent = std::max(std::ilogb(size), -6);
   const double step = std::ldexp(1.0, exponent - 3);
   return std::copysign(std::min(std::nearbyint(size / step) * step, 448.0), value);
+}
+
+// Bits: sign, exponent + 7, mantissa; no exponent means -6 and no leading one.
+inline uint8_t e4m3_bits(double value) {
+  if (std::isnan(value)) return 0x7F;
+  const double rounded = round_e4m3(value), size = std::abs(rounded);
+  const int exponent = size == 0 ? -6 : std::max(std::ilogb(size), -6);
+  const int eighths = static_cast<int>(std::ldexp(size, 3 - exponent));  // below 16
+  const int bits = eighths < 8 ? eighths : (exponent + 7) * 8 + eighths - 8;
+  return static_cast<uint8_t>(bits | (std::signbit(rounded) ? 0x80 : 0));
+}
+
+inline double from_e4m3(uint8_t bits) {
+  const int exponent = bits >> 3 & 15, mantissa = bits & 7;
+  if (exponent == 15 && mantissa == 7) return std::nan("");
+  const double size =
+      exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+  return (bits & 0x80) != 0 ? -size : size;
+}
+
+// The scale of a head in the KV cache (KvView).
+inline double head_scale(const std::vector<double>& head) {
+  double largest = 0;
+  for (const double x : head) largest = std::max(largest, std::abs(x));
+  int exponent = -32;
+  while (largest > std::ldexp(448, exponent)) ++exponent;
+  return std::ldexp(1, exponent);
 }
 
 // Rows of `width` elements: codes as numbers, and a scale a row. f32 arithmetic, as devices do it.

@@ -38,6 +38,14 @@ __device__ inline void arrive(Barrier* barrier) {
                : "memory");
 }
 
+// Arrives when all copy_..._async() of the thread so far have come.
+__device__ inline void arrive_behind_copies(Barrier* barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];"
+               :
+               : "r"(shared_address(barrier))
+               : "memory");
+}
+
 // Arrives, and announces bytes that the copy engine will bring.
 __device__ inline void arrive_announcing(Barrier* barrier, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"

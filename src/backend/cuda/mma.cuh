@@ -76,6 +76,21 @@ __device__ inline void load_matrices_transposed(uint32_t (&to)[4], const void* r
                : "memory");
 }
 
+// Two of them; lanes 8 * n + i, n < 2.
+__device__ inline void load_two_matrices(uint32_t (&to)[2], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
+               : "=r"(to[0]), "=r"(to[1])
+               : "r"(shared_address(row))
+               : "memory");
+}
+
+__device__ inline void load_two_matrices_transposed(uint32_t (&to)[2], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
+               : "=r"(to[0]), "=r"(to[1])
+               : "r"(shared_address(row))
+               : "memory");
+}
+
 // Copies 16 bytes; or writes zeros and reads nothing, when they are not there. `whole_lines`: the
 // 256 bytes around them are all wanted, so the L2 cache may fetch them at once.
 template <bool whole_lines>
@@ -91,6 +106,14 @@ __device__ void copy_16_async(void* shared, const void* global, bool there) {
                  : "r"(shared_address(shared)), "l"(global), "r"(there ? 16 : 0)
                  : "memory");
   }
+}
+
+// Copies 4 bytes; or writes zeros and reads nothing, when they are not there.
+__device__ inline void copy_4_async(void* shared, const void* global, bool there) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+               :
+               : "r"(shared_address(shared)), "l"(global), "r"(there ? 4 : 0)
+               : "memory");
 }
 
 __device__ inline void end_copy_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }

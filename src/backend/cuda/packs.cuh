@@ -38,6 +38,10 @@ bool packs_fit(int64_t width, const Tensors&... tensors) {
 template <int kBytes>
 struct Bits;
 template <>
+struct Bits<2> {
+  using type = uint16_t;
+};
+template <>
 struct Bits<4> {
   using type = uint32_t;
 };

@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <utility>
 
+#include "backend/cuda/e4m3.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/ops.h"
 #include "backend/cuda/packs.cuh"
@@ -18,6 +19,14 @@ constexpr int kPack = 4;  // elements: a warp covers a head of 128
 constexpr int kMostHeads = 16;
 constexpr size_t kMostShared = size_t{48} << 10;
 
+// Where heads go in the cache.
+template <class C>
+struct CachedHeads {
+  Rows<C> rows{};      // written at the token's slot
+  int64_t slots = 0;   // of the cache
+  uint16_t* scales{};  // of e4m3: every second one of [heads, slots, 2], as bf16
+};
+
 // What happens to heads of one kind: queries, keys or values.
 template <class T, class C>
 struct Heads {
@@ -26,7 +35,7 @@ struct Heads {
   const float* weight = nullptr;  // [D], norms by it
   bool turn = false;              // by the token's position
   bool keep = false;              // the result, in place
-  Rows<C> cache{};                // where there is one, written at the token's slot
+  CachedHeads<C> cache{};
 };
 
 struct Turn {
@@ -159,6 +168,18 @@ __device__ void work_in_shared(float* head, float sum_of_squares, const float* w
   __syncwarp();
 }
 
+// Writes the scale of a head, whose largest element of each lane is `largest`; answers what brings
+// elements to codes.
+template <class C>
+__device__ float write_scale(const CachedHeads<C>& cache, int head, int64_t slot, float largest) {
+  const float scale = e4m3_scale(warp_max(largest));
+  if (threadIdx.x == 0) {
+    cache.scales[2 * (head * cache.slots + slot)] =
+        static_cast<uint16_t>(__float_as_uint(scale) >> 16);
+  }
+  return inverse_of_scale(scale);
+}
+
 template <bool kInRegisters, class T, class C>
 __global__ void __launch_bounds__(kMostHeads* kWarp) work_on_heads(HeadWork<T, C> work) {
   extern __shared__ float shared[];
@@ -177,13 +198,27 @@ __global__ void __launch_bounds__(kMostHeads* kWarp) work_on_heads(HeadWork<T, C
   make_angles(work.turn, t, angles);
   if (idle) return;
 
-  C* cached = heads.cache.data == nullptr ? nullptr : heads.cache[work.slot[t]] + h * width;
+  constexpr bool kScaled = std::is_same_v<C, e4m3>;
+  const int64_t slot = heads.cache.rows.data == nullptr ? -1 : work.slot[t];
+  C* cached = slot < 0 ? nullptr : heads.cache.rows[slot] + h * width;
+  float factor = 1;
   const auto store = [&](int64_t i) {
     if (heads.keep) store_pack(x + i, work.aligned, width - i, values);
-    if (cached != nullptr) store_pack(cached + i, work.aligned, width - i, values);
+    if (cached == nullptr) return;
+    if constexpr (kScaled) {
+#pragma unroll
+      for (float& value : values) value *= factor;
+    }
+    store_pack(cached + i, work.aligned, width - i, values);
   };
   if constexpr (kInRegisters) {
     work_in_registers(values, heads.weight, heads.turn, work.turn, angles, width, work.eps);
+    if constexpr (kScaled) {
+      float largest = 0;
+#pragma unroll
+      for (const float value : values) largest = fmaxf(largest, fabsf(value));
+      if (cached != nullptr) factor = write_scale(heads.cache, h, slot, largest);
+    }
     if (own < width) store(own);
   } else {
     float* head = shared + 2 * work.turn.pairs + threadIdx.y * width;
@@ -197,6 +232,11 @@ __global__ void __launch_bounds__(kMostHeads* kWarp) work_on_heads(HeadWork<T, C
       }
     }
     work_in_shared(head, sum, heads.weight, heads.turn, work.turn, angles, width, work.eps);
+    if constexpr (kScaled) {
+      float largest = 0;
+      for (int64_t i = threadIdx.x; i < width; i += kWarp) largest = fmaxf(largest, fabsf(head[i]));
+      if (cached != nullptr) factor = write_scale(heads.cache, h, slot, largest);
+    }
     for (int64_t i = own; i < width; i += kWarp * kPack) {
 #pragma unroll
       for (int j = 0; j < kPack; ++j) values[j] = i + j < width ? head[i + j] : 0;
@@ -244,6 +284,14 @@ Turn turn_of(const Tensor& positions, const Rope& rope, int64_t begin = 0) {
 
 int heads_of(const Tensor& x) { return static_cast<int>(x.shape[1]); }
 
+// `which` of a token's two scales: keys' 0, values' 1.
+template <class C>
+CachedHeads<C> cached_heads(const Tensor& to, const KvView& kv, int which) {
+  return {.rows = rows_of<C>(to),
+          .slots = to.rows(),
+          .scales = kv.scaled() ? kv.scales.as<uint16_t>() + which : nullptr};
+}
+
 }  // namespace
 
 void run(Context& context, const op::RopeApply& op) {
@@ -261,19 +309,24 @@ void run(Context& context, const op::KvWrite& op) {
   with_activation_type(op.key.dtype, [&]<class T>(TypeTag<T>) {
     with_cache_type(op.kv.keys.dtype, [&]<class C>(TypeTag<C>) {
       // Keys and values of one width go together.
-      const auto write = [&](std::initializer_list<std::pair<Tensor, Tensor>> parts) {
-        const int64_t width = parts.begin()->first.shape[2];
+      struct Part {
+        Tensor from, to;
+        int which;
+      };
+      const auto write = [&](std::initializer_list<Part> parts) {
+        const int64_t width = parts.begin()->from.shape[2];
         HeadWork<T, C> work{
             .width = width, .turn = {}, .slot = op.kv.slot.as<int32_t>(), .aligned = true};
         int kind = 0;
-        for (const auto& [from, to] : parts) {
+        for (const auto& [from, to, which] : parts) {
           work.aligned = work.aligned && packs_fit<kPack>(width, from, to);
-          work.kinds[kind++] =
-              Heads<T, C>{.x = rows_of<T>(from), .heads = heads_of(from), .cache = rows_of<C>(to)};
+          work.kinds[kind++] = Heads<T, C>{.x = rows_of<T>(from),
+                                           .heads = heads_of(from),
+                                           .cache = cached_heads<C>(to, op.kv, which)};
         }
         run_heads(context, op.key.rows(), work);
       };
-      const std::pair key{op.key, op.kv.keys}, value{op.value, op.kv.values};
+      const Part key{op.key, op.kv.keys, 0}, value{op.value, op.kv.values, 1};
       if (op.value.data == nullptr) {
         write({key});
       } else if (op.value.shape[2] == op.key.shape[2]) {
@@ -306,10 +359,10 @@ void run(Context& context, const op::QkvNormRopeWrite& op) {
                                   .weight = op.k_norm.as<float>(),
                                   .turn = true,
                                   .keep = true,
-                                  .cache = rows_of<C>(op.kv.keys)};
+                                  .cache = cached_heads<C>(op.kv.keys, op.kv, 0)};
       work.kinds[2] = Heads<T, C>{.x = rows_of<T>(op.value),
                                   .heads = heads_of(op.value),
-                                  .cache = rows_of<C>(op.kv.values)};
+                                  .cache = cached_heads<C>(op.kv.values, op.kv, 1)};
       run_heads(context, op.q.rows(), work);
     });
   });

@@ -10,13 +10,15 @@
 
 namespace spate::cuda {
 
-// A tensor of bf16 that comes to shared memory in boxes. Sizes and strides count elements, the
-// innermost dimension first. What a box has beyond the tensor becomes zeros.
+// A tensor of elements of two bytes, or one, that comes to shared memory in boxes. Sizes and
+// strides count elements, the innermost dimension first. What a box has beyond the tensor becomes
+// zeros.
 struct BoxedTensor {
   const void* data;  // at a multiple of 16 bytes
   std::array<uint64_t, 3> sizes;
-  std::array<uint64_t, 2> strides;  // of all dimensions but the innermost, multiples of 8
-  std::array<uint32_t, 3> box;      // of 64 elements in the innermost dimension
+  std::array<uint64_t, 2> strides;  // of all dimensions but the innermost, multiples of 16 bytes
+  std::array<uint32_t, 3> box;      // of 128 bytes in the innermost dimension
+  size_t element_bytes = 2;
 };
 
 class TensorMapEncoder {

@@ -3,6 +3,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 
 #include <cstdint>
 
@@ -13,10 +14,12 @@ namespace spate::cuda {
 
 using bf16 = __nv_bfloat16;
 using f16 = __half;
+using e4m3 = __nv_fp8_e4m3;
 
 __device__ inline float to_float(float x) { return x; }
 __device__ inline float to_float(bf16 x) { return __bfloat162float(x); }
 __device__ inline float to_float(f16 x) { return __half2float(x); }
+__device__ inline float to_float(e4m3 x) { return static_cast<float>(x); }
 
 template <class T>
 __device__ inline T from_float(float x);
@@ -31,6 +34,12 @@ __device__ inline bf16 from_float<bf16>(float x) {
 template <>
 __device__ inline f16 from_float<f16>(float x) {
   return __float2half_rn(x);
+}
+
+// What is larger than 448 becomes that.
+template <>
+__device__ inline e4m3 from_float<e4m3>(float x) {
+  return e4m3(x);
 }
 
 template <class T>
@@ -48,14 +57,15 @@ void with_activation_type(DType type, const F& f) {
   }
 }
 
-// The same with the type of a cache: f32, f16 or bf16.
+// The same with the type of a cache: f32, f16, bf16 or e4m3.
 template <class F>
 void with_cache_type(DType type, const F& f) {
   switch (type) {
     case DType::f32: return f(TypeTag<float>{});
     case DType::f16: return f(TypeTag<f16>{});
     case DType::bf16: return f(TypeTag<bf16>{});
-    default: check(false, "a cache of type ", name_of(type), ", expected f32, f16 or bf16");
+    case DType::e4m3: return f(TypeTag<e4m3>{});
+    default: check(false, "a cache of type ", name_of(type), ", expected f32, f16, bf16 or e4m3");
   }
 }
 

@@ -47,8 +47,9 @@ struct SharedKeys {
 // segments [segment_begin[b], segment_begin[b + 1]), oldest first, which together hold at least
 // length[b] tokens; positions count from the first token of the first segment.
 struct KvView {
-  Tensor keys;       // [slots, G, D], one layer; f32, f16 or bf16
+  Tensor keys;       // [slots, G, D], one layer; f32, f16, bf16 or e4m3
   Tensor values;     // [slots, G, E], of the same type; latent attention's are a view of its keys
+  Tensor scales;     // [G, slots, 2] bf16, of keys and of values in e4m3; empty for other types
   Tensor slot;       // [T] i32, where each token of the step is written
   Tensor row_begin;  // [B + 1] i32
   Tensor length;     // [B] i32, keys of a row including its tokens of this step
@@ -57,6 +58,23 @@ struct KvView {
   SharedKeys shared;
   // [B], or empty: the same rows on the host, to count an op's work by; no kernel reads them.
   std::span<const RowExtent> extents;
+
+  // Each head of a token has a scale of its own, by which its codes are multiplied: the least power
+  // of two (of those from 2^-32 on) with which no code is larger than the largest of e4m3. So what
+  // the cache holds are floats with four bits of mantissa, and products with scales are exact.
+  bool scaled() const { return keys.dtype == DType::e4m3; }
+  void scales_contract() const {
+    if (!scaled()) return;
+    match("scales", scales, DType::bf16, {keys.shape[1], keys.rows(), 2});
+    check(values.data != keys.data, "op contract: values in e4m3 lie in their keys");
+  }
+  // Bytes of a token's keys and values.
+  int64_t bytes_per_token() const {
+    const int64_t of_values = values.data == keys.data ? 0 : values.row_size();
+    const int64_t of_scales = scaled() ? 2 * keys.shape[1] : 0;
+    return (keys.row_size() + of_values) * static_cast<int64_t>(size_of(keys.dtype)) +
+           of_scales * static_cast<int64_t>(size_of(DType::bf16));
+  }
 };
 
 // Rotary position embedding (Su et al., 2021): which two elements of a head turn together.
@@ -91,7 +109,8 @@ struct RopeApply {
   int64_t flops() const { return 3 * x.shape.elements(); }
 };
 
-// Writes the step's keys and values to their slots, converting to the cache's type.
+// Writes the step's keys and values to their slots, converting to the cache's type; with their
+// scales where it has them.
 struct KvWrite {
   static constexpr std::string_view kName = "kv_write";
   Tensor key;    // [T, G, D], rows may be strided
@@ -102,6 +121,7 @@ struct KvWrite {
     match("key", key, {T, G, D});
     match("keys", kv.keys, {S, G, D});
     match("slot", kv.slot, DType::i32, {T});
+    kv.scales_contract();
     if (value.data == nullptr) return;
     match("value", value, key.dtype, {T, G, E});
     match("values", kv.values, kv.keys.dtype, {S, G, E});
@@ -142,6 +162,7 @@ struct Attention {
     match("keys", kv.keys, {S, G, D});
     match("values", kv.values, kv.keys.dtype, {S, G, E});
     check(E.value <= D.value, "op contract: values are wider than keys");
+    kv.scales_contract();
     match("length", kv.length, DType::i32, {B});
     match("row_begin", kv.row_begin, DType::i32, {B.value + 1});
     match("segment_begin", kv.segment_begin, DType::i32, {B.value + 1});
@@ -161,10 +182,7 @@ struct Attention {
     int64_t keys_read = 0;
     for (const RowExtent& row : kv.extents) keys_read += row.keys(window);
     if (window == 0) keys_read -= kv.shared.saved_reads;
-    const bool in_keys = kv.values.data == kv.keys.data;
-    const int64_t elements = kv.keys.row_size() + (in_keys ? 0 : kv.values.row_size());
-    return q.bytes() + out.bytes() +
-           keys_read * elements * static_cast<int64_t>(size_of(kv.keys.dtype));
+    return q.bytes() + out.bytes() + keys_read * kv.bytes_per_token();
   }
   int64_t flops() const {
     int64_t pairs = 0;

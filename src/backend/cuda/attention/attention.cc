@@ -17,9 +17,10 @@ struct AttentionKernel {
   bool bits_of_token;  // a token's bits depend on its own keys alone
 };
 
-// Whole vectors of 16 bytes of two-byte elements.
-bool in_vectors(const void* data, int64_t stride) {
-  return reinterpret_cast<uintptr_t>(data) % 16 == 0 && stride % 8 == 0;
+// Whole vectors of 16 bytes.
+bool in_vectors(const void* data, int64_t stride, DType type) {
+  return reinterpret_cast<uintptr_t>(data) % 16 == 0 &&
+         stride * static_cast<int64_t>(size_of(type)) % 16 == 0;
 }
 
 bool fits_tensor_cores(const AttentionProblem& problem) {
@@ -27,9 +28,10 @@ bool fits_tensor_cores(const AttentionProblem& problem) {
   return problem.activation == DType::bf16 && problem.cache != DType::f32 &&
          problem.width == problem.value_width &&
          std::ranges::find(kWidths, problem.width) != kWidths.end() &&
-         in_vectors(problem.q, problem.q_stride) && in_vectors(problem.out, problem.out_stride) &&
-         in_vectors(problem.keys, problem.key_stride) &&
-         in_vectors(problem.values, problem.value_stride);
+         in_vectors(problem.q, problem.q_stride, problem.activation) &&
+         in_vectors(problem.out, problem.out_stride, problem.activation) &&
+         in_vectors(problem.keys, problem.key_stride, problem.cache) &&
+         in_vectors(problem.values, problem.value_stride, problem.cache);
 }
 
 // No row of a step is empty: as many tokens as rows are one token each.
@@ -40,7 +42,11 @@ bool accepts_single_tokens(const AttentionProblem& problem) {
 bool accepts_all(const AttentionProblem&) { return true; }
 
 void run_tiles(const Context& context, const AttentionProblem& problem, TiledRows rows) {
-  (problem.cache == DType::bf16 ? attend_tiles_bf16 : attend_tiles_f16)(context, problem, rows);
+  switch (problem.cache) {
+    case DType::bf16: return attend_tiles_bf16(context, problem, rows);
+    case DType::f16: return attend_tiles_f16(context, problem, rows);
+    default: return attend_tiles_e4m3(context, problem, rows);
+  }
 }
 
 // Trees of tokens, and scales that turn scores round, stay with the other kernels.
@@ -85,7 +91,11 @@ void run_few(const Context& context, const AttentionProblem& problem) {
   } else {
     few.shared = {};
   }
-  (problem.cache == DType::bf16 ? attend_few_bf16 : attend_few_f16)(context, few);
+  switch (problem.cache) {
+    case DType::bf16: return attend_few_bf16(context, few);
+    case DType::f16: return attend_few_f16(context, few);
+    default: return attend_few_e4m3(context, few);
+  }
 }
 
 // A step of one row has no other rows.
@@ -133,6 +143,7 @@ AttentionProblem problem_of(const op::Attention& op) {
           .values = kv.values.data,
           .key_stride = kv.keys.row_stride,
           .value_stride = kv.values.row_stride,
+          .scales = kv.scales.as<uint32_t>(),
           .row_begin = kv.row_begin.as<int32_t>(),
           .length = kv.length.as<int32_t>(),
           .segment_begin = kv.segment_begin.as<int32_t>(),

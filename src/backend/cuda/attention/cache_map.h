@@ -5,16 +5,19 @@
 
 namespace spate::cuda {
 
-// Keys or values [slots, G, D], in boxes of 64 columns of a head and `rows` slots. Boxes that reach
+// Keys or values [slots, G, D], in boxes of 128 bytes of a head and `rows` slots. Boxes that reach
 // beyond a head have zeros there.
 inline CUtensorMap map_cache(const Context& context, const AttentionProblem& problem,
                              const void* data, int64_t stride, int rows) {
   const auto width = static_cast<uint64_t>(problem.width);
-  return context.tensor_map({.data = data,
-                             .sizes = {width, static_cast<uint64_t>(problem.kv_heads),
-                                       static_cast<uint64_t>(problem.slots)},
-                             .strides = {width, static_cast<uint64_t>(stride)},
-                             .box = {64, 1, static_cast<uint32_t>(rows)}});
+  const size_t element = size_of(problem.cache);
+  return context.tensor_map(
+      {.data = data,
+       .sizes = {width, static_cast<uint64_t>(problem.kv_heads),
+                 static_cast<uint64_t>(problem.slots)},
+       .strides = {width, static_cast<uint64_t>(stride)},
+       .box = {static_cast<uint32_t>(128 / element), 1, static_cast<uint32_t>(rows)},
+       .element_bytes = element});
 }
 
 }  // namespace spate::cuda

@@ -1,11 +1,11 @@
 // Attention of rows with few queries on tensor cores, bound by reading keys. All tiles of 64 keys
-// of all such rows and key/value heads form one sequence, row after row and head after head, which
-// is cut into equal shares, one a block: so every multiprocessor reads the same number of keys,
-// however ragged the rows are. The queries of the heads that share a key/value head are the 16 rows
-// of the products. A block's warps take 16 keys of each tile, each with a ring of tiles under way
-// (decode_tile.cuh) and a softmax of its own; they are merged where the keys of a head end. Where a
-// head's keys were cut between blocks, each leaves its piece in the workspace and the last one to
-// arrive merges them.
+// (128 in eight bits) of all such rows and key/value heads form one sequence, row after row and
+// head after head, which is cut into equal shares, one a block: so every multiprocessor reads the
+// same number of keys, however ragged the rows are. The queries of the heads that share a key/value
+// head are the 16 rows of the products. A block's warps take a quarter of each tile, each with a
+// ring of tiles under way (decode_tile.cuh) and a softmax of its own; they are merged where the
+// keys of a head end. Where a head's keys were cut between blocks, each leaves its piece in the
+// workspace and the last one to arrive merges them.
 #pragma once
 
 #include "backend/cuda/attention/decode_tile.cuh"
@@ -17,31 +17,37 @@ namespace spate::cuda {
 
 constexpr int kLeastShare = 2;  // tiles; fewer are not worth a merge
 
+template <class C>
+constexpr int kDecodeKeys = kTileWarps* kWarpKeys<C>;  // of a tile
+
 // What a row adds to the sequence: `parts` (heads, times groups of 16 queries) of `tiles` tiles.
 struct RowWork {
   RowShape shape;
   int first_tile, tiles, parts;
 };
 
-__device__ inline RowWork row_work(const AttentionProblem& problem, int row) {
+template <class C>
+__device__ RowWork row_work(const AttentionProblem& problem, int row) {
   const RowShape shape = row_shape(problem, row);
   const int queries = shape.tokens * problem.group;
   const bool few = shape.tokens == 1 || (shape.tokens > 1 && queries <= kFewQueries);
+  constexpr int kKeys = kDecodeKeys<C>;
   const int first_tile =
-      max(first_seen(problem, shape.position(0)), own_begin(problem, row)) / kTileKeys;
+      max(first_seen(problem, shape.position(0)), own_begin(problem, row)) / kKeys;
   return {.shape = shape,
           .first_tile = first_tile,
-          .tiles = (shape.length + kTileKeys - 1) / kTileKeys - first_tile,
+          .tiles = (shape.length + kKeys - 1) / kKeys - first_tile,
           .parts = few ? problem.kv_heads * ((queries + kPartQueries - 1) / kPartQueries) : 0};
 }
 
 // A place in the sequence.
+template <class C>
 struct Walk {
   int row, part, tile;  // part and tile count from the row's first
   RowWork work;
 
   __device__ Walk(const AttentionProblem& problem, int row, int place)
-      : row(row), work(row_work(problem, row)) {
+      : row(row), work(row_work<C>(problem, row)) {
     part = place / work.tiles;
     tile = place % work.tiles;
   }
@@ -52,7 +58,7 @@ struct Walk {
     if (++part < work.parts) return;
     part = 0;
     do {
-      work = row_work(problem, ++row);
+      work = row_work<C>(problem, ++row);
     } while (work.parts * work.tiles == 0);
   }
   __device__ int kv_head(const AttentionProblem& problem) const { return part % problem.kv_heads; }
@@ -88,20 +94,23 @@ struct Pieces {
   }
 };
 
-template <int D>
+template <class C, int D>
 struct DecodeLayout {
   static constexpr int kStages = D <= 64 ? 4 : 3;
-  static constexpr int kRing = kStages * kTileWarps;  // tiles of warps
+  static constexpr int kRing = kStages * kTileWarps;                 // tiles of warps
+  static constexpr int kScales = sizeof(C) == 1 ? kWarpKeys<C> : 0;  // of a tile of a warp
   // The ring begins at a multiple of 1024 bytes.
   static constexpr int kBytes =
-      1024 + kRing * static_cast<int>(sizeof(WarpTile<D>) + sizeof(Barrier));
+      1024 + kRing * static_cast<int>(sizeof(WarpTile<C, D>) + sizeof(Barrier) +
+                                      kScales * sizeof(uint32_t));
   static constexpr int kBlocks = 227 * 1024 / (kBytes + 2048);  // of a multiprocessor
 };
 
 // Queries of a part, as they lie in registers: pairs of columns of two rows.
-template <class T, int D>
+template <class C, int D>
 __device__ void load_queries(uint32_t (&to)[D / 16][4], const AttentionProblem& problem,
-                             const Walk& at) {
+                             const Walk<C>& at) {
+  using T = ProductType<C>;
   const int lane = static_cast<int>(threadIdx.x) % 32;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -114,33 +123,40 @@ __device__ void load_queries(uint32_t (&to)[D / 16][4], const AttentionProblem& 
                                           token * problem.q_stride + int64_t{head} * problem.width);
 #pragma unroll
     for (int step = 0; step < D / 16; ++step) {
-      to[step][half] = there ? convert_pair<T>(row[8 * step + lane % 4]) : 0;
-      to[step][half + 2] = there ? convert_pair<T>(row[8 * step + 4 + lane % 4]) : 0;
+      const uint32_t* pairs = row + 8 * step;
+      to[step][half] = there ? convert_pair<T>(pairs[pair_of_columns<C>(lane % 4)]) : 0;
+      to[step][half + 2] = there ? convert_pair<T>(pairs[pair_of_columns<C>(4 + lane % 4)]) : 0;
     }
   }
 }
 
 // The softmax of a warp where other warps find it: sums of values in the memory of keys that it has
 // used, and the references and sums of its weights.
-template <int D>
+template <class C, int D>
 struct LeftRows {
   static constexpr int kPitch = (D + 31) / 32 * 32;
-  static_assert(sizeof(WarpTile<D>) >= kPartQueries * kPitch * sizeof(float));
+  static_assert(sizeof(WarpTile<C, D>) >= kPartQueries * kPitch * sizeof(float));
 
   // Neighbouring rows lie in other banks.
-  __device__ static float* place(WarpTile<D>& tile, int row, int column) {
+  __device__ static float* place(WarpTile<C, D>& tile, int row, int column) {
     return reinterpret_cast<float*>(&tile) + row * kPitch + (column ^ row % 4 * 8);
   }
 
-  __device__ static void leave(WarpTile<D>& tile, float2* stats, const QueryRows<D>& rows) {
+  __device__ static void leave(WarpTile<C, D>& tile, float2* stats, const QueryRows<D>& rows) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = lane / 4 + 8 * half;
 #pragma unroll
-      for (int step = 0; step < D / 8; ++step) {
-        *reinterpret_cast<float2*>(place(tile, row, 8 * step + 2 * (lane % 4))) = {
-            rows.values[step][2 * half], rows.values[step][2 * half + 1]};
+      for (int step = 0; step < D / 16; ++step) {
+        const float4 four = four_columns<C>(rows, step, half);
+        if constexpr (sizeof(C) == 2) {
+          const int column = 16 * step + 2 * (lane % 4);
+          *reinterpret_cast<float2*>(place(tile, row, column)) = {four.x, four.y};
+          *reinterpret_cast<float2*>(place(tile, row, column + 8)) = {four.z, four.w};
+        } else {
+          *reinterpret_cast<float4*>(place(tile, row, 16 * step + 4 * (lane % 4))) = four;
+        }
       }
       const float sum = row_sum(rows.sum[half]);
       if (lane % 4 == 0) stats[row] = {rows.reference[half], sum};
@@ -183,8 +199,9 @@ __device__ inline void add_shared(const AttentionProblem& problem, int row, int 
 }
 
 // Four columns of a query's result. `stats`: reference and sum of its weights.
-__device__ inline void write_out(const AttentionProblem& problem, const Walk& at, int query,
-                                 int column, float2 stats, float4 values) {
+template <class C>
+__device__ void write_out(const AttentionProblem& problem, const Walk<C>& at, int query, int column,
+                          float2 stats, float4 values) {
   query += at.first_query(problem);
   const int token = at.work.shape.first_token + query / problem.group;
   const int head = at.kv_head(problem) * problem.group + query % problem.group;
@@ -201,7 +218,8 @@ struct PartEnd {
   int queries;                  // of the part
   int first_block, last_block;  // that have tiles of it
 
-  __device__ PartEnd(const AttentionProblem& problem, const Shares& shares, const Walk& at,
+  template <class C>
+  __device__ PartEnd(const AttentionProblem& problem, const Shares& shares, const Walk<C>& at,
                      int begin)
       : queries(min(kPartQueries, at.work.shape.tokens * problem.group - at.first_query(problem))),
         first_block(shares.block_of(begin)),
@@ -216,9 +234,9 @@ struct PartEnd {
 
 // Merges the results of the block's warps, which lie in `used`, with `left_stats` [kTileWarps,
 // kPartQueries]; writes the output, or, when other blocks have tiles of the part, a piece.
-template <int D>
+template <class C, int D>
 __device__ void merge_warps(const AttentionProblem& problem, const Pieces<D>& pieces,
-                            const Walk& at, const PartEnd& part, WarpTile<D>* used,
+                            const Walk<C>& at, const PartEnd& part, WarpTile<C, D>* used,
                             const float2* left_stats) {
   const int64_t own = part.place(static_cast<int>(blockIdx.x));
   for (int i = static_cast<int>(threadIdx.x); i < part.queries * (D / 4); i += kTileThreads) {
@@ -234,8 +252,8 @@ __device__ void merge_warps(const AttentionProblem& problem, const Pieces<D>& pi
     for (int warp = 0; warp < kTileWarps; ++warp) {
       const float weight = piece_weight(stats[warp], merged.x);
       merged.y = fmaf(weight, stats[warp].y, merged.y);
-      add_weighed(values, weight,
-                  *reinterpret_cast<const float4*>(LeftRows<D>::place(used[warp], query, column)));
+      const float* left = LeftRows<C, D>::place(used[warp], query, column);
+      add_weighed(values, weight, *reinterpret_cast<const float4*>(left));
     }
     if (part.whole()) {
       write_out(problem, at, query, column, merged, values);
@@ -247,9 +265,9 @@ __device__ void merge_warps(const AttentionProblem& problem, const Pieces<D>& pi
 }
 
 // Merges the pieces that all blocks of a part have left.
-template <int D>
+template <class C, int D>
 __device__ void merge_pieces(const AttentionProblem& problem, const Pieces<D>& pieces,
-                             const Walk& at, const PartEnd& part) {
+                             const Walk<C>& at, const PartEnd& part) {
   __shared__ float2 merged[kPartQueries];
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   for (int query = warp; query < part.queries; query += kTileWarps) {
@@ -283,10 +301,10 @@ __device__ void merge_pieces(const AttentionProblem& problem, const Pieces<D>& p
 
 // Brings a part to its end, which begins at place `begin` of the sequence: the warps' results lie
 // in `used`.
-template <int D>
+template <class C, int D>
 __device__ void finish_part(const AttentionProblem& problem, const Pieces<D>& pieces,
-                            uint32_t* counters, const Shares& shares, const Walk& at, int begin,
-                            WarpTile<D>* used, const float2* left_stats) {
+                            uint32_t* counters, const Shares& shares, const Walk<C>& at, int begin,
+                            WarpTile<C, D>* used, const float2* left_stats) {
   __shared__ uint32_t arrived;
   const PartEnd part(problem, shares, at, begin);
   __syncthreads();  // all warps have left their rows
@@ -303,20 +321,22 @@ __device__ void finish_part(const AttentionProblem& problem, const Pieces<D>& pi
   merge_pieces(problem, pieces, at, part);
 }
 
-template <class T, int D>
-__global__ void __launch_bounds__(kTileThreads, DecodeLayout<D>::kBlocks)
+template <class C, int D>
+__global__ void __launch_bounds__(kTileThreads, DecodeLayout<C, D>::kBlocks)
     decode(const __grid_constant__ AttentionProblem problem, const __grid_constant__ TileMaps maps,
            Pieces<D> pieces, uint32_t* counters) {
-  constexpr int kStages = DecodeLayout<D>::kStages, kRing = DecodeLayout<D>::kRing;
+  using Layout = DecodeLayout<C, D>;
+  using Tile = WarpTile<C, D>;
+  constexpr int kStages = Layout::kStages, kRing = Layout::kRing;
   extern __shared__ __align__(16) unsigned char shared[];
   __shared__ float2 left_stats[kTileWarps * kPartQueries];
-  auto* ring =
-      reinterpret_cast<WarpTile<D>*>(shared + (1024 - shared_address(shared) % 1024) % 1024);
-  auto* full = reinterpret_cast<Barrier*>(ring + kRing);  // both [kStages, kTileWarps]
+  auto* ring = reinterpret_cast<Tile*>(shared + (1024 - shared_address(shared) % 1024) % 1024);
+  auto* full = reinterpret_cast<Barrier*>(ring + kRing);          // both [kStages, kTileWarps]
+  auto* ring_scales = reinterpret_cast<uint32_t*>(full + kRing);  // [kRing, kScales]
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int block = static_cast<int>(blockIdx.x);
   if (threadIdx.x == 0) {
-    for (int i = 0; i < kRing; ++i) init_barrier(full + i, 1);
+    for (int i = 0; i < kRing; ++i) init_barrier(full + i, 1 + Layout::kScales);
     publish_barriers();
   }
   if (threadIdx.x == 32) {
@@ -325,7 +345,7 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<D>::kBlocks)
   }
 
   const auto count = [&](int row) {
-    const RowWork work = row_work(problem, row);
+    const RowWork work = row_work<C>(problem, row);
     return work.parts * work.tiles;
   };
   Shares shares{};
@@ -336,21 +356,22 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<D>::kBlocks)
   if (found.row < 0) return;
   const int begin = found.place, end = shares.begin(block + 1);
 
-  Walk loading(problem, found.row, begin - found.before);
+  Walk<C> loading(problem, found.row, begin - found.before);
   SlotCursor cursor(problem, loading.row);
   const auto load = [&](int place, int stage) {
     if (place >= end) return;
     const RowWork& work = loading.work;
-    const int key = (work.first_tile + loading.tile) * kTileKeys + warp * kWarpKeys;
-    load_tile(ring[stage * kTileWarps + warp], maps, cursor, key, work.shape.length,
-              loading.kv_head(problem), full + stage * kTileWarps + warp);
+    const int key = (work.first_tile + loading.tile) * kDecodeKeys<C> + warp * Tile::kKeys;
+    const int in_ring = stage * kTileWarps + warp;
+    load_tile(ring[in_ring], ring_scales + in_ring * Layout::kScales, problem, maps, cursor, key,
+              work.shape.length, loading.kv_head(problem), full + in_ring);
     if (place + 1 < end) {
       loading.advance(problem);
       if (loading.tile == 0) cursor = SlotCursor(problem, loading.row);
     }
   };
 
-  Walk at = loading;
+  Walk<C> at = loading;
   for (int stage = 0; stage < kStages - 1; ++stage) load(begin + stage, stage);
   const Scoring scoring(problem);
   uint32_t queries[D / 16][4];
@@ -359,7 +380,7 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<D>::kBlocks)
   RingPlace<kStages> used;
   for (int place = begin; place < end; ++place) {
     if (place == begin || at.tile == 0) {
-      load_queries<T, D>(queries, problem, at);
+      load_queries<C, D>(queries, problem, at);
       for (int half = 0; half < 2; ++half) {
         const int query = at.first_query(problem) + lane / 4 + 8 * half;
         seen[half] = seen_by(problem, at.work.shape, query);
@@ -372,35 +393,30 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<D>::kBlocks)
     __syncwarp();  // the oldest keys have been read
     load(place + kStages - 1, stage == 0 ? kStages - 1 : stage - 1);
 
-    WarpTile<D>& tile = ring[stage * kTileWarps + warp];
-    float scores[2][4] = {};
-#pragma unroll
-    for (int step = 0; step < D / 16; ++step) {
-      uint32_t b[4];
-      tile.load_keys(b, step);
-      mma<T>(scores[0], queries[step], b[0], b[1]);
-      mma<T>(scores[1], queries[step], b[2], b[3]);
-    }
+    Tile& tile = ring[stage * kTileWarps + warp];
+    float scores[Tile::kKeys / 8][4] = {};
+    multiply_keys(scores, queries, tile);
+    const ColumnScales<C, Tile::kKeys / 8> scales(ring_scales +
+                                                  (stage * kTileWarps + warp) * Layout::kScales);
+    scales.of_keys(scores);
     scoring.apply(scores);
-    const int first_key = (at.work.first_tile + at.tile) * kTileKeys + warp * kWarpKeys;
+    scales.into_scores(scores);
+    const int first_key = (at.work.first_tile + at.tile) * kDecodeKeys<C> + warp * Tile::kKeys;
     hide_unseen(scores, seen, first_key);
     if (problem.tree != nullptr) {
       hide_other_paths(scores, problem, at.work.shape, at.first_query(problem), first_key);
     }
-    weigh(scores, rows);
-    uint32_t weights[4];
-    pack_weights<T>(weights, scores[0], scores[1]);
+    weigh(scores, rows, scales);
 #pragma unroll
-    for (int step = 0; step < D / 16; ++step) {
-      uint32_t b[4];
-      tile.load_values(b, step);
-      mma<T>(rows.values[2 * step], weights, b[0], b[1]);
-      mma<T>(rows.values[2 * step + 1], weights, b[2], b[3]);
+    for (int first = 0; first < Tile::kKeys; first += 16) {
+      uint32_t weights[4];
+      pack_weights<ProductType<C>>(weights, scores[first / 8], scores[first / 8 + 1]);
+      add_values(rows, weights, tile, first);
     }
 
     if (at.tile + 1 == at.work.tiles || place + 1 == end) {
       __syncwarp();  // all lanes have read these keys
-      LeftRows<D>::leave(tile, left_stats + warp * kPartQueries, rows);
+      LeftRows<C, D>::leave(tile, left_stats + warp * kPartQueries, rows);
       finish_part(problem, pieces, counters, shares, at, place - at.tile, ring + stage * kTileWarps,
                   left_stats);
     }
@@ -408,31 +424,31 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<D>::kBlocks)
   }
 }
 
-template <class T, int D>
+template <class C, int D>
 void launch_decode(const Context& context, const AttentionProblem& problem) {
-  using Layout = DecodeLayout<D>;
+  using Layout = DecodeLayout<C, D>;
   const int blocks = context.multiprocessors() * Layout::kBlocks;
   check(blocks <= Context::kCounters, "attention wants ", blocks, " counters, there are ",
         Context::kCounters);
   void* workspace = context.workspace(problem.shared.bytes + Pieces<D>::bytes(blocks));
   const Pieces<D> pieces =
       Pieces<D>::in(static_cast<char*>(workspace) + problem.shared.bytes, blocks);
-  allow_shared_bytes(decode<T, D>, Layout::kBytes);
+  allow_shared_bytes(decode<C, D>, Layout::kBytes);
   launch(context,
          {.blocks = static_cast<unsigned>(blocks),
           .threads = kTileThreads,
           .shared_bytes = Layout::kBytes},
-         decode<T, D>, problem, tile_maps<D>(context, problem), pieces, context.counters());
+         decode<C, D>, problem, tile_maps<C>(context, problem), pieces, context.counters());
 }
 
-template <class T>
+template <class C>
 void attend_few(const Context& context, const AttentionProblem& problem) {
   switch (problem.width) {
-    case 64: return launch_decode<T, 64>(context, problem);
-    case 80: return launch_decode<T, 80>(context, problem);
-    case 96: return launch_decode<T, 96>(context, problem);
-    case 128: return launch_decode<T, 128>(context, problem);
-    default: return launch_decode<T, 256>(context, problem);
+    case 64: return launch_decode<C, 64>(context, problem);
+    case 80: return launch_decode<C, 80>(context, problem);
+    case 96: return launch_decode<C, 96>(context, problem);
+    case 128: return launch_decode<C, 128>(context, problem);
+    default: return launch_decode<C, 256>(context, problem);
   }
 }
 

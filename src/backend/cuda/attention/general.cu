@@ -4,6 +4,7 @@
 // order of warps. So a token's bits depend on its own keys alone: not on the batch, on how its
 // prompt was cut or on where segments begin. Sums are fused multiply-adds in f32.
 #include "backend/cuda/attention/rows.cuh"
+#include "backend/cuda/e4m3.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/packs.cuh"
 
@@ -107,6 +108,8 @@ __global__ void __launch_bounds__(kWarps * 32)
   const Cache* keys = static_cast<const Cache*>(problem.keys) + int64_t{kv_head} * problem.width;
   const Cache* values = static_cast<const Cache*>(problem.values) +
                         int64_t{kv_head} * problem.value_width + first_column;
+  constexpr bool kScaled = std::is_same_v<Cache, e4m3>;
+  const uint32_t* scales = problem.scales + int64_t{kv_head} * problem.slots;  // where kScaled
   HeadState states[kHeads];
   SlotCursor cursor(problem, row);
   const int first_block = first / kBlockKeys;
@@ -118,8 +121,13 @@ __global__ void __launch_bounds__(kWarps * 32)
     const int node = key - shape.position(0);
     const bool seen = in_range && (node < 0 || node >= 64 || (path >> node & 1) != 0);
 
-    float scores[kHeads] = {};
+    float scores[kHeads] = {}, of_key = 1, of_value = 1;  // scales
     if (seen) {
+      if constexpr (kScaled) {
+        const KvScales pair{scales[slot]};
+        of_key = pair.of_key();
+        of_value = pair.of_value();
+      }
       const Cache* of_slot = keys + slot * problem.key_stride;
       for (int d = 0; d < problem.width; d += 8) {
         float k[8];
@@ -135,7 +143,7 @@ __global__ void __launch_bounds__(kWarps * 32)
 #pragma unroll
     for (int h = 0; h < kHeads; ++h) {
       if (h >= heads) break;
-      float score = scores[h] * problem.scale;
+      float score = scores[h] * of_key * problem.scale;
       if (problem.soft_cap > 0) score = problem.soft_cap * tanhf(score / problem.soft_cap);
       if (!seen) score = -INFINITY;
       const float largest = warp_max(score);
@@ -143,6 +151,7 @@ __global__ void __launch_bounds__(kWarps * 32)
       // Scores that all are -infinity weigh nothing.
       scores[h] = score == -INFINITY ? 0 : expf(score - states[h].largest);
       states[h].sum += warp_sum(scores[h]);
+      scores[h] *= of_value;
     }
 
     const int begin = max(first - block * kBlockKeys, 0);

@@ -12,13 +12,16 @@
 
 namespace spate::cuda {
 
-template <int D>
+template <class C, int D>
 struct PrefillLayout {
   static constexpr int kRowTiles = D <= 128 ? 2 : 1;  // m16 tiles of a warp
   static constexpr int kQueries = 16 * kRowTiles * kTileWarps;
-  static constexpr int kStrip = kTileKeys / kRowTiles;  // keys
-  static constexpr int kPitch = D + 8;                  // of a query, as of a key
-  static constexpr int kBytes = 2 * kPitch * (kQueries + 2 * 2 * kTileKeys);
+  static constexpr int kStrip = kTileKeys / kRowTiles;            // keys
+  static constexpr int kPitch = D + 8;                            // of a query: odd, as a key's
+  static constexpr int kScales = sizeof(C) == 1 ? kTileKeys : 0;  // of a tile of keys
+  static constexpr int kBytes =
+      2 * kPitch * kQueries + 2 * (kTileWarps * static_cast<int>(sizeof(WarpKeys<C, D>)) +
+                                   kScales * static_cast<int>(sizeof(uint32_t)));
   static constexpr int kBlocks = D <= 128 ? 2 : 1;  // of a multiprocessor, at least
 };
 
@@ -53,10 +56,13 @@ __device__ inline QueryTile find_tile(const AttentionProblem& problem, TiledRows
           min(tile_queries, shape.tokens * problem.group - first)};
 }
 
-// Brings a tile's queries to shared memory; zeros behind the last.
-template <class T, int D>
-__device__ void load_query_tile(T* to, const AttentionProblem& problem, const QueryTile& tile) {
-  using Layout = PrefillLayout<D>;
+// Brings a tile's queries to shared memory; zeros behind the last. With e4m3 the pairs of columns
+// of 16 lie in the order in which products take them (pair_of_columns).
+template <class C, int D>
+__device__ void load_query_tile(ProductType<C>* to, const AttentionProblem& problem,
+                                const QueryTile& tile) {
+  using T = ProductType<C>;
+  using Layout = PrefillLayout<C, D>;
   constexpr int kVectors = D / 8;
   for (int i = static_cast<int>(threadIdx.x); i < Layout::kQueries * kVectors; i += kTileThreads) {
     const int query = i / kVectors, column = i % kVectors * 8;
@@ -70,22 +76,31 @@ __device__ void load_query_tile(T* to, const AttentionProblem& problem, const Qu
       vector = {convert_pair<T>(vector.x), convert_pair<T>(vector.y), convert_pair<T>(vector.z),
                 convert_pair<T>(vector.w)};
     }
-    *reinterpret_cast<uint4*>(to + query * Layout::kPitch + column) = vector;
+    T* row = to + query * Layout::kPitch;
+    if constexpr (sizeof(C) == 2) {
+      *reinterpret_cast<uint4*>(row + column) = vector;
+    } else {
+      T* half = row + column / 16 * 16 + column % 16 / 2;
+      *reinterpret_cast<uint2*>(half) = {vector.x, vector.z};
+      *reinterpret_cast<uint2*>(half + 8) = {vector.y, vector.w};
+    }
   }
 }
 
 // Products of a warp's queries with a strip of keys.
-template <class T, int D, int kRowTiles, int kTiles>
-__device__ void multiply_keys(float (&scores)[kRowTiles][kTiles][4], const T* queries,
-                              const WarpKeys<T, D>* strip) {
+template <class C, int D, int kRowTiles, int kTiles>
+__device__ void multiply_keys(float (&scores)[kRowTiles][kTiles][4], const ProductType<C>* queries,
+                              const WarpKeys<C, D>* strip) {
+  using T = ProductType<C>;
+  constexpr int kPitch = PrefillLayout<C, D>::kPitch;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const T* of_lane = queries + lane % 16 * PrefillLayout<D>::kPitch + lane / 16 * 8;
+  const T* of_lane = queries + lane % 16 * kPitch + lane / 16 * 8;
 #pragma unroll
   for (int step = 0; step < D / 16; ++step) {
     uint32_t a[kRowTiles][4];
 #pragma unroll
     for (int tile = 0; tile < kRowTiles; ++tile) {
-      load_matrices(a[tile], of_lane + tile * 16 * PrefillLayout<D>::kPitch + 16 * step);
+      load_matrices(a[tile], of_lane + tile * 16 * kPitch + 16 * step);
     }
 #pragma unroll
     for (int part = 0; part < kTiles / 2; ++part) {
@@ -101,10 +116,11 @@ __device__ void multiply_keys(float (&scores)[kRowTiles][kTiles][4], const T* qu
 }
 
 // Adds the values of a strip, weighed.
-template <class T, int D, int kRowTiles, int kTiles>
+template <class C, int D, int kRowTiles, int kTiles>
 __device__ void add_values(QueryRows<D> (&rows)[kRowTiles],
                            const float (&weights)[kRowTiles][kTiles][4],
-                           const WarpKeys<T, D>* strip) {
+                           const WarpKeys<C, D>* strip) {
+  using T = ProductType<C>;
 #pragma unroll
   for (int part = 0; part < kTiles / 2; ++part) {
     uint32_t a[kRowTiles][4];
@@ -126,7 +142,7 @@ __device__ void add_values(QueryRows<D> (&rows)[kRowTiles],
 }
 
 // Writes the results of an m16 tile, whose first query is the `first`-th of the block's.
-template <int D>
+template <class C, int D>
 __device__ void write_rows(const AttentionProblem& problem, const QueryTile& tile, int first,
                            const QueryRows<D>& rows) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -139,43 +155,54 @@ __device__ void write_rows(const AttentionProblem& problem, const QueryTile& til
     const int64_t token = tile.shape.first_token + of_row / problem.group;
     const int head = tile.kv_head * problem.group + of_row % problem.group;
     const float factor = output_factor(problem, head, rows.reference[half], sum);
-    bf16* out = static_cast<bf16*>(problem.out) + token * problem.out_stride + int64_t{head} * D +
-                2 * (lane % 4);
+    bf16* out = static_cast<bf16*>(problem.out) + token * problem.out_stride + int64_t{head} * D;
 #pragma unroll
-    for (int step = 0; step < D / 8; ++step) {
-      *reinterpret_cast<uint32_t*>(out + 8 * step) = pack<bf16>(
-          rows.values[step][2 * half] * factor, rows.values[step][2 * half + 1] * factor);
+    for (int step = 0; step < D / 16; ++step) {
+      const float4 four = four_columns<C>(rows, step, half);
+      const uint32_t first = pack<bf16>(four.x * factor, four.y * factor);
+      const uint32_t second = pack<bf16>(four.z * factor, four.w * factor);
+      if constexpr (sizeof(C) == 2) {
+        bf16* pairs = out + 16 * step + 2 * (lane % 4);
+        *reinterpret_cast<uint32_t*>(pairs) = first;
+        *reinterpret_cast<uint32_t*>(pairs + 8) = second;
+      } else {
+        *reinterpret_cast<uint2*>(out + 16 * step + 4 * (lane % 4)) = {first, second};
+      }
     }
   }
 }
 
 // Grid: query tiles times G; blocks behind the last tile have nothing to do.
-template <class T, int D>
-__global__ void __launch_bounds__(kTileThreads, PrefillLayout<D>::kBlocks)
+template <class C, int D>
+__global__ void __launch_bounds__(kTileThreads, PrefillLayout<C, D>::kBlocks)
     prefill(const __grid_constant__ AttentionProblem problem, TiledRows rows_taken) {
-  using Layout = PrefillLayout<D>;
-  using Keys = WarpKeys<T, D>;
+  using Layout = PrefillLayout<C, D>;
+  using Keys = WarpKeys<C, D>;
+  using T = ProductType<C>;
   constexpr int kRowTiles = Layout::kRowTiles, kStrip = Layout::kStrip;
   extern __shared__ __align__(16) unsigned char shared[];
   Keys* ring = reinterpret_cast<Keys*>(shared);              // [2, kTileWarps]
   T* queries = reinterpret_cast<T*>(ring + 2 * kTileWarps);  // [kQueries, kPitch]
+  auto* ring_scales = reinterpret_cast<uint32_t*>(queries + Layout::kQueries * Layout::kPitch);
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const QueryTile tile = find_tile(problem, rows_taken, Layout::kQueries);
   if (tile.row < 0) return;
   const Seen by_block =
       seen_by_any(problem, tile.shape, tile.first_query, tile.first_query + tile.queries);
-  const KvHead<T> head(problem, tile.kv_head);
+  const KvHead<C> head(problem, tile.kv_head);
   SlotCursor cursor(problem, tile.row);
   const auto load = [&](int key_tile) {
     const int key = key_tile * kTileKeys + warp * Keys::kKeys + lane % Keys::kKeys;
     const bool seen = by_block.first <= key && key <= by_block.last;
-    load_keys(ring[key_tile % 2 * kTileWarps + warp], head, seen ? cursor.slot(key) : -1);
+    load_keys(ring[key_tile % 2 * kTileWarps + warp],
+              ring_scales + key_tile % 2 * Layout::kScales + warp * Keys::kKeys, head,
+              seen ? cursor.slot(key) : -1);
     end_copy_group();
   };
   const int first_tile = by_block.first / kTileKeys;
   const int end_tile = by_block.last / kTileKeys + 1;
   load(first_tile);
-  load_query_tile<T, D>(queries, problem, tile);
+  load_query_tile<C, D>(queries, problem, tile);
 
   const int first_query = warp * 16 * kRowTiles;  // of the warp
   const bool active = first_query < tile.queries;
@@ -204,11 +231,15 @@ __global__ void __launch_bounds__(kTileThreads, PrefillLayout<D>::kBlocks)
       if (last_key < any.first || first_key > any.last) continue;
       const Keys* strip = ring + key_tile % 2 * kTileWarps + begin / Keys::kKeys;
       float scores[kRowTiles][kStrip / 8][4] = {};
-      multiply_keys<T, D>(scores, queries + first_query * Layout::kPitch, strip);
+      multiply_keys<C, D>(scores, queries + first_query * Layout::kPitch, strip);
+      const ColumnScales<C, kStrip / 8> scales(ring_scales + key_tile % 2 * Layout::kScales +
+                                               begin);
       const bool hides = first_key < all.first || last_key > all.last;
 #pragma unroll
       for (int i = 0; i < kRowTiles; ++i) {
+        scales.of_keys(scores[i]);
         scoring.apply(scores[i]);
+        scales.into_scores(scores[i]);
         if (hides) {
           hide_unseen(scores[i], seen[i], first_key);
           if (problem.tree != nullptr) {
@@ -216,15 +247,15 @@ __global__ void __launch_bounds__(kTileThreads, PrefillLayout<D>::kBlocks)
                              tile.first_query + first_query + 16 * i, first_key);
           }
         }
-        weigh(scores[i], rows[i]);
+        weigh(scores[i], rows[i], scales);
       }
-      add_values<T, D>(rows, scores, strip);
+      add_values<C, D>(rows, scores, strip);
     }
   }
   if (!active) return;
 #pragma unroll
   for (int i = 0; i < kRowTiles; ++i) {
-    write_rows(problem, tile, first_query + 16 * i, rows[i]);
+    write_rows<C>(problem, tile, first_query + 16 * i, rows[i]);
   }
 }
 
@@ -235,28 +266,26 @@ inline int64_t most_tiles(const AttentionProblem& problem, TiledRows rows, int t
   return most_rows == 0 ? 0 : most_rows + int64_t{problem.tokens} * problem.group / tile_queries;
 }
 
-template <class T, int D>
+template <class C, int D>
 void launch_prefill(const Context& context, const AttentionProblem& problem, TiledRows rows) {
-  using Layout = PrefillLayout<D>;
-  static_assert(sizeof(WarpKeys<T, D>) * 2 * kTileWarps + 2 * Layout::kQueries * Layout::kPitch ==
-                Layout::kBytes);
+  using Layout = PrefillLayout<C, D>;
   const int64_t blocks = most_tiles(problem, rows, Layout::kQueries) * problem.kv_heads;
-  allow_shared_bytes(prefill<T, D>, Layout::kBytes);
+  allow_shared_bytes(prefill<C, D>, Layout::kBytes);
   launch(context,
          {.blocks = static_cast<unsigned>(blocks),
           .threads = kTileThreads,
           .shared_bytes = Layout::kBytes},
-         prefill<T, D>, problem, rows);
+         prefill<C, D>, problem, rows);
 }
 
-template <class T>
+template <class C>
 void attend_tiles(const Context& context, const AttentionProblem& problem, TiledRows rows) {
   switch (problem.width) {
-    case 64: return launch_prefill<T, 64>(context, problem, rows);
-    case 80: return launch_prefill<T, 80>(context, problem, rows);
-    case 96: return launch_prefill<T, 96>(context, problem, rows);
-    case 128: return launch_prefill<T, 128>(context, problem, rows);
-    default: return launch_prefill<T, 256>(context, problem, rows);
+    case 64: return launch_prefill<C, 64>(context, problem, rows);
+    case 80: return launch_prefill<C, 80>(context, problem, rows);
+    case 96: return launch_prefill<C, 96>(context, problem, rows);
+    case 128: return launch_prefill<C, 128>(context, problem, rows);
+    default: return launch_prefill<C, 256>(context, problem, rows);
   }
 }
 

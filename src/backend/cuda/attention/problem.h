@@ -24,6 +24,7 @@ struct AttentionProblem {
   int64_t q_stride, out_stride;
   const void *keys, *values;  // [slots, G, D] and [slots, G, E] of `cache`
   int64_t key_stride, value_stride;
+  const uint32_t* scales;  // [G, slots] pairs (KvScales) of a cache of e4m3, or null
   const int32_t *row_begin, *length, *segment_begin, *segments;  // see KvView
   int tokens, rows, kv_heads, width, value_width;                // T, B, G, D, E
   int slots;                                                     // of the cache
@@ -53,8 +54,10 @@ void attend_general(const Context& context, const AttentionProblem& problem);
 // Tensor cores, for a cache of that type and hidden states in bf16.
 void attend_few_bf16(const Context& context, const AttentionProblem& problem);
 void attend_few_f16(const Context& context, const AttentionProblem& problem);
+void attend_few_e4m3(const Context& context, const AttentionProblem& problem);
 void attend_tiles_bf16(const Context& context, const AttentionProblem& problem, TiledRows rows);
 void attend_tiles_f16(const Context& context, const AttentionProblem& problem, TiledRows rows);
+void attend_tiles_e4m3(const Context& context, const AttentionProblem& problem, TiledRows rows);
 
 // Hopper's own matrix instructions, for a cache and hidden states in bf16, by width of the heads.
 void attend_hopper_64(const Context& context, const AttentionProblem& problem, TiledRows rows);

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "backend/cuda/attention/rows.cuh"
+#include "backend/cuda/e4m3.cuh"
 #include "backend/cuda/mma.cuh"
 
 namespace spate::cuda {
@@ -17,6 +18,11 @@ constexpr int kTileKeys = 64;
 constexpr int kTileWarps = 4;
 constexpr int kTileThreads = 32 * kTileWarps;
 constexpr float kLog2E = 1.44269504F;
+
+// What products with elements of a cache are made in. Of e4m3 that is exact, as weights of 16 bits
+// are in all types.
+template <class C>
+using ProductType = std::conditional_t<sizeof(C) == 1, f16, C>;
 
 // From products to scores: the scale and the soft cap.
 class Scoring {
@@ -82,6 +88,17 @@ struct QueryRows {
   float values[D / 8][4] = {};
 };
 
+// The columns that a thread has of a row (the first or second half of a tile) and of the columns
+// from 16 * step on: 2 * (lane % 4) and the next, and the same 8 columns further on; with e4m3,
+// whose products have even and odd columns apart, 4 * (lane % 4) and the three behind it.
+template <class C, int D>
+__device__ float4 four_columns(const QueryRows<D>& rows, int step, int half) {
+  const float* first = rows.values[2 * step] + 2 * half;
+  const float* second = rows.values[2 * step + 1] + 2 * half;
+  if constexpr (sizeof(C) == 2) return {first[0], first[1], second[0], second[1]};
+  return {first[0], second[0], first[1], second[1]};
+}
+
 // Hides the keys from `first_key` on that a row does not see.
 template <int kTiles>
 __device__ void hide_unseen(float (&scores)[kTiles][4], const Seen (&seen)[2], int first_key) {
@@ -120,11 +137,57 @@ __device__ void hide_other_paths(float (&scores)[kTiles][4], const AttentionProb
   }
 }
 
+// What the scales of keys and values change, for the scores that a thread has: nothing, but in a
+// cache of eight bits. There a value's scale goes into its score, so that weights are those of
+// codes and keep to the range of f16 however small or large values are; in the sum of the weights
+// it must not count.
+template <class C, int kTiles>
+struct ColumnScales {
+  __device__ explicit ColumnScales(const uint32_t*) {}
+  __device__ void of_keys(float (&)[kTiles][4]) const {}
+  __device__ void into_scores(float (&)[kTiles][4]) const {}
+  __device__ float in_sum(float weight, int, int) const { return weight; }
+};
+
+template <int kTiles>
+struct ColumnScales<e4m3, kTiles> {
+  KvScales columns[kTiles][2];
+
+  // `scales`: of the keys of the first tile and on, in shared memory.
+  __device__ explicit ColumnScales(const uint32_t* scales) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+      const uint2 two = *reinterpret_cast<const uint2*>(scales + 8 * tile + 2 * (lane % 4));
+      columns[tile][0].pair = two.x;
+      columns[tile][1].pair = two.y;
+    }
+  }
+  __device__ void of_keys(float (&products)[kTiles][4]) const {
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) products[tile][i] *= columns[tile][i % 2].of_key();
+    }
+  }
+  __device__ void into_scores(float (&scores)[kTiles][4]) const {
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) scores[tile][i] += columns[tile][i % 2].log2_of_value();
+    }
+  }
+  __device__ float in_sum(float weight, int tile, int column) const {
+    return weight * inverse_of_scale(columns[tile][column].of_value());
+  }
+};
+
 // Turns scores into weights. A row's reference moves only when a score passes it by more than
 // 2^kSlack, which is rare after the first keys; f16 holds weights up to 2^15. Each row decides for
 // itself, so its bits do not depend on the others.
-template <int kTiles, int D>
-__device__ void weigh(float (&scores)[kTiles][4], QueryRows<D>& rows) {
+template <class C, int kTiles, int D>
+__device__ void weigh(float (&scores)[kTiles][4], QueryRows<D>& rows,
+                      const ColumnScales<C, kTiles>& scales) {
   constexpr float kSlack = 8;
   float largest[2] = {-INFINITY, -INFINITY};
 #pragma unroll
@@ -162,7 +225,7 @@ __device__ void weigh(float (&scores)[kTiles][4], QueryRows<D>& rows) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       scores[tile][i] = exp2_fast(scores[tile][i] - reference[i / 2]);
-      rows.sum[i / 2] += scores[tile][i];
+      rows.sum[i / 2] += scales.in_sum(scores[tile][i], tile, i % 2);
     }
   }
 }
