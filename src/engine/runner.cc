@@ -15,6 +15,19 @@ size_t scratch_bytes(const Architecture& architecture, const Config& config,
   return static_cast<size_t>(elements) * size_of(activation) + kRounding;
 }
 
+// Absent where no kernel would take shared keys: latents and other types.
+std::optional<SharingRule> sharing_rule(const Backend& backend, const KvPool& kv,
+                                        const Config& config) {
+  const Tensor keys = kv.keys(0), values = kv.values(0);
+  const bool taken = backend.takes_shared_keys() && backend.activation_type() == DType::bf16 &&
+                     keys.dtype == DType::bf16 && keys.data != values.data;
+  if (!taken) return std::nullopt;
+  return SharingRule{.heads = config.heads,
+                     .kv_heads = keys.shape[1],
+                     .key_bytes = (keys.row_size() + values.row_size()) *
+                                  static_cast<int64_t>(size_of(keys.dtype))};
+}
+
 }  // namespace
 
 int64_t Runner::workspace_bytes(const Backend& backend, const Config& config,
@@ -46,9 +59,7 @@ Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Sta
       max_rows_(std::min(plan.max_rows, plan.max_step_tokens)),
       logit_rows_(plan.logit_rows),
       tables_(backend, plan.max_step_tokens, plan.max_rows),
-      sharing_{.heads = config.heads,
-               .kv_heads = config.kv_heads,
-               .key_bytes = plan.kv_bytes_per_token / config.layers},
+      sharing_(sharing_rule(backend, kv, config)),
       graphs_(graphs && backend.can_record()),
       scratch_(backend.allocate(scratch_bytes(find_architecture(config), config,
                                               plan.max_step_tokens, backend.activation_type()))),
@@ -86,8 +97,7 @@ void Runner::begin(const Batch& batch) {
   int64_t most_parts = 0;
   {
     const TraceSpan span(trace_, TraceLane::engine, "pack");
-    const SharedParts shared =
-        backend_.takes_shared_keys() ? find_shared_parts(batch.rows, sharing_) : SharedParts{};
+    const SharedParts shared = sharing_ ? find_shared_parts(batch.rows, *sharing_) : SharedParts{};
     most_parts = shared.most_of_row;
     view_ = rows > 0 ? tables_.pack_decodes(batch, shared, rows, kv_.spare_slot())
                      : tables_.pack(batch, shared, kv_.spare_slot());

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -83,8 +84,8 @@ class Runner {
   int64_t max_rows_, logit_rows_;
 
   StepTables tables_;
-  SharingRule sharing_;
-  BatchView view_;  // of the step that began last
+  std::optional<SharingRule> sharing_;  // absent: each row reads all its keys
+  BatchView view_;                      // of the step that began last
   bool graphs_;
   // By rows, and the most parts of shared keys that one has; with tables that grew so often.
   std::map<std::pair<int64_t, int64_t>, Recorded> recorded_;
