@@ -1,12 +1,18 @@
-// Times matrix products.
+// Times matrix products, and layers of experts.
 //
 //   build/cpu/bench_op [--format q4_1,f16] [--shape 576x576,1536x576] [--rows 1,16,512]
-//                      [--device cpu|0] [--threads N] [--isa NAME] [--kernels linear=NAME]
-//                      [--seconds S | --calls N]
+//                      [--experts 128x8] [--device cpu|0] [--threads N] [--isa NAME]
+//                      [--kernels linear=NAME] [--seconds S | --calls N]
 //
-// --shape is outputs x inputs; the defaults are the shapes of SmolLM2-135M. GFLOP/s and GB/s count
-// what the op must compute and move at least. support.h says what the lines hold.
+// --shape is outputs x inputs; the defaults are the shapes of SmolLM2-135M. With --experts, how
+// many there are and how many of them a row takes, it is the inner width x the width of each
+// expert, and rows choose at random. GFLOP/s and GB/s count what the op must compute and move at
+// least. support.h says what the lines hold.
+#include <algorithm>
 #include <cstring>
+#include <numeric>
+#include <random>
+#include <set>
 
 #include "base/check.h"
 #include "bench/support.h"
@@ -78,14 +84,119 @@ void run_case(Bench& bench, const std::vector<Weight>& weights, int64_t rows) {
             });
 }
 
+// ---- A layer of experts.
+
+// Sizes from "AxB".
+std::pair<int64_t, int64_t> sizes_of(const std::string& text) {
+  const std::vector<std::string> sizes = split(text, 'x');
+  if (sizes.size() != 2) fail("expected two sizes as AxB, found ", text);
+  return {std::stoll(sizes[0]), std::stoll(sizes[1])};
+}
+
+struct Experts {
+  int64_t count, each, inner, width;
+  Weight gate, up, down;
+};
+
+Weight place_random(Backend& backend, const Format& format, int64_t out, int64_t in, uint64_t key) {
+  return backend.place(
+      {.format = &format, .out = out, .in = in, .random = RandomValues{.key = key}});
+}
+
+// Different experts for each row.
+std::vector<int32_t> choose_experts(const Experts& experts, int64_t rows) {
+  std::mt19937 random(1);
+  std::vector<int32_t> all(static_cast<size_t>(experts.count)), chosen;
+  std::iota(all.begin(), all.end(), 0);
+  for (int64_t row = 0; row < rows; ++row) {
+    std::shuffle(all.begin(), all.end(), random);
+    chosen.insert(chosen.end(), all.begin(), all.begin() + experts.each);
+  }
+  return chosen;
+}
+
+void run_experts(Bench& bench, const Experts& experts, int64_t rows) {
+  Backend& backend = bench.backend();
+  const DType type = backend.activation_type();
+  const int64_t pairs = rows * experts.each;
+  std::vector<Buffer> buffers;
+  const auto take = [&](const Shape& shape, DType dtype) {
+    buffers.push_back(backend.allocate(static_cast<size_t>(shape.elements()) * size_of(dtype)));
+    return buffers.back().view(shape, dtype);
+  };
+  const op::ExpertMlp op{.x = take({rows, experts.width}, type),
+                         .chosen = take({rows, experts.each}, DType::i32),
+                         .weights = take({rows, experts.each}, DType::f32),
+                         .gate = &experts.gate,
+                         .up = &experts.up,
+                         .down = &experts.down,
+                         .scratch = {.begin = take({experts.count + 1}, DType::i32),
+                                     .tokens = take({pairs}, DType::i32),
+                                     .places = take({rows, experts.each}, DType::i32),
+                                     .inner = take({pairs, experts.inner}, type),
+                                     .up = take({pairs, experts.inner}, type),
+                                     .pairs = take({pairs, experts.width}, type)},
+                         .out = take({rows, experts.width}, type)};
+  upload_values(backend, op.x);
+  upload_values(backend, op.weights);
+  const std::vector<int32_t> chosen = choose_experts(experts, rows);
+  backend.upload(op.chosen, chosen.data());
+  backend.run(op);
+  const auto touched = static_cast<int64_t>(std::set(chosen.begin(), chosen.end()).size());
+  const auto time = [&](const auto& timed, const std::vector<const Weight*>& weights) {
+    size_t bytes = 0;
+    for (const Weight* weight : weights) bytes += weight->storage.bytes();
+    bytes = bytes / static_cast<size_t>(experts.count) * static_cast<size_t>(touched);
+    Json line;
+    line.set("op", std::string(timed.kName));
+    line.set("format", std::string(experts.gate.format->name));
+    line.set("out", timed.out.row_size());
+    line.set("in", timed.x.row_size());
+    line.set("rows", rows);
+    line.set("experts", touched);
+    bench.run(line,
+              {.operations = static_cast<double>(timed.flops()),
+               .bytes = static_cast<double>(timed.bytes()),
+               .memory_bytes = static_cast<double>(bytes),
+               .of_bytes = timed.packed()},
+              [&](size_t /*call*/) { backend.run(timed); });
+  };
+  time(op, {op.gate, op.up, op.down});
+  time(op.into_gate(), {op.gate});
+  time(op.out_of_inner(), {op.down});
+}
+
+void run_all_experts(Bench& bench) {
+  const auto [count, each] = sizes_of(bench.flag("--experts"));
+  for (const std::string& name : split(bench.flag("--format"), ',')) {
+    const Format* format = find_format(name);
+    if (format == nullptr || format->block > 1) fail("experts of format ", name, ", not of floats");
+    for (const std::string& text : split(bench.flag("--shape"), ',')) {
+      const auto [inner, width] = sizes_of(text);
+      Backend& backend = bench.backend();
+      const Experts experts{.count = count,
+                            .each = each,
+                            .inner = inner,
+                            .width = width,
+                            .gate = place_random(backend, *format, count * inner, width, 1),
+                            .up = place_random(backend, *format, count * inner, width, 2),
+                            .down = place_random(backend, *format, count * width, inner, 3)};
+      for (const std::string& rows : split(bench.flag("--rows"), ',')) {
+        run_experts(bench, experts, std::stoll(rows));
+      }
+    }
+  }
+}
+
+// ---- All cases.
+
 void run_all(Bench& bench) {
+  if (!bench.flag("--experts").empty()) return run_all_experts(bench);
   for (const std::string& name : split(bench.flag("--format"), ',')) {
     const Format* format = find_format(name);
     if (format == nullptr) fail("unknown format ", name);
     for (const std::string& text : split(bench.flag("--shape"), ',')) {
-      const std::vector<std::string> sizes = split(text, 'x');
-      if (sizes.size() != 2) fail("expected OUTxIN, found ", text);
-      const int64_t out = std::stoll(sizes[0]), in = std::stoll(sizes[1]);
+      const auto [out, in] = sizes_of(text);
       const std::vector<std::byte> bytes = make_bytes(*format, out, in);
       std::vector<Weight> weights;
       for (size_t i = 0; i < bench.copies(bytes.size()); ++i) {
@@ -106,6 +217,7 @@ int main(int argc, char** argv) {
   return spate::bench::run_bench("bench_op",
                                  {{"--format", "q4_1,q8_0,f16"},
                                   {"--shape", "576x576,192x576,1536x576,576x1536,49152x576"},
-                                  {"--rows", "1,16,512"}},
+                                  {"--rows", "1,16,512"},
+                                  {"--experts", ""}},
                                  argc, argv, spate::bench::run_all);
 }

@@ -60,12 +60,11 @@ std::vector<double> time_calls(double seconds, int at_once, Backend& backend,
   return samples;
 }
 
-void set_floor(Json& line, const cpu::Rates& rates, const Work& work, double seconds) {
-  const double reading = work.memory_bytes / rates.read_bytes;
-  const double computing = work.operations / (work.of_bytes ? rates.byte_ops : rates.float_ops);
+void set_floor(Json& line, double reading, double computing, const char* computing_name,
+               double seconds) {
   const double floor = std::max(reading, computing);
   line.set("floor_us", rounded(1e6 * floor, 1));
-  line.set("bound", reading > computing ? "reading" : work.of_bytes ? "int8 dots" : "f32 fma");
+  line.set("bound", reading > computing ? "reading" : computing_name);
   line.set("share", rounded(floor / seconds, 3));
 }
 
@@ -92,6 +91,10 @@ Bench::Bench(Flags flags, std::unique_ptr<Backend> backend)
     line.set("fma_gflop_per_s", rounded(1e-9 * rates_.float_ops, 1));
     line.set("dot_gop_per_s", rounded(1e-9 * rates_.byte_ops, 1));
     line.set("dot_instructions", std::string(rates_.dot));
+  } else if (calls_ == 0) {
+    device_rates_ = measure_rates({.device = flag("--device")});
+    line.set("read_gb_per_s", rounded(1e-9 * device_rates_.read_bytes, 1));
+    line.set("product_gflop_per_s", rounded(1e-9 * device_rates_.matrix_ops, 1));
   }
   print(line);
 }
@@ -117,7 +120,14 @@ void Bench::run(Json line, const Work& work, const std::function<void(size_t)>& 
   line.set("fastest_us", rounded(1e6 * samples.front(), 1));
   line.set("gflop_per_s", rounded(1e-9 * work.operations / seconds, 1));
   line.set("gb_per_s", rounded(1e-9 * work.bytes / seconds, 1));
-  if (work.memory_bytes > 0 && on_cpu()) set_floor(line, rates_, work, seconds);
+  if (work.memory_bytes > 0 && on_cpu()) {
+    set_floor(line, work.memory_bytes / rates_.read_bytes,
+              work.operations / (work.of_bytes ? rates_.byte_ops : rates_.float_ops),
+              work.of_bytes ? "int8 dots" : "f32 fma", seconds);
+  } else if (work.memory_bytes > 0) {
+    set_floor(line, work.memory_bytes / device_rates_.read_bytes,
+              work.operations / device_rates_.matrix_ops, "products", seconds);
+  }
   print(line);
 }
 

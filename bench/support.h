@@ -5,8 +5,7 @@
 // memory and multiply-adds take at the rates measured at start, which the first line shows. Where
 // others use the memory too its rate moves, and a share may pass 1.
 //
-// On a GPU (--device 0) a sample is the mean of calls that are given one after the other, and there
-// is no floor.
+// On a GPU (--device 0) a sample is the mean of calls that are given one after the other.
 //
 // --calls N instead calls each case exactly N times and measures nothing: for counting
 // instructions.
@@ -54,7 +53,8 @@ class Bench {
   Flags flags_;
   int64_t calls_;
   std::unique_ptr<Backend> backend_;
-  cpu::Rates rates_;
+  cpu::Rates rates_;          // of the CPU
+  DeviceRates device_rates_;  // of a GPU
 };
 
 // A whole program: reads flags, of which `defaults` lists all but the common ones (--device,

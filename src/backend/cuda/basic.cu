@@ -1,4 +1,5 @@
 // Ops that move or combine rows: each thread works on packs of neighbouring elements.
+#include "backend/cuda/gated.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/ops.h"
 #include "backend/cuda/packs.cuh"
@@ -90,29 +91,6 @@ void run_combined(const Context& context, const Tensor& a, const Tensor& b, cons
 
 struct Sum {
   __device__ float operator()(float a, float b) const { return a + b; }
-};
-
-// x / (1 + e^-x)
-struct SiluTimes {
-  __device__ float operator()(float gate, float up) const { return gate / (1 + expf(-gate)) * up; }
-};
-
-// 0.5 * x * (1 + tanh(u)) = x / (1 + e^-2u) with u = sqrt(2 / pi) * (x + 0.044715 * x^3): no
-// difference of close numbers.
-struct GeluTanhTimes {
-  __device__ float operator()(float gate, float up) const {
-    const float inner = fmaf(gate * gate, 0.044715F, 1) * gate;
-    return gate / (1 + expf(inner * (-2 * 0.7978845608F))) * up;
-  }
-};
-
-struct ClippedSiluTimes {
-  __device__ float operator()(float gate, float up) const {
-    const float g = gate > kLimit ? kLimit : gate;  // a NaN stays one
-    const float u = up > kLimit ? kLimit : up < -kLimit ? -kLimit : up;
-    return g / (1 + expf(-op::kClippedSlope * g)) * (u + 1);
-  }
-  static constexpr float kLimit = op::kClippedLimit;
 };
 
 template <class T>

@@ -139,6 +139,7 @@ void CudaBackend::execute(const op::Logprobs& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::AddRmsNorm& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::LinearQkv& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::LinearGated& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::ExpertMlp& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::QkvNormRopeWrite& op) { cuda::run(context_, op); }
 
 std::unique_ptr<Backend> open_cuda_backend(const BackendOptions& options, int index) {

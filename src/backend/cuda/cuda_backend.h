@@ -71,6 +71,7 @@ class CudaBackend final : public Backend {
   void execute(const op::AddRmsNorm& op) override;
   void execute(const op::LinearQkv& op) override;
   void execute(const op::LinearGated& op) override;
+  void execute(const op::ExpertMlp& op) override;
   void execute(const op::QkvNormRopeWrite& op) override;
   ChosenKernels take_chosen() override { return std::exchange(context_.choice().chosen, {}); }
   void keep_marks(size_t count) override { marks_.keep(count); }

@@ -54,6 +54,14 @@ __device__ inline void arrive_announcing(Barrier* barrier, int bytes) {
                : "memory");
 }
 
+// Arrives once all copies have come that the thread started by copy_16_async().
+__device__ inline void arrive_behind_copies(Barrier* barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];"
+               :
+               : "r"(shared_address(barrier))
+               : "memory");
+}
+
 // Waits for the end of the phase with this parity; the first phase has parity 0. The phase before
 // the first counts as ended.
 __device__ inline void wait_for_phase(Barrier* barrier, uint32_t parity) {
@@ -84,6 +92,11 @@ struct RingPlace {
 // barrier must follow.
 __device__ inline void publish_writes() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+// Waits for all threads of a warpgroup, of which each has its own `number` > 0.
+__device__ inline void sync_warpgroup(int number) {
+  asm volatile("bar.sync %0, 128;" : : "r"(number) : "memory");
 }
 
 // ---- Registers of a warpgroup's threads: those that one gives back, another may take.
@@ -120,6 +133,68 @@ __device__ inline void copy_box(void* shared, const CUtensorMap& map, int x, int
       "[%1, {%2, %3, %4}], [%5];"
       :
       : "r"(shared_address(shared)), "l"(&map), "r"(x), "r"(y), "r"(z), "r"(shared_address(barrier))
+      : "memory");
+}
+
+// Four matrices of 8 x 8 elements of two bytes, of which a thread has a pair in a row as mma() has
+// them of c. Columns become rows: lane 8 * n + i gives the address for column i of matrix n.
+__device__ inline void store_matrices_transposed(void* row, const uint32_t (&from)[4]) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared::cta.b16 [%0], {%1, %2, %3, %4};"
+               :
+               : "r"(shared_address(row)), "r"(from[0]), "r"(from[1]), "r"(from[2]), "r"(from[3])
+               : "memory");
+}
+
+// ---- Clusters: blocks that run together and reach each other's shared memory.
+
+__device__ inline int cluster_rank() {
+  uint32_t rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return static_cast<int>(rank);
+}
+
+// Waits for all threads of the cluster.
+__device__ inline void sync_cluster() {
+  asm volatile("barrier.cluster.arrive.release; barrier.cluster.wait.acquire;" ::: "memory");
+}
+
+// Where the block of that rank has what this one has at `shared`.
+__device__ inline uint32_t address_in_block(const void* shared, int rank) {
+  uint32_t address;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;"
+      : "=r"(address)
+      : "r"(shared_address(shared)), "r"(rank));
+  return address;
+}
+
+__device__ inline void arrive_in_block(Barrier* barrier, int rank) {
+  asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];"
+               :
+               : "r"(address_in_block(barrier, rank))
+               : "memory");
+}
+
+// Starts to store 16 bytes in that block; they count at its barrier.
+__device__ inline void store_in_block(void* shared, int4 value, Barrier* barrier, int rank) {
+  asm volatile(
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [%0], {%1, %2, %3, %4}, "
+      "[%5];"
+      :
+      : "r"(address_in_block(shared, rank)), "r"(value.x), "r"(value.y), "r"(value.z), "r"(value.w),
+        "r"(address_in_block(barrier, rank))
+      : "memory");
+}
+
+// copy_box() to all blocks of a cluster of so many: the bytes count at each one's barrier.
+template <int kBlocks>
+__device__ void copy_box_to_all(void* shared, const CUtensorMap& map, int x, int y, int z,
+                                Barrier* barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes"
+      ".multicast::cluster [%0], [%1, {%2, %3, %4}], [%5], %6;"
+      :
+      : "r"(shared_address(shared)), "l"(&map), "r"(x), "r"(y), "r"(z),
+        "r"(shared_address(barrier)), "h"(static_cast<uint16_t>((1 << kBlocks) - 1))
       : "memory");
 }
 
@@ -172,36 +247,47 @@ __device__ inline uint64_t operand_behind(uint64_t operand, int bytes) {
   return operand + bytes / 16;
 }
 
-#define SPATE_REGISTERS_64                                                           \
-  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, " \
-  "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define SPATE_REGISTERS_80                                                           \
-  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, " \
-  "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, " \
-  "%34, %35, %36, %37, %38, %39"
-#define SPATE_REGISTERS_96                                                           \
-  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, " \
-  "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, " \
-  "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
-#define SPATE_REGISTERS_128                                                          \
-  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, " \
-  "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, " \
-  "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, " \
-  "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+// Registers and sums of N columns: N / 2 of a thread.
+#define SPATE_REGISTERS_16 "%0, %1, %2, %3, %4, %5, %6, %7"
+#define SPATE_REGISTERS_32 SPATE_REGISTERS_16 ", %8, %9, %10, %11, %12, %13, %14, %15"
+#define SPATE_REGISTERS_48 SPATE_REGISTERS_32 ", %16, %17, %18, %19, %20, %21, %22, %23"
+#define SPATE_REGISTERS_64 SPATE_REGISTERS_48 ", %24, %25, %26, %27, %28, %29, %30, %31"
+#define SPATE_REGISTERS_80 SPATE_REGISTERS_64 ", %32, %33, %34, %35, %36, %37, %38, %39"
+#define SPATE_REGISTERS_96 SPATE_REGISTERS_80 ", %40, %41, %42, %43, %44, %45, %46, %47"
+#define SPATE_REGISTERS_112 SPATE_REGISTERS_96 ", %48, %49, %50, %51, %52, %53, %54, %55"
+#define SPATE_REGISTERS_128 SPATE_REGISTERS_112 ", %56, %57, %58, %59, %60, %61, %62, %63"
+#define SPATE_REGISTERS_144 SPATE_REGISTERS_128 ", %64, %65, %66, %67, %68, %69, %70, %71"
+#define SPATE_REGISTERS_160 SPATE_REGISTERS_144 ", %72, %73, %74, %75, %76, %77, %78, %79"
 #define SPATE_SUMS_2(i)                                                          \
   "+f"(c[i][0]), "+f"(c[i][1]), "+f"(c[i][2]), "+f"(c[i][3]), "+f"(c[i + 1][0]), \
       "+f"(c[i + 1][1]), "+f"(c[i + 1][2]), "+f"(c[i + 1][3])
 #define SPATE_SUMS_4(i) SPATE_SUMS_2(i), SPATE_SUMS_2(i + 2)
 #define SPATE_SUMS_8(i) SPATE_SUMS_4(i), SPATE_SUMS_4(i + 4)
+#define SPATE_SUMS_16(i) SPATE_SUMS_8(i), SPATE_SUMS_8(i + 8)
+
+// The numbers of the operands behind the sums stand as text.
+#define SPATE_PRODUCT(N, OF_A, OF_B, OF_ADD, ...)                                               \
+  asm volatile(                                                                                 \
+      "{ .reg .pred add; setp.ne.b32 add, %" OF_ADD ", 0; wgmma.mma_async.sync.aligned.m64n" #N \
+      "k16.f32.bf16.bf16 {" SPATE_REGISTERS_##N "}, %" OF_A ", %" OF_B ", add, 1, 1, 0, 0; }"   \
+      : __VA_ARGS__                                                                             \
+      : "l"(a), "l"(b), "r"(static_cast<int>(add)))
 
 // c[64, N] = a[64, 16] * b[N, 16]^T, or c += where `add`; rows of both in shared memory.
-__device__ inline void multiply_shared(float (&c)[8][4], uint64_t a, uint64_t b, bool add) {
-  asm volatile(
-      "{ .reg .pred add; setp.ne.b32 add, %34, 0; "
-      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" SPATE_REGISTERS_64
-      "}, %32, %33, add, 1, 1, 0, 0; }"
-      : SPATE_SUMS_8(0)
-      : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+template <int N>
+__device__ void multiply_shared(float (&c)[N / 8][4], uint64_t a, uint64_t b, bool add) {
+  static_assert(N % 16 == 0 && N <= 160);
+  if constexpr (N == 16) SPATE_PRODUCT(16, "8", "9", "10", SPATE_SUMS_2(0));
+  if constexpr (N == 32) SPATE_PRODUCT(32, "16", "17", "18", SPATE_SUMS_4(0));
+  if constexpr (N == 48) SPATE_PRODUCT(48, "24", "25", "26", SPATE_SUMS_4(0), SPATE_SUMS_2(4));
+  if constexpr (N == 64) SPATE_PRODUCT(64, "32", "33", "34", SPATE_SUMS_8(0));
+  if constexpr (N == 80) SPATE_PRODUCT(80, "40", "41", "42", SPATE_SUMS_8(0), SPATE_SUMS_2(8));
+  if constexpr (N == 96) SPATE_PRODUCT(96, "48", "49", "50", SPATE_SUMS_8(0), SPATE_SUMS_4(8));
+  if constexpr (N == 112)
+    SPATE_PRODUCT(112, "56", "57", "58", SPATE_SUMS_8(0), SPATE_SUMS_4(8), SPATE_SUMS_2(12));
+  if constexpr (N == 128) SPATE_PRODUCT(128, "64", "65", "66", SPATE_SUMS_16(0));
+  if constexpr (N == 144) SPATE_PRODUCT(144, "72", "73", "74", SPATE_SUMS_16(0), SPATE_SUMS_2(16));
+  if constexpr (N == 160) SPATE_PRODUCT(160, "80", "81", "82", SPATE_SUMS_16(0), SPATE_SUMS_4(16));
 }
 
 // Where the inner dimension of b runs in shared memory: along its rows, b[N, 16]; or down its
@@ -248,12 +334,20 @@ __device__ void multiply_registers(float (&c)[N / 8][4], const uint32_t (&a)[4],
   }
 }
 
+#undef SPATE_REGISTERS_16
+#undef SPATE_REGISTERS_32
+#undef SPATE_REGISTERS_48
 #undef SPATE_REGISTERS_64
 #undef SPATE_REGISTERS_80
 #undef SPATE_REGISTERS_96
+#undef SPATE_REGISTERS_112
 #undef SPATE_REGISTERS_128
+#undef SPATE_REGISTERS_144
+#undef SPATE_REGISTERS_160
 #undef SPATE_SUMS_2
 #undef SPATE_SUMS_4
 #undef SPATE_SUMS_8
+#undef SPATE_SUMS_16
+#undef SPATE_PRODUCT
 
 }  // namespace spate::cuda

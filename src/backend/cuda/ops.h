@@ -2,7 +2,7 @@
 // sum is in f32. Definitions:
 //   linear/      Linear, LinearHeads, LinearQkv, LinearGated, Embed
 //   basic.cu     GatherRows, PutRows, TakeDrawn, Add, Scale, Gated
-//   moe/         Route, GroupPairs, ExpertLinear, ExpertSum, GateRows
+//   moe/         Route, GroupPairs, ExpertLinear, ExpertSum, ExpertMlp, GateRows
 //   norm.cu      RmsNorm, AddRmsNorm, GatedGroupNorm
 //   rope.cu      RopeApply, KvWrite, QkvNormRopeWrite
 //   attention/   Attention
@@ -44,6 +44,7 @@ void run(Context& context, const op::Logprobs& op);
 void run(Context& context, const op::AddRmsNorm& op);
 void run(Context& context, const op::LinearQkv& op);
 void run(Context& context, const op::LinearGated& op);
+void run(Context& context, const op::ExpertMlp& op);
 void run(Context& context, const op::QkvNormRopeWrite& op);
 
 }  // namespace spate::cuda

@@ -155,8 +155,8 @@ class HopperConsumer {
       if constexpr (kQueriesInRegisters) {
         multiply_registers<Along::rows, Layout::kKeys>(scores, queries[step], of_step, step > 0);
       } else {
-        multiply_shared(scores, operand_behind(queries, slab * Layout::kQuerySlab + in_row),
-                        of_step, step > 0);
+        multiply_shared<Layout::kKeys>(
+            scores, operand_behind(queries, slab * Layout::kQuerySlab + in_row), of_step, step > 0);
       }
     }
   }

@@ -1,6 +1,6 @@
-// ExpertLinear, the `general` kernel, for weights of any format: blocks of 64 places of one expert
-// times 64 of its outputs, 256 threads, each with 4 places times 4 outputs. Each output is one
-// chain of f32 sums over the inputs in order, 16 of them in shared memory at a time.
+// The `general` kernel, for weights of any format: blocks of 64 places of one expert times 64 of
+// its outputs, 256 threads, each with 4 places times 4 outputs. Each output is one chain of f32
+// sums over the inputs in order, 16 of them in shared memory at a time.
 //
 // The host does not know how many places an expert has: it launches as many blocks as there can be,
 // and each looks up which it is; those left over end at once. Weights in e4m3 are multiplied with
@@ -13,7 +13,7 @@
 #include "backend/cuda/linear/decode.cuh"
 #include "backend/cuda/linear/f8.h"
 #include "backend/cuda/linear/place.h"
-#include "backend/cuda/moe/kernels.h"
+#include "backend/cuda/moe/problem.h"
 #include "backend/cuda/types.cuh"
 #include "backend/tiles/pack.h"
 
@@ -174,7 +174,7 @@ Problem<T> problem_of(const op::ExpertLinear& op) {
 
 }  // namespace
 
-void multiply_experts(const Context& context, const op::ExpertLinear& op) {
+void multiply_general(const Context& context, const op::ExpertLinear& op) {
   const int64_t places = op.out.rows();
   // Every expert may have one block that is not full.
   const int64_t blocks = places / kSide + std::min(places, op.experts());

@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "backend/cuda/linear/tiles.cuh"
-#include "backend/cuda/moe/kernels.h"
+#include "backend/cuda/moe/problem.h"
 
 namespace spate::cuda {
 namespace {

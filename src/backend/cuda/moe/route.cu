@@ -27,6 +27,12 @@ __device__ inline int lane() { return static_cast<int>(threadIdx.x); }
 
 __device__ inline float sigmoid(float x) { return 1 / (1 + expf(-x)); }
 
+// Whole numbers in the order of the floats, none of which is a NaN or -0.
+__device__ inline uint32_t order_of(float value) {
+  const uint32_t bits = __float_as_uint(value);
+  return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
+}
+
 // The place of the largest value, the first of equal ones, in all lanes. It is taken away.
 __device__ int take_best(float* values, int count) {
   float best = kTaken;
@@ -37,15 +43,8 @@ __device__ int take_best(float* values, int count) {
       index = i;
     }
   }
-#pragma unroll
-  for (int distance = kWarp / 2; distance > 0; distance /= 2) {
-    const float other = __shfl_xor_sync(~0U, best, distance);
-    const int other_index = __shfl_xor_sync(~0U, index, distance);
-    if (other > best || (other == best && other_index < index)) {
-      best = other;
-      index = other_index;
-    }
-  }
+  const uint32_t most = __reduce_max_sync(~0U, order_of(best));
+  index = __reduce_min_sync(~0U, order_of(best) == most ? index : INT_MAX);
   if (lane() == 0) values[index] = kTaken;
   __syncwarp();
   return index;
