@@ -54,14 +54,6 @@ __device__ inline void arrive_announcing(Barrier* barrier, int bytes) {
                : "memory");
 }
 
-// Arrives once all copies have come that the thread started by copy_16_async().
-__device__ inline void arrive_behind_copies(Barrier* barrier) {
-  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];"
-               :
-               : "r"(shared_address(barrier))
-               : "memory");
-}
-
 // Waits for the end of the phase with this parity; the first phase has parity 0. The phase before
 // the first counts as ended.
 __device__ inline void wait_for_phase(Barrier* barrier, uint32_t parity) {
