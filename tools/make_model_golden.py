@@ -190,7 +190,7 @@ def as_mxfp4(tensors):
     return stored, meant
 
 
-FP8_BLOCK = (16, 24)  # the last blocks are cut
+FP8_BLOCK = (16, 20)  # the last blocks are cut
 
 
 def as_fp8(tensors):
@@ -216,7 +216,7 @@ def as_fp8(tensors):
 # Models of MODELS whose weights are stored in other forms.
 FORMS = [
     ("gpt-oss-mxfp4", "gpt-oss", as_mxfp4, dict(quant_method="mxfp4")),
-    ("deepseek3-fp8", "deepseek3-experts", as_fp8,
+    ("deepseek3-fp8", "deepseek3", as_fp8,
      dict(quant_method="fp8", activation_scheme="dynamic", fmt="e4m3",
           weight_block_size=list(FP8_BLOCK))),
 ]
