@@ -195,7 +195,8 @@ TEST(Checkpoint, DefaultModelIsFullyNamed) {
 TEST(Checkpoint, UnknownArchitectureListsTheKnown) {
   const std::string path = kModels + "ggml-vocab-gpt-2.gguf";
   if (!file_exists(path)) GTEST_SKIP() << path << " is not there: run make test-data";
-  expect_error([&] { open_checkpoint(path); }, {path, "\"gpt2\"", "those that can be run are llama, qwen2, qwen3"});
+  expect_error([&] { open_checkpoint(path); },
+               {path, "\"gpt2\"", "those that can be run are llama, qwen2, qwen3"});
 }
 
 void expect_tiny_qwen3(const Checkpoint& checkpoint) {
