@@ -1,6 +1,7 @@
 // What planning costs the host. Prints figures; the bounds only catch a wrong order of growth.
 #include <chrono>
 
+#include "sched/shared_keys.h"
 #include "tests/sched/fake_device.h"
 
 namespace spate {
@@ -51,6 +52,34 @@ TEST(Timing, PlansTakeFarLessThanAStep) {
     const Cost cost = measure(scheduler, 400);
     std::cout << "512 rows decode: plan " << cost.plan << " us, commit " << cost.commit << " us\n";
     EXPECT_LT(cost.plan, 5000);
+  }
+  {
+    // Samples of eight prompts, which stand side by side and share keys.
+    options.max_rows = 2048;
+    Scheduler scheduler(options, {kEnd});
+    for (uint64_t id = 0; id < 8; ++id) {
+      Request request = plain_request(id, 800, 2000);
+      request.params.n = 256;
+      scheduler.add(std::move(request));
+    }
+    while (scheduler.stats().waiting > 0) measure(scheduler, 1);
+    const Cost cost = measure(scheduler, 200);
+    const Batch batch = scheduler.next();
+    std::vector<double> finds;
+    size_t parts = 0;
+    for (int i = 0; i < 50; ++i) {
+      const auto begin = Clock::now();
+      parts = find_shared_parts(batch.rows, {.heads = 32, .kv_heads = 8, .key_bytes = 2048})
+                  .parts.size();
+      finds.push_back(std::chrono::duration<double, std::micro>(Clock::now() - begin).count());
+    }
+    scheduler.commit(batch, std::vector<RowResult>(batch.rows.size()));
+    std::cout << batch.rows.size() << " rows decode, samples of 8 prompts: plan " << cost.plan
+              << " us, commit " << cost.commit << " us, " << parts << " shared parts "
+              << median(finds) << " us\n";
+    EXPECT_EQ(parts, 8U);
+    EXPECT_LT(cost.plan + median(finds), 10000);
+    options.max_rows = 512;
   }
   {
     // The pool is full: each step asks again whether the first that waits fits.
