@@ -18,10 +18,9 @@ size_t scratch_bytes(const Architecture& architecture, const Config& config,
 // Absent where no kernel would take shared keys: latents and other types.
 std::optional<SharingRule> sharing_rule(const Backend& backend, const KvPool& kv,
                                         const Config& config) {
+  if (!backend.takes_shared_keys() || backend.activation_type() != DType::bf16) return std::nullopt;
   const Tensor keys = kv.keys(0), values = kv.values(0);
-  const bool taken = backend.takes_shared_keys() && backend.activation_type() == DType::bf16 &&
-                     keys.dtype == DType::bf16 && keys.data != values.data;
-  if (!taken) return std::nullopt;
+  if (keys.dtype != DType::bf16 || keys.data == values.data) return std::nullopt;
   return SharingRule{.heads = config.heads,
                      .kv_heads = keys.shape[1],
                      .key_bytes = (keys.row_size() + values.row_size()) *
