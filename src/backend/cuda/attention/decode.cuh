@@ -10,7 +10,7 @@
 
 #include "backend/cuda/attention/decode_tile.cuh"
 #include "backend/cuda/attention/tile.cuh"
-#include "backend/cuda/launch.cuh"
+#include "backend/cuda/early.cuh"
 #include "backend/cuda/packs.cuh"
 
 namespace spate::cuda {
@@ -264,38 +264,43 @@ __device__ void merge_warps(const AttentionProblem& problem, const Pieces<D>& pi
   }
 }
 
-// Merges the pieces that all blocks of a part have left.
+// Merges the pieces that all blocks of a part have left: of a thread many are under way at once,
+// with their statistics.
 template <class C, int D>
 __device__ void merge_pieces(const AttentionProblem& problem, const Pieces<D>& pieces,
                              const Walk<C>& at, const PartEnd& part) {
-  __shared__ float2 merged[kPartQueries];
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  for (int query = warp; query < part.queries; query += kTileWarps) {
-    float reference = -INFINITY;
-    for (int block = part.first_block + lane; block <= part.last_block; block += 32) {
-      reference = fmaxf(reference, __ldcg(pieces.stats + part.place(block) + query).x);
-    }
-    reference = warp_max(reference);
-    float sum = 0;
-    for (int block = part.first_block + lane; block <= part.last_block; block += 32) {
-      const float2 stats = __ldcg(pieces.stats + part.place(block) + query);
-      sum = fmaf(piece_weight(stats, reference), stats.y, sum);
-    }
-    sum = warp_sum(sum);
-    if (lane == 0) merged[query] = {reference, sum};
-  }
-  __syncthreads();
-  for (int i = thread; i < part.queries * (D / 4); i += kTileThreads) {
+  constexpr int kAtOnce = 12;
+  for (int i = static_cast<int>(threadIdx.x); i < part.queries * (D / 4); i += kTileThreads) {
     const int query = i / (D / 4), column = i % (D / 4) * 4;
+    float2 merged{-INFINITY, 0};
     float4 values{};
-#pragma unroll 8
-    for (int block = part.first_block; block <= part.last_block; ++block) {
-      const int64_t piece = part.place(block) + query;
-      const float weight = piece_weight(__ldcg(pieces.stats + piece), merged[query].x);
-      add_weighed(values, weight,
-                  __ldcg(reinterpret_cast<const float4*>(pieces.values + piece * D + column)));
+    for (int first = part.first_block; first <= part.last_block; first += kAtOnce) {
+      float2 stats[kAtOnce];
+      float4 of_pieces[kAtOnce];
+      float reference = merged.x;
+#pragma unroll
+      for (int n = 0; n < kAtOnce; ++n) {
+        const bool there = first + n <= part.last_block;
+        const int64_t piece = part.place(first + n) + query;
+        const float* from = pieces.values + piece * D + column;
+        stats[n] = there ? __ldcg(pieces.stats + piece) : float2{-INFINITY, 0};
+        of_pieces[n] = there ? __ldcg(reinterpret_cast<const float4*>(from)) : float4{};
+      }
+#pragma unroll
+      for (const float2& piece : stats) reference = fmaxf(reference, piece.x);
+      const float weight_before = piece_weight(merged, reference);
+      float4 sum{};
+      add_weighed(sum, weight_before, values);
+      merged = {reference, merged.y * weight_before};
+#pragma unroll
+      for (int n = 0; n < kAtOnce; ++n) {
+        const float weight = piece_weight(stats[n], reference);
+        merged.y = fmaf(weight, stats[n].y, merged.y);
+        add_weighed(sum, weight, of_pieces[n]);
+      }
+      values = sum;
     }
-    write_out(problem, at, query, column, merged[query], values);
+    write_out(problem, at, query, column, merged, values);
   }
 }
 
@@ -309,11 +314,13 @@ __device__ void finish_part(const AttentionProblem& problem, const Pieces<D>& pi
   const PartEnd part(problem, shares, at, begin);
   __syncthreads();  // all warps have left their rows
   merge_warps(problem, pieces, at, part, used, left_stats);
-  if (!part.whole()) __threadfence();
-  __syncthreads();  // `used` may be loaded again
+  __syncthreads();  // `used` may be loaded again, and the piece has been left
   if (part.whole()) return;
 
-  if (threadIdx.x == 0) arrived = atomicAdd(counters + part.first_block, 1);
+  if (threadIdx.x == 0) {
+    __threadfence();
+    arrived = atomicAdd(counters + part.first_block, 1);
+  }
   __syncthreads();
   if (arrived != static_cast<uint32_t>(part.last_block - part.first_block)) return;
   __threadfence();
@@ -321,6 +328,8 @@ __device__ void finish_part(const AttentionProblem& problem, const Pieces<D>& pi
   merge_pieces(problem, pieces, at, part);
 }
 
+// May start while the kernel in front still runs: before it waits it reads tables, which are older,
+// and keys of the steps before.
 template <class C, int D>
 __global__ void __launch_bounds__(kTileThreads, DecodeLayout<C, D>::kBlocks)
     decode(const __grid_constant__ AttentionProblem problem, const __grid_constant__ TileMaps maps,
@@ -358,10 +367,16 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<C, D>::kBlocks)
 
   Walk<C> loading(problem, found.row, begin - found.before);
   SlotCursor cursor(problem, loading.row);
+  bool waited = false;
+  const auto wait = [&] {
+    if (!waited) wait_for_kernels();
+    waited = true;
+  };
   const auto load = [&](int place, int stage) {
     if (place >= end) return;
     const RowWork& work = loading.work;
     const int key = (work.first_tile + loading.tile) * kDecodeKeys<C> + warp * Tile::kKeys;
+    if (key + Tile::kKeys > work.shape.position(0)) wait();
     const int in_ring = stage * kTileWarps + warp;
     load_tile(ring[in_ring], ring_scales + in_ring * Layout::kScales, problem, maps, cursor, key,
               work.shape.length, loading.kv_head(problem), full + in_ring);
@@ -373,6 +388,7 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<C, D>::kBlocks)
 
   Walk<C> at = loading;
   for (int stage = 0; stage < kStages - 1; ++stage) load(begin + stage, stage);
+  wait();
   const Scoring scoring(problem);
   uint32_t queries[D / 16][4];
   Seen seen[2];
@@ -434,11 +450,11 @@ void launch_decode(const Context& context, const AttentionProblem& problem) {
   const Pieces<D> pieces =
       Pieces<D>::in(static_cast<char*>(workspace) + problem.shared.bytes, blocks);
   allow_shared_bytes(decode<C, D>, Layout::kBytes);
-  launch(context,
-         {.blocks = static_cast<unsigned>(blocks),
-          .threads = kTileThreads,
-          .shared_bytes = Layout::kBytes},
-         decode<C, D>, problem, tile_maps<C>(context, problem), pieces, context.counters());
+  launch_early(context,
+               {.blocks = static_cast<unsigned>(blocks),
+                .threads = kTileThreads,
+                .shared_bytes = Layout::kBytes},
+               decode<C, D>, problem, tile_maps<C>(context, problem), pieces, context.counters());
 }
 
 template <class C>
