@@ -5,36 +5,39 @@
 
 namespace spate::cuda {
 
+// x / (1 + e^y).
+struct ExactRatio {
+  __device__ float operator()(float x, float y) const { return x / (1 + expf(y)); }
+};
+// To about 20 bits: for results that are rounded to bf16.
+struct FastRatio {
+  __device__ float operator()(float x, float y) const { return __fdividef(x, 1 + __expf(y)); }
+};
+
 // x / (1 + e^-x)
+template <class Ratio = ExactRatio>
 struct SiluTimes {
-  __device__ float operator()(float gate, float up) const { return gate / (1 + expf(-gate)) * up; }
+  __device__ float operator()(float gate, float up) const { return Ratio{}(gate, -gate) * up; }
 };
 
 // 0.5 * x * (1 + tanh(u)) = x / (1 + e^-2u) with u = sqrt(2 / pi) * (x + 0.044715 * x^3): no
 // difference of close numbers.
+template <class Ratio = ExactRatio>
 struct GeluTanhTimes {
   __device__ float operator()(float gate, float up) const {
     const float inner = fmaf(gate * gate, 0.044715F, 1) * gate;
-    return gate / (1 + expf(inner * (-2 * 0.7978845608F))) * up;
+    return Ratio{}(gate, inner * (-2 * 0.7978845608F)) * up;
   }
 };
 
+template <class Ratio = ExactRatio>
 struct ClippedSiluTimes {
   __device__ float operator()(float gate, float up) const {
     const float g = gate > kLimit ? kLimit : gate;  // a NaN stays one
     const float u = up > kLimit ? kLimit : up < -kLimit ? -kLimit : up;
-    return g / (1 + expf(-op::kClippedSlope * g)) * (u + 1);
+    return Ratio{}(g, -op::kClippedSlope * g) * (u + 1);
   }
   static constexpr float kLimit = op::kClippedLimit;
 };
-
-// Any of them, for kernels that do much else.
-__device__ inline float gate_times(op::Activation activation, float gate, float up) {
-  switch (activation) {
-    case op::Activation::silu: return SiluTimes{}(gate, up);
-    case op::Activation::gelu_tanh: return GeluTanhTimes{}(gate, up);
-    default: return ClippedSiluTimes{}(gate, up);
-  }
-}
 
 }  // namespace spate::cuda

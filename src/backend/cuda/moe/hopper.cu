@@ -90,7 +90,19 @@ class HopperConsumer {
       release(before);
     }
     wait_for_products<0>(sums);
-    write<kUnits>(item, sums, slot);
+    if constexpr (!kGated) {
+      write<kUnits, void>(item, sums, slot);
+    } else {
+      switch (products_.activation) {
+        case op::Activation::silu: write<kUnits, SiluTimes<FastRatio>>(item, sums, slot); break;
+        case op::Activation::gelu_tanh:
+          write<kUnits, GeluTanhTimes<FastRatio>>(item, sums, slot);
+          break;
+        case op::Activation::clipped_silu:
+          write<kUnits, ClippedSiluTimes<FastRatio>>(item, sums, slot);
+          break;
+      }
+    }
   }
 
   template <int kUnits>
@@ -132,7 +144,7 @@ class HopperConsumer {
 
   // Writes the results by way of the weights that were multiplied last, some units at a time: there
   // they lie as rows of 64 outputs. Then the slot is free.
-  template <int kUnits>
+  template <int kUnits, class Gate>
   __device__ void write(const HopperItem& item, Sums<kUnits>& sums, int slot) const {
     constexpr int kUnitsAtOnce = kGroupOutputs / kUnit;
     sync_warpgroup(1 + number_);
@@ -145,7 +157,7 @@ class HopperConsumer {
         unsigned char* memory = weights_of(slot, round++ % 2);
 #pragma unroll
         for (int i = 0; i < kUnitsAtOnce; ++i) {
-          if (begin + i < kUnits) store_unit<kUnits>(memory, i, sums, part, begin + i);
+          if (begin + i < kUnits) store_unit<kUnits, Gate>(memory, i, sums, part, begin + i);
         }
         sync_warpgroup(1 + number_);
 #pragma unroll
@@ -160,13 +172,11 @@ class HopperConsumer {
   }
 
   // Stores a unit's results as the rows of `memory` from kUnit * to on.
-  template <int kUnits>
+  template <int kUnits, class Gate>
   __device__ void store_unit(unsigned char* memory, int to, const Sums<kUnits>& sums, int part,
                              int unit) const {
     const auto value = [&](int tile, int i) {
-      if constexpr (kGated) {
-        return gate_times(products_.activation, sums[0][tile][i], sums[1][tile][i]);
-      }
+      if constexpr (kGated) return Gate{}(sums[0][tile][i], sums[1][tile][i]);
       return sums[part][tile][i];
     };
     uint32_t pairs[4];
