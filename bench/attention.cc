@@ -1,19 +1,20 @@
 // Times attention and the ops around it, with the shape of SmolLM2-135M unless told otherwise.
 //
 //   build/cpu/bench_attention [--heads 9] [--kv-heads 3] [--width 64] [--cache f16]
-//                             [--case 1x512@512,1x1@8192,64x1@1024]
+//                             [--latent 0] [--case 1x512@512,1x1@8192,64x1@1024]
 //                             [--device cpu|0] [--threads N] [--isa NAME]
 //                             [--kernels attention=NAME] [--seconds S | --calls N]
 //
 // A case is ROWS x NEW TOKENS of each row @ KEYS of each row. In ROWSx1@KEYS/SHARED*GROUP each
 // GROUP of rows has its first SHARED keys in the same slots; it is timed with the segments alone,
-// and with the tables of shared keys. support.h says what the lines hold.
+// and with the tables of shared keys. With --latent E values are the first E elements of keys, and
+// attention alone is timed: --heads 128 --kv-heads 1 --width 576 --latent 512 is DeepSeek-V3's.
+// support.h says what the lines hold.
 #include <cmath>
 #include <cstdio>
 
 #include "base/check.h"
 #include "bench/support.h"
-#include "tensor/half.h"
 
 namespace spate::bench {
 namespace {
@@ -22,33 +23,6 @@ struct Case {
   int64_t rows, tokens, keys;
   int64_t shared = 0, group = 1;
 };
-
-Buffer integers(Backend& backend, const std::vector<int32_t>& values) {
-  Buffer buffer = backend.allocate(values.size() * sizeof(int32_t));
-  backend.upload(buffer.view({static_cast<int64_t>(values.size())}, DType::i32), values.data());
-  backend.finish();
-  return buffer;
-}
-
-Buffer numbers(Backend& backend, int64_t count, DType type) {
-  std::vector<float> floats;
-  std::vector<uint16_t> halves;
-  std::vector<uint8_t> codes;
-  for (int64_t i = 0; i < count; ++i) {
-    const float value = static_cast<float>(static_cast<uint32_t>(i) * 2654435761U >> 20) / 2048 - 1;
-    if (type == DType::f32) floats.push_back(value);
-    if (type == DType::f16) halves.push_back(f32_to_f16(value));
-    if (type == DType::bf16) halves.push_back(f32_to_bf16(value));
-    if (type == DType::e4m3) codes.push_back(static_cast<uint8_t>(0x20 + i * 2654435761U % 0x50));
-  }
-  Buffer buffer = backend.allocate(static_cast<size_t>(count) * size_of(type));
-  const void* from = type == DType::f32    ? static_cast<void*>(floats.data())
-                     : type == DType::e4m3 ? static_cast<void*>(codes.data())
-                                           : halves.data();
-  backend.upload(buffer.view({count}, type), from);
-  backend.finish();
-  return buffer;
-}
 
 Json line_of(std::string_view op, const Case& c) {
   Json line;
@@ -74,18 +48,20 @@ void run_case(Bench& bench, const Case& c, DType type) {
   const int64_t heads = std::stoll(bench.flag("--heads"));
   const int64_t kv_heads = std::stoll(bench.flag("--kv-heads"));
   const int64_t width = std::stoll(bench.flag("--width"));
+  const int64_t latent = std::stoll(bench.flag("--latent"));
+  const int64_t value_width = latent > 0 ? latent : width;
   const int64_t tokens = c.rows * c.tokens, groups = (c.rows + c.group - 1) / c.group;
   const int64_t shared = groups * c.shared, own = c.keys - c.shared;
   const int64_t slots = shared + c.rows * own;  // shared ones first
   const int64_t layer = slots * kv_heads * width;
   const size_t layer_bytes =
-      2 * static_cast<size_t>(layer) * size_of(type) +
+      (latent > 0 ? 1 : 2) * static_cast<size_t>(layer) * size_of(type) +
       (type == DType::e4m3 ? 2 * sizeof(uint16_t) * static_cast<size_t>(slots * kv_heads) : 0);
 
   std::vector<Buffer> keys, values, scales;
   for (size_t i = 0; i < bench.copies(layer_bytes); ++i) {
     keys.push_back(numbers(backend, layer, type));
-    values.push_back(numbers(backend, layer, type));
+    if (latent == 0) values.push_back(numbers(backend, layer, type));
     if (type != DType::e4m3) continue;
     constexpr int32_t kPair = 0x3C003C00;  // of scales, 2^-7 in bf16
     scales.push_back(
@@ -112,8 +88,10 @@ void run_case(Bench& bench, const Case& c, DType type) {
                            integers(backend, slot),          integers(backend, positions)};
   const auto view = [&](size_t call) -> KvView {
     const Shape shape{slots, kv_heads, width};
-    return {.keys = keys[call % keys.size()].view(shape, type),
-            .values = values[call % keys.size()].view(shape, type),
+    const Tensor of_keys = keys[call % keys.size()].view(shape, type);
+    return {.keys = of_keys,
+            .values = latent > 0 ? of_keys.columns(0, {kv_heads, latent})
+                                 : values[call % keys.size()].view(shape, type),
             .scales = scales.empty()
                           ? Tensor{}
                           : scales[call % keys.size()].view({kv_heads, slots, 2}, DType::bf16),
@@ -132,14 +110,14 @@ void run_case(Bench& bench, const Case& c, DType type) {
                       (static_cast<double>(c.keys) - static_cast<double>(c.tokens - 1) / 2);
   const auto attention = [&](std::string_view name, const SharedKeys& keys_of_groups) {
     bench.run(line_of(name, c),
-              {.operations = 4 * seen * static_cast<double>(heads * width),
+              {.operations = 2 * seen * static_cast<double>(heads * (width + value_width)),
                .bytes = static_cast<double>(layer_bytes),
                .memory_bytes = static_cast<double>(layer_bytes)},
               [&](size_t call) {
                 KvView kv = view(call);
                 kv.shared = keys_of_groups;
                 backend.run(op::Attention{.q = q_view,
-                                          .out = out.view({tokens, heads, width}, hidden),
+                                          .out = out.view({tokens, heads, value_width}, hidden),
                                           .kv = kv,
                                           .scale = 1 / std::sqrt(static_cast<float>(width))});
               });
@@ -162,6 +140,8 @@ void run_case(Bench& bench, const Case& c, DType type) {
                                       .own = own_table.view({c.rows, 2}, DType::i32),
                                       .most_parts = 1});
   }
+
+  if (latent > 0) return;
 
   std::vector<float> angles;
   for (int64_t i = 0; i < width / 2; ++i) {
@@ -232,6 +212,7 @@ int main(int argc, char** argv) {
        {"--kv-heads", "3"},
        {"--width", "64"},
        {"--cache", "f16"},
+       {"--latent", "0"},
        {"--case", "1x512@512,1x512@4096,1x1@128,1x1@1024,1x1@8192,64x1@128,64x1@1024"}},
       argc, argv, spate::bench::run_all);
 }

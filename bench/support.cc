@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "tensor/half.h"
 
 // One call of an op. bench/count_instructions.py finds the calls by this name, so it must be a
 // function of its own, and one that the body returns to.
@@ -78,6 +79,33 @@ std::vector<std::string> split(const std::string& text, char by) {
     begin = end + 1;
   }
   return parts;
+}
+
+Buffer integers(Backend& backend, const std::vector<int32_t>& values) {
+  Buffer buffer = backend.allocate(values.size() * sizeof(int32_t));
+  backend.upload(buffer.view({static_cast<int64_t>(values.size())}, DType::i32), values.data());
+  backend.finish();
+  return buffer;
+}
+
+Buffer numbers(Backend& backend, int64_t count, DType type) {
+  std::vector<float> floats;
+  std::vector<uint16_t> halves;
+  std::vector<uint8_t> codes;
+  for (int64_t i = 0; i < count; ++i) {
+    const float value = static_cast<float>(static_cast<uint32_t>(i) * 2654435761U >> 20) / 2048 - 1;
+    if (type == DType::f32) floats.push_back(value);
+    if (type == DType::f16) halves.push_back(f32_to_f16(value));
+    if (type == DType::bf16) halves.push_back(f32_to_bf16(value));
+    if (type == DType::e4m3) codes.push_back(static_cast<uint8_t>(0x20 + i * 2654435761U % 0x50));
+  }
+  Buffer buffer = backend.allocate(static_cast<size_t>(count) * size_of(type));
+  const void* from = type == DType::f32    ? static_cast<void*>(floats.data())
+                     : type == DType::e4m3 ? static_cast<void*>(codes.data())
+                                           : halves.data();
+  backend.upload(buffer.view({count}, type), from);
+  backend.finish();
+  return buffer;
 }
 
 Bench::Bench(Flags flags, std::unique_ptr<Backend> backend)

@@ -27,6 +27,11 @@ using Flags = std::map<std::string, std::string>;  // "--rows": "1,16"
 
 std::vector<std::string> split(const std::string& text, char by);
 
+// Tensors of a case: a table, and numbers from -1 to 1 that look random, because the speed of
+// tensor cores depends on what they multiply.
+Buffer integers(Backend& backend, const std::vector<int32_t>& values);
+Buffer numbers(Backend& backend, int64_t count, DType type);
+
 // What a call of an op must do at least.
 struct Work {
   double operations = 0;  // a multiply-add is two

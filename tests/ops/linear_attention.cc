@@ -1,6 +1,6 @@
 // Linear attention against its definition without states, over several steps that read and write
-// slots in any order. And its bits: the same alone, batched and chunked, and when draft tokens were
-// undone.
+// slots in any order. And the bits of kernels that go token by token: the same alone, batched and
+// chunked, and when draft tokens were undone.
 #include "tests/reference/linear_attention.h"
 
 #include <gtest/gtest.h>
@@ -186,13 +186,14 @@ struct Expected {
 };
 
 // A result is a sum in f32 of about D products with a state that itself went through n sums; their
-// roundings go either way.
+// roundings go either way. Where hidden states have 16 bits, what a token gives to a result may be
+// rounded to them, and what it gives to a state to two parts of 8 bits.
 Expected expected_of(const Inputs& inputs, const Sequence& sequence, DType type) {
   const LinearAttentionCase& c = inputs.c;
   const auto count = static_cast<size_t>(sequence.tokens());
   const double sum =
       test::kF32Epsilon * (6 + 2 * std::sqrt(static_cast<double>(c.width + sequence.tokens())));
-  const double last = type == DType::f32 ? 0 : test::epsilon_of(type);
+  const double last = type == DType::f32 ? 0 : test::epsilon_of(type), parts = last * last;
   const auto row_size = static_cast<size_t>(c.heads * c.width);
   Expected expected{std::vector<double>(count * row_size), {}, {}, {}};
   expected.out_tolerance.resize(count * row_size);
@@ -206,13 +207,52 @@ Expected expected_of(const Inputs& inputs, const Sequence& sequence, DType type)
       for (size_t e = 0; e < out.values.size(); ++e) {
         const size_t at = t * row_size + static_cast<size_t>(h * c.width) + e;
         expected.out[at] = out.values[e];
-        expected.out_tolerance[at] = sum * out.sizes[e] + last * std::abs(out.values[e]);
+        expected.out_tolerance[at] =
+            sum * out.sizes[e] + 3 * last * out.spread[e] + last * std::abs(out.values[e]);
       }
     }
     const reference::LinearAttended state = reference::linear_attention_state(keys, values, slope);
     for (size_t i = 0; i < state.values.size(); ++i) {
       expected.state.push_back(state.values[i]);
-      expected.state_tolerance.push_back(sum * state.sizes[i]);
+      expected.state_tolerance.push_back(sum * state.sizes[i] + 3 * parts * state.spread[i]);
+    }
+  }
+  return expected;
+}
+
+// The same by going through the states; for numbers of size 1 in bf16.
+Expected expected_by_steps(const Inputs& inputs, const Sequence& sequence) {
+  const LinearAttentionCase& c = inputs.c;
+  const auto width = static_cast<size_t>(c.width), row_size = width * static_cast<size_t>(c.heads);
+  const auto count = static_cast<size_t>(sequence.tokens());
+  Expected expected{
+      std::vector<double>(count * row_size), std::vector<double>(count * row_size), {}, {}};
+  for (int64_t h = 0; h < c.heads; ++h) {
+    const double decay = std::exp(-inputs.slope.at(h, 0));
+    const auto queries = inputs.head(sequence.q, h), keys = inputs.head(sequence.k, h),
+               values = inputs.head(sequence.v, h);
+    std::vector<double> state(width * width, 0.0);
+    double squares = 0;  // the sum of the squares of the tokens' weights
+    for (size_t t = 0; t < count; ++t) {
+      std::vector<double> sums(width, 0.0);
+      for (size_t d = 0; d < width; ++d) {
+        for (size_t e = 0; e < width; ++e) {
+          double& element = state[d * width + e];
+          element = decay * element + keys[t][d] * values[t][e];
+          sums[e] += queries[t][d] * element;
+        }
+      }
+      squares = decay * decay * squares + 1;
+      const double spread = c.scale * std::sqrt(static_cast<double>(c.width) * squares);
+      for (size_t e = 0; e < width; ++e) {
+        const size_t at = t * row_size + static_cast<size_t>(h) * width + e;
+        expected.out[at] = c.scale * sums[e];
+        expected.out_tolerance[at] = test::kBf16Epsilon * (6 * spread + std::abs(expected.out[at]));
+      }
+    }
+    for (const double element : state) {
+      expected.state.push_back(element);
+      expected.state_tolerance.push_back(test::kF32Epsilon * 8000 * std::sqrt(squares));
     }
   }
   return expected;
@@ -224,6 +264,18 @@ Owned slot_of(const Owned& pool, int64_t slot) {
   return out;
 }
 
+// The setups whose kernels go token by token.
+void for_each_stepping_setup(DType type, const test::SetupBody& body) {
+  const auto of_type = [&](Backend& backend, const std::string& name) {
+    if (backend.activation_type() == type) body(backend, name);
+  };
+  test::for_each_cpu_setup("linear_attention", of_type);
+  test::for_each_deterministic_gpu_setup(of_type);
+  test::for_each_gpu_setup("linear_attention", [&](Backend& backend, const std::string& name) {
+    if (name.ends_with("=steps") || name.ends_with("=general")) of_type(backend, name);
+  });
+}
+
 void check_case(const LinearAttentionCase& c, DType type, Random& random) {
   const Inputs inputs(c, type, random);
   const int64_t slots = 2 * std::ssize(c.lengths) + 1;
@@ -231,16 +283,24 @@ void check_case(const LinearAttentionCase& c, DType type, Random& random) {
   for (const Sequence& sequence : inputs.sequences) {
     expected.push_back(expected_of(inputs, sequence, type));
   }
+  const std::string of_case =
+      cat(", ", c.heads, " heads of ", c.width, ", slope ", c.slope, ", gap ", c.gap);
   test::for_each_setup("linear_attention", type, [&](Backend& backend, const std::string& setup) {
-    const std::string name =
-        cat(setup, ", ", c.heads, " heads of ", c.width, ", slope ", c.slope, ", gap ", c.gap);
+    for (const int64_t chunk : {1000, 0, 1, 3, 64}) {
+      const std::string name = cat(setup, of_case, ", chunks of ", chunk);
+      States states(backend, inputs, slots);
+      const std::vector<int64_t> ends = states.run_all(chunk, name, random);
+      for (size_t s = 0; s < expected.size(); ++s) {
+        test::expect_close(states.outs[s], expected[s].out, expected[s].out_tolerance, name);
+        test::expect_close(slot_of(states.pool, ends[s]), expected[s].state,
+                           expected[s].state_tolerance, name + ", state");
+      }
+    }
+  });
+  for_each_stepping_setup(type, [&](Backend& backend, const std::string& setup) {
+    const std::string name = setup + of_case;
     States whole(backend, inputs, slots);
     const std::vector<int64_t> ends = whole.run_all(1000, name, random);
-    for (size_t s = 0; s < expected.size(); ++s) {
-      test::expect_close(whole.outs[s], expected[s].out, expected[s].out_tolerance, name);
-      test::expect_close(slot_of(whole.pool, ends[s]), expected[s].state,
-                         expected[s].state_tolerance, name + ", state");
-    }
     for (const int64_t chunk : {0, 1, 3, 64}) {
       const std::string chunked = cat(name, ", chunks of ", chunk);
       States states(backend, inputs, slots);
@@ -278,6 +338,12 @@ TEST(LinearAttention, MatchesItsDefinitionHoweverItIsCut) {
   for (const LinearAttentionCase& c : cases) {
     for (const DType type : test::activation_types()) check_case(c, type, random);
   }
+  if (!test::has_gpu()) return;
+  const std::vector<LinearAttentionCase> chunks = {
+      {2, 128, {300, 64, 65, 16, 1, 17, 200}, 0.01, 0.0884F, 8},
+      {3, 64, {192, 129, 15, 63}, 0, 0.125F},
+  };
+  for (const LinearAttentionCase& c : chunks) check_case(c, DType::bf16, random);
 }
 
 TEST(LinearAttention, GoesOnFromTheLastDraftThatWasAccepted) {
@@ -293,7 +359,7 @@ TEST(LinearAttention, GoesOnFromTheLastDraftThatWasAccepted) {
         for (int64_t i = 0; i < x->columns(); ++i) x->set(t, i, random.normal());
       }
     }
-    test::for_each_setup("linear_attention", type, [&](Backend& backend, const std::string& name) {
+    for_each_stepping_setup(type, [&](Backend& backend, const std::string& name) {
       States plain(backend, inputs, 5);
       plain.step({{0, 0, 11, -1, 0, {}}, {1, 0, 7, -1, 1, {}}}, name);
       plain.step({{0, 11, 0, 0, 2, {}}}, name + ", a copy");
@@ -335,6 +401,41 @@ TEST(LinearAttention, RowsAndTokensMayBeMissing) {
       for (int64_t i = 0; i < states.pool.columns(); ++i)
         EXPECT_EQ(0, states.pool.at(1, i)) << name;
       states.step({{0, 0, 0, -1, -1, {}}, {0, 0, 4, 1, -1, {}}}, name + ", nothing kept");
+    });
+  }
+}
+
+// The definition as the op's header has it, in double precision, for rows that take several spans
+// of several chunks.
+TEST(LinearAttention, LongRowsOnAGpu) {
+  if (!test::has_gpu()) GTEST_SKIP() << "no GPU";
+  for (const int64_t width : {64, 128}) {
+    Random random(4);
+    const LinearAttentionCase c{16, width, {2300, 1, 300, 15, 16, 640}, 0.2, 0.1F};
+    const Inputs inputs(c, DType::bf16, random);
+    std::vector<Expected> expected;
+    for (const Sequence& sequence : inputs.sequences) {
+      expected.push_back(expected_by_steps(inputs, sequence));
+    }
+    test::for_each_gpu_setup("linear_attention", [&](Backend& backend, const std::string& setup) {
+      if (backend.activation_type() != DType::bf16) return;
+      const std::string name = cat(setup, ", ", c.heads, " heads of ", c.width);
+      States states(backend, inputs, 2 * std::ssize(c.lengths));
+      std::vector<Row> begin, rest;
+      for (size_t s = 0; s < expected.size(); ++s) {
+        const int64_t tokens = inputs.sequences[s].tokens(), slot = static_cast<int64_t>(s);
+        begin.push_back({s, 0, tokens / 7, -1, 2 * slot, {}});
+        rest.push_back({s, tokens / 7, tokens - tokens / 7, 2 * slot, 2 * slot + slot % 2, {}});
+      }
+      states.step(begin, name);
+      states.step(rest, name);
+      states.expect_guarded(name);
+      for (size_t s = 0; s < expected.size(); ++s) {
+        test::expect_close(states.outs[s], expected[s].out, expected[s].out_tolerance,
+                           cat(name, ", row ", s));
+        test::expect_close(slot_of(states.pool, rest[s].to), expected[s].state,
+                           expected[s].state_tolerance, cat(name, ", state ", s));
+      }
     });
   }
 }

@@ -10,7 +10,8 @@ namespace spate::reference {
 
 struct LinearAttended {
   std::vector<double> values;
-  std::vector<double> sizes;  // of each column: the sum of all products without their signs
+  std::vector<double> sizes;   // of each column: the sum of all products without their signs
+  std::vector<double> spread;  // the root of the sum of the squares of what each token gives
 };
 
 // The query of the last token; keys[s] and values[s] are those of all tokens up to it.
@@ -19,7 +20,8 @@ inline LinearAttended linear_attention(std::span<const double> query,
                                        std::span<const std::vector<double>> values, double slope,
                                        double scale) {
   const size_t width = query.size();
-  LinearAttended out{std::vector<double>(width, 0.0), std::vector<double>(width, 0.0)};
+  const std::vector<double> zeros(width, 0.0);
+  LinearAttended out{zeros, zeros, zeros};
   for (size_t s = 0; s < keys.size(); ++s) {
     double score = 0, size = 0;
     for (size_t d = 0; d < width; ++d) {
@@ -30,8 +32,10 @@ inline LinearAttended linear_attention(std::span<const double> query,
     for (size_t e = 0; e < width; ++e) {
       out.values[e] += weight * score * values[s][e];
       out.sizes[e] += std::abs(weight * size * values[s][e]);
+      out.spread[e] += std::pow(weight * score * values[s][e], 2);
     }
   }
+  for (double& spread : out.spread) spread = std::sqrt(spread);
   return out;
 }
 
@@ -40,8 +44,8 @@ inline LinearAttended linear_attention_state(std::span<const std::vector<double>
                                              std::span<const std::vector<double>> values,
                                              double slope) {
   const size_t width = keys.front().size();
-  LinearAttended out{std::vector<double>(width * width, 0.0),
-                     std::vector<double>(width * width, 0.0)};
+  const std::vector<double> zeros(width * width, 0.0);
+  LinearAttended out{zeros, zeros, zeros};
   for (size_t s = 0; s < keys.size(); ++s) {
     const double weight = std::exp(-slope * static_cast<double>(keys.size() - 1 - s));
     for (size_t d = 0; d < width; ++d) {
@@ -49,9 +53,11 @@ inline LinearAttended linear_attention_state(std::span<const std::vector<double>
         const double product = weight * keys[s][d] * values[s][e];
         out.values[d * width + e] += product;
         out.sizes[d * width + e] += std::abs(product);
+        out.spread[d * width + e] += product * product;
       }
     }
   }
+  for (double& spread : out.spread) spread = std::sqrt(spread);
   return out;
 }
 

@@ -190,6 +190,14 @@ __device__ void copy_box_to_all(void* shared, const CUtensorMap& map, int x, int
       : "memory");
 }
 
+// Starts to bring the box to the L2 cache.
+__device__ inline void prefetch_box(const CUtensorMap& map, int x, int y, int z) {
+  asm volatile("cp.async.bulk.prefetch.tensor.3d.L2.global [%0, {%1, %2, %3}];"
+               :
+               : "l"(&map), "r"(x), "r"(y), "r"(z)
+               : "memory");
+}
+
 // ---- Products of a warpgroup. Of c[64, N] a warp has 16 rows, warp after warp, laid out as tiles
 // of mma(), N / 8 of them. Between begin_products() and the wait for the products nothing else may
 // touch c, nor a in registers.
@@ -286,7 +294,18 @@ __device__ void multiply_shared(float (&c)[N / 8][4], uint64_t a, uint64_t b, bo
 // columns, b[16, N].
 enum class Along { rows, columns };
 
-// The same with a in registers, as for mma().
+// c[64, 64] = a[64, 16] * b[16, 64], or c += where `add`; both in shared memory, b down its
+// columns.
+__device__ inline void multiply_shared_down(float (&c)[8][4], uint64_t a, uint64_t b, bool add) {
+  asm volatile(
+      "{ .reg .pred add; setp.ne.b32 add, %34, 0; "
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" SPATE_REGISTERS_64
+      "}, %32, %33, add, 1, 1, 0, 1; }"
+      : SPATE_SUMS_8(0)
+      : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+}
+
+// c[64, N] = a * b, or c += where `add`; a in registers, as for mma().
 template <Along kAlong, int N>
 __device__ void multiply_registers(float (&c)[N / 8][4], const uint32_t (&a)[4], uint64_t b,
                                    bool add) {

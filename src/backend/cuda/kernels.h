@@ -6,8 +6,9 @@
 
 namespace spate::cuda {
 
-KernelFamily linear_family();     // linear/linear.cc
-KernelFamily attention_family();  // attention/attention.cc
-KernelFamily expert_family();     // moe/products.cc
+KernelFamily linear_family();            // linear/linear.cc
+KernelFamily attention_family();         // attention/attention.cc
+KernelFamily linear_attention_family();  // linear_attention/linear_attention.cc
+KernelFamily expert_family();            // moe/products.cc
 
 }  // namespace spate::cuda

@@ -6,7 +6,7 @@
 //   norm.cu      RmsNorm, AddRmsNorm, GatedGroupNorm
 //   rope.cu      RopeApply, KvWrite, QkvNormRopeWrite
 //   attention/   Attention
-//   linear_attention.cu  LinearAttention
+//   linear_attention/    LinearAttention
 //   sampling/    Penalize, LogitEdit, KeepOnly, MaskTop, Draw, Logprobs
 #pragma once
 

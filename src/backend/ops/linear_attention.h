@@ -16,8 +16,10 @@ namespace spate::op {
 // row's state: it begins with that of a slot of the pool, or with zeros, and ends in a slot; a row
 // without tokens copies it. States and sums are f32.
 //
-// A token's result does not depend on the batch, on how its prompt was chunked or on which slots
-// hold its states, bit for bit: S is computed token by token.
+// A token's result does not depend on the batch or on which slots hold its states. Where S is
+// computed token by token, as on the CPU and with deterministic kernels on a GPU, it does not
+// depend on how its prompt was cut into steps either, bit for bit. Kernels that take many tokens at
+// once round what these give to results to the type of hidden states.
 //
 // With `state_each` the state after a token is written to a slot of its own, too: draft tokens that
 // are rejected are undone by going on from the slot of the last one that was accepted.
