@@ -445,6 +445,21 @@ std::vector<AttentionCase> cases() {
       add(c);
     }
   }
+  // The shape of the kernels of latent attention: heads of several tokens, of one, and of parts of
+  // one in a tile.
+  for (const int heads : {1, 20, 96, 128}) {
+    AttentionCase c{cat("latent_", heads), heads, 1, 576, {}, DType::bf16};
+    c.rows = {{140, 12, {7, 1, 50}}, {300, 1, {200}}, {129, 2, {64, 65}}, {3, 3, {}}};
+    if (heads > 64) c.rows = {{70, 2, {7, 1, 50}}, {130, 1, {64}}};
+    c.value_width = 512;
+    c.in_keys = true;
+    add(c);
+    c.name += "_all";
+    c.soft_cap = 20;
+    c.sinks = true;
+    c.row_gap = 8;
+    add(c);
+  }
   // In eight bits all that 16 bits have but values that lie in their keys.
   const size_t count = out.size();
   for (size_t i = 0; i < count; ++i) {
@@ -582,7 +597,8 @@ void for_each_steady_setup(DType cache, const test::SetupBody& body) {
   if (cache != DType::e4m3) test::for_each_cpu_setup("attention", body);
   if (!test::has_gpu()) return;
   for (const DType type : {DType::f32, DType::bf16}) {
-    for (const char* kernels : {"", "attention=hopper", "attention=prefill", "attention=general"}) {
+    for (const char* kernels : {"", "attention=hopper", "attention=prefill",
+                                "attention=latent_whole", "attention=general"}) {
       const bool forced = *kernels != 0;
       const auto backend =
           open_cuda_backend({.activation = type, .deterministic = !forced, .kernels = kernels}, 0);
@@ -666,6 +682,10 @@ TEST_P(AttentionBits, DependOnTheTokenAlone) {
 
 AttentionCase latent_case(const std::string& name, int heads, int width, int value_width) {
   AttentionCase c{name, heads, 1, width, {{300, 40, {77}}, {129, 3, {}}, {600, 1, {}}}};
+  if (width > 500) {
+    c.rows = {{150, 17, {77}}, {129, 3, {}}, {200, 1, {}}};
+    c.cache = DType::bf16;
+  }
   c.value_width = value_width;
   c.in_keys = true;
   return c;
@@ -703,7 +723,8 @@ INSTANTIATE_TEST_SUITE_P(
         AttentionCase{"window_96", 3, 1, 96, {{180, 40, {}}, {150, 20, {}}}, DType::f16, 70, 9},
         AttentionCase{"width_256", 3, 1, 256, {{160, 20, {}}, {90, 1, {}}}, DType::f16},
         AttentionCase{"width_20", 4, 2, 20, {{280, 60, {}}, {400, 1, {}}}, DType::f32, 0, 0, true},
-        latent_case("latent", 6, 96, 64), latent_case("latent_20", 3, 28, 20)),
+        latent_case("latent", 6, 96, 64), latent_case("latent_20", 3, 28, 20),
+        latent_case("latent_512", 12, 576, 512)),
     [](const auto& info) { return info.param.name; });
 
 // A value that no query may see yet, or no longer, touches nothing, whatever it is.
@@ -837,6 +858,17 @@ TEST(Attention, LongAndManyRowsOnAGpu) {
     c.cache = DType::e4m3;
     cases.push_back(c);
   }
+  AttentionCase latent{"latent", 16, 1, 576, {{5000, 1, {3000, 1}}, {3, 1, {}}}, DType::bf16};
+  for (int row = 0; row < 12; ++row) latent.rows.push_back({1 + row * 53, 1 + row % 7 / 6, {}});
+  latent.rows.push_back({300, 40, {100, 1}});
+  latent.value_width = 512;
+  latent.in_keys = true;
+  cases.push_back(latent);
+  latent = {"latent_heads", 128, 1, 576, {{1500, 1, {1000, 1}}, {20, 20, {}}, {1, 1, {}}},
+            DType::bf16};
+  latent.value_width = 512;
+  latent.in_keys = true;
+  cases.push_back(latent);
   for (const AttentionCase& c : cases) {
     SCOPED_TRACE(c.name);
     PreparedByType prepared(c, 3);

@@ -107,6 +107,25 @@ void run_mixed(const Context& context, const AttentionProblem& problem) {
   if (problem.rows > 1 || few) run_few(context, problem);
 }
 
+// Values lie in the keys; windows and trees of tokens stay with `general`.
+bool fits_latents(const AttentionProblem& problem) {
+  return problem.activation == DType::bf16 && problem.cache == DType::bf16 &&
+         problem.kv_heads == 1 && problem.width == 576 && problem.value_width == 512 &&
+         problem.values == problem.keys && problem.value_stride == problem.key_stride &&
+         problem.scale > 0 && problem.window == 0 && problem.tree == nullptr &&
+         in_vectors(problem.q, problem.q_stride, problem.activation) &&
+         in_vectors(problem.out, problem.out_stride, problem.activation) &&
+         in_vectors(problem.keys, problem.key_stride, problem.cache);
+}
+
+void run_latents(const Context& context, const AttentionProblem& problem) {
+  attend_latents(context, problem, false);
+}
+
+void run_whole_latents(const Context& context, const AttentionProblem& problem) {
+  attend_latents(context, problem, true);
+}
+
 void run_all_hopper(const Context& context, const AttentionProblem& problem) {
   run_hopper(context, problem, TiledRows::all);
 }
@@ -118,8 +137,10 @@ void run_all_tiles(const Context& context, const AttentionProblem& problem) {
 constexpr AttentionKernel kKernels[] = {
     {"decode", accepts_single_tokens, run_few, false},
     {"mixed", fits_tensor_cores, run_mixed, false},
+    {"latent", fits_latents, run_latents, false},
     {"hopper", fits_hopper, run_all_hopper, true},
     {"prefill", fits_tensor_cores, run_all_tiles, true},
+    {"latent_whole", fits_latents, run_whole_latents, true},
     {"general", accepts_all, attend_general, true},
 };
 

@@ -9,13 +9,12 @@
 #pragma once
 
 #include "backend/cuda/attention/decode_tile.cuh"
+#include "backend/cuda/attention/pieces.cuh"
 #include "backend/cuda/attention/tile.cuh"
 #include "backend/cuda/early.cuh"
 #include "backend/cuda/packs.cuh"
 
 namespace spate::cuda {
-
-constexpr int kLeastShare = 2;  // tiles; fewer are not worth a merge
 
 template <class C>
 constexpr int kDecodeKeys = kTileWarps* kWarpKeys<C>;  // of a tile
@@ -64,17 +63,6 @@ struct Walk {
   __device__ int kv_head(const AttentionProblem& problem) const { return part % problem.kv_heads; }
   __device__ int first_query(const AttentionProblem& problem) const {
     return part / problem.kv_heads * kPartQueries;
-  }
-};
-
-// `total` places of the sequence, cut into `blocks` shares.
-struct Shares {
-  int total, blocks;
-  __device__ int begin(int block) const {
-    return static_cast<int>(int64_t{block} * total / blocks);
-  }
-  __device__ int block_of(int place) const {
-    return static_cast<int>((int64_t{place + 1} * blocks - 1) / total);
   }
 };
 
@@ -164,18 +152,6 @@ struct LeftRows {
     publish_writes();  // the copy engine writes here next
   }
 };
-
-// The weight of a piece of a softmax relative to another reference.
-__device__ inline float piece_weight(float2 stats, float reference) {
-  return stats.y == 0 ? 0 : exp2_fast(stats.x - reference);  // it may have seen no keys
-}
-
-__device__ inline void add_weighed(float4& to, float weight, const float4& values) {
-  to.x = fmaf(weight, values.x, to.x);
-  to.y = fmaf(weight, values.y, to.y);
-  to.z = fmaf(weight, values.z, to.z);
-  to.w = fmaf(weight, values.w, to.w);
-}
 
 // Adds the pieces of the keys that a row shares.
 __device__ inline void add_shared(const AttentionProblem& problem, int row, int head, int column,

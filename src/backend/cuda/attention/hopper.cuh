@@ -210,28 +210,7 @@ class HopperConsumer {
                   int64_t{item.first_token + token} * problem_.out_stride + int64_t{head} * D;
 #pragma unroll
       for (int part = 0; part < kParts; ++part) {
-#pragma unroll
-        for (int tile = 0; tile + 4 <= kColumns / 8; tile += 4) {
-          uint32_t pairs[4];
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            const float* pair = values[part][tile + i] + 2 * half;
-            pairs[i] = spate::cuda::pack<bf16>(pair[0] * factor, pair[1] * factor);
-          }
-          gather_columns(pairs);
-          if (there) {
-            *reinterpret_cast<uint4*>(out + part * kColumns + 8 * (tile + lane_ % 4)) = {
-                pairs[0], pairs[1], pairs[2], pairs[3]};
-          }
-        }
-#pragma unroll
-        for (int tile = kColumns / 8 / 4 * 4; tile < kColumns / 8; ++tile) {
-          const float* pair = values[part][tile] + 2 * half;
-          if (there) {
-            *reinterpret_cast<uint32_t*>(out + part * kColumns + 8 * tile + 2 * (lane_ % 4)) =
-                spate::cuda::pack<bf16>(pair[0] * factor, pair[1] * factor);
-          }
-        }
+        write_columns(out + part * kColumns, values[part], half, factor, there);
       }
     }
   }

@@ -186,33 +186,41 @@ class TileLoader {
                         const CUtensorMap* maps)
       : maps_(maps), cursor_(problem, row), length_(length), kv_head_(kv_head) {}
 
-  // Rows behind the last key are left as they are.
+  // Some slabs of a tile, as bits, or all. Rows behind the last key are left as they are.
+  static constexpr uint32_t kAllSlabs = (1U << Layout::kSlabs) - 1;
+  template <uint32_t kWanted = kAllSlabs>
   __device__ void load(unsigned char* to, int tile, Barrier* barrier) {
-    const int rows = rows_of(tile);
-    if (elected()) arrive_announcing(barrier, rows * Layout::kSlabs * kSlabRowBytes);
-    for (int row = 0; row < rows;) {
-      const int position = tile * Layout::kKeys + row;
-      const int slot = cursor_.slot(position);
-      const int run = min(rows - row, cursor_.end() - position);
-      int size = 0;
-      while (box_rows<D>(size) > run) ++size;
-      if (elected()) {
-#pragma unroll
-        for (int slab = 0; slab < Layout::kSlabs; ++slab) {
-          copy_box(to + slab * Layout::kKeySlab + row * kSlabRowBytes, maps_[size],
-                   slab * kSlabColumns, kv_head_, slot, barrier);
-        }
-      }
-      row += box_rows<D>(size);
+    if (elected()) {
+      arrive_announcing(barrier, rows_of(tile) * __popc(kWanted) * kSlabRowBytes);
     }
+    for_boxes(tile, [&](int row, int size, int slot) {
+#pragma unroll
+      for (int slab = 0; slab < Layout::kSlabs; ++slab) {
+        if ((kWanted >> slab & 1) == 0) continue;
+        copy_box(to + slab * Layout::kKeySlab + row * kSlabRowBytes, maps_[size],
+                 slab * kSlabColumns, kv_head_, slot, barrier);
+      }
+    });
+  }
+
+  // Brings a tile to the L2 cache.
+  __device__ void prefetch(int tile) {
+    for_boxes(tile, [&](int, int size, int slot) {
+#pragma unroll
+      for (int slab = 0; slab < Layout::kSlabs; ++slab) {
+        prefetch_box(maps_[size], slab * kSlabColumns, kv_head_, slot);
+      }
+    });
   }
 
   // Writes zeros behind the last key: values there have no weight, but must be numbers.
+  template <uint32_t kWanted = kAllSlabs>
   __device__ void clear_behind(unsigned char* to, int tile) const {
     const int rows = rows_of(tile);
     if (rows == Layout::kKeys) return;
     constexpr int kVectors = kSlabRowBytes / 16;
     for (int slab = 0; slab < Layout::kSlabs; ++slab) {
+      if ((kWanted >> slab & 1) == 0) continue;
       auto* vectors = reinterpret_cast<uint4*>(to + slab * Layout::kKeySlab);
       for (int i = rows * kVectors + static_cast<int>(threadIdx.x) % 32;
            i < Layout::kKeys * kVectors; i += 32) {
@@ -226,6 +234,20 @@ class TileLoader {
  private:
   __device__ int rows_of(int tile) const {
     return min(Layout::kKeys, length_ - tile * Layout::kKeys);
+  }
+  // One thread calls box(first row in the tile, size, slot) for each box of a tile.
+  template <class Box>
+  __device__ void for_boxes(int tile, const Box& box) {
+    const int rows = rows_of(tile);
+    for (int row = 0; row < rows;) {
+      const int position = tile * Layout::kKeys + row;
+      const int slot = cursor_.slot(position);
+      const int run = min(rows - row, cursor_.end() - position);
+      int size = 0;
+      while (box_rows<D>(size) > run) ++size;
+      if (elected()) box(row, size, slot);
+      row += box_rows<D>(size);
+    }
   }
 
   const CUtensorMap* maps_;  // by box size

@@ -128,4 +128,33 @@ __device__ inline void gather_columns(uint32_t (&pairs)[4]) {
   }
 }
 
+// Writes the columns of one of the thread's two rows, times a factor, where the row exists.
+template <int kTiles>
+__device__ void write_columns(bf16* out, const float (&tiles)[kTiles][4], int half, float factor,
+                              bool there) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int tile = 0; tile + 4 <= kTiles; tile += 4) {
+    uint32_t pairs[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float* pair = tiles[tile + i] + 2 * half;
+      pairs[i] = pack<bf16>(pair[0] * factor, pair[1] * factor);
+    }
+    gather_columns(pairs);
+    if (there) {
+      *reinterpret_cast<uint4*>(out + 8 * (tile + lane % 4)) = {pairs[0], pairs[1], pairs[2],
+                                                                pairs[3]};
+    }
+  }
+#pragma unroll
+  for (int tile = kTiles / 4 * 4; tile < kTiles; ++tile) {
+    const float* pair = tiles[tile] + 2 * half;
+    if (there) {
+      *reinterpret_cast<uint32_t*>(out + 8 * tile + 2 * (lane % 4)) =
+          pack<bf16>(pair[0] * factor, pair[1] * factor);
+    }
+  }
+}
+
 }  // namespace spate::cuda

@@ -1,5 +1,5 @@
 // One attention op as its kernels see it, and the kernels that there are. Definitions: general.cu,
-// decode.cuh, prefill.cuh, hopper.cuh.
+// decode.cuh, prefill.cuh, hopper.cuh, latent.cu.
 #pragma once
 
 #include "backend/cuda/context.h"
@@ -65,5 +65,9 @@ void attend_hopper_80(const Context& context, const AttentionProblem& problem, T
 void attend_hopper_96(const Context& context, const AttentionProblem& problem, TiledRows rows);
 void attend_hopper_128(const Context& context, const AttentionProblem& problem, TiledRows rows);
 void attend_hopper_256(const Context& context, const AttentionProblem& problem, TiledRows rows);
+
+// Latent attention in bf16: one key of 576 elements for all heads, of which the first 512 are its
+// value. `whole_items`: a query's keys are never cut between blocks.
+void attend_latents(const Context& context, const AttentionProblem& problem, bool whole_items);
 
 }  // namespace spate::cuda

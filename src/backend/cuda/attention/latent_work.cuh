@@ -1,0 +1,258 @@
+// What the blocks of the `latent` kernel work on, and the warp that brings it to shared memory.
+//
+// All heads of latent attention have one key, whose first elements are its value. An item is a tile
+// of up to 64 queries of one row: some tokens with all their heads, or one token with 64 of them.
+// Each item takes tiles of 64 keys up to that of its last token. Those of all rows form one
+// sequence, row after row and token after token, which is cut into equal shares. Where tokens have
+// more than 64 heads, a share belongs to some blocks side by side, one for each 64 heads, which
+// find keys that another one has read in the L2 cache.
+#pragma once
+
+#include "backend/cuda/attention/cache_map.h"
+#include "backend/cuda/attention/hopper_load.cuh"
+#include "backend/cuda/attention/pieces.cuh"
+
+namespace spate::cuda {
+
+constexpr int kLatentWidth = 576, kLatentValues = 512;
+constexpr int kLatentQueries = 64;  // of an item
+using LatentLayout = HopperLayout<kLatentWidth>;
+constexpr int kLatentKeys = LatentLayout::kKeys;  // of a tile
+
+struct LatentWork {
+  int heads;         // of an item
+  int tokens;        // of an item, at most
+  int parts;         // of the heads of a token: blocks of a share
+  int shares;        // at most
+  bool whole_items;  // are never cut: a share is the items that begin in it
+};
+
+struct LatentMaps {
+  CUtensorMap queries, keys[kBoxSizes];
+};
+
+// The sum of floor((begin + i * step) / 64) over i < count; step is 1 to 64. Sums of floors turn
+// into smaller ones by exchanging the axes, as in Euclid's algorithm.
+__device__ inline int sum_of_floors(int count, int step, int begin) {
+  int64_t n = count, a = step, b = begin, m = kLatentKeys, sum = 0;
+  while (n > 0) {
+    sum += n * (n - 1) / 2 * (a / m) + n * (b / m);
+    a %= m;
+    b %= m;
+    const int64_t top = a * n + b;
+    n = top / m;
+    b = top % m;
+    const int64_t old = m;
+    m = a;
+    a = old;
+  }
+  return static_cast<int>(sum);
+}
+
+// Tiles of keys of a row's first items.
+__device__ inline int tiles_before(const LatentWork& work, const RowShape& shape, int items) {
+  const int full = min(items, shape.tokens / work.tokens);
+  const int tiles = sum_of_floors(full, work.tokens, shape.position(work.tokens - 1) + kLatentKeys);
+  return tiles + (items > full ? (shape.length + kLatentKeys - 1) / kLatentKeys : 0);
+}
+__device__ inline int items_of(const LatentWork& work, const RowShape& shape) {
+  return (shape.tokens + work.tokens - 1) / work.tokens;
+}
+
+// Shares of the sequence, one for `parts` blocks side by side.
+struct LatentShare {
+  Shares shares;
+  int part;        // of the heads
+  int begin, end;  // places; none where there is nothing to do
+  FoundRow found;  // the row of a place
+};
+
+// The share of a block, and the row of its first place, or its last one. For a whole block of
+// kThreads.
+enum class ShareEnd { first, last };
+template <int kThreads>
+__device__ LatentShare find_share(const AttentionProblem& problem, const LatentWork& work,
+                                  ShareEnd wanted) {
+  const int number = static_cast<int>(blockIdx.x) / work.parts;
+  LatentShare share{.part = static_cast<int>(blockIdx.x) % work.parts};
+  const auto count = [&](int row) {
+    const RowShape shape = row_shape(problem, row);
+    return tiles_before(work, shape, items_of(work, shape));
+  };
+  share.found = find_row<kThreads>(problem.rows, count, [&](int total) {
+    share.shares = {total, min(max(total / kLeastShare, 1), work.shares)};
+    share.begin = share.end = total;
+    if (number >= share.shares.blocks) return total;
+    share.begin = share.shares.begin(number);
+    share.end = share.shares.begin(number + 1);
+    return wanted == ShareEnd::first ? share.begin : share.end - 1;
+  });
+  return share;
+}
+
+// A place in the sequence.
+struct LatentPlace {
+  int row, item, tile;  // item counts from the row's first, tile from the item's
+  int place;
+  RowShape shape;
+
+  __device__ LatentPlace(const AttentionProblem& problem, const LatentWork& work,
+                         const FoundRow& found)
+      : row(found.row), item(0), place(found.place), shape(row_shape(problem, found.row)) {
+    const int in_row = place - found.before;
+    for (int count = items_of(work, shape); count > 1;) {  // the last that begins there or before
+      const int half = count / 2;
+      const bool begun = tiles_before(work, shape, item + half) <= in_row;
+      item += begun ? half : 0;
+      count = begun ? count - half : half;
+    }
+    tile = in_row - tiles_before(work, shape, item);
+  }
+  __device__ int first_token(const LatentWork& work) const { return item * work.tokens; }  // of row
+  __device__ int tokens(const LatentWork& work) const {
+    return min(work.tokens, shape.tokens - first_token(work));
+  }
+  __device__ int position(const LatentWork& work) const {  // of its first token
+    return shape.position(first_token(work));
+  }
+  __device__ int tiles(const LatentWork& work) const {  // of the item
+    return (position(work) + tokens(work) - 1) / kLatentKeys + 1;
+  }
+};
+
+// Goes through the tiles of a share.
+class LatentWalk {
+ public:
+  __device__ LatentWalk(const AttentionProblem& problem, const LatentWork& work,
+                        const LatentShare& share)
+      : problem_(problem),
+        work_(work),
+        share_(share),
+        at_(problem, work, share.found),
+        tiles_(at_.tiles(work)) {
+    if (!work.whole_items || at_.tile == 0) return;
+    at_.place += tiles_ - at_.tile - 1;  // another block has the rest of this item
+    at_.tile = tiles_ - 1;
+    advance();
+  }
+  __device__ const LatentPlace& at() const { return at_; }
+  __device__ int tiles() const { return tiles_; }  // of the item
+  // Whether the share has such a tile.
+  __device__ bool there() const {
+    return at_.place < share_.end || (work_.whole_items && at_.tile > 0);
+  }
+  // What it is of its item, in this share.
+  __device__ bool first() const { return at_.tile == 0 || at_.place == share_.begin; }
+  __device__ bool last() const {
+    return at_.tile + 1 == tiles_ || (!work_.whole_items && at_.place + 1 == share_.end);
+  }
+  __device__ bool begun_here() const { return at_.place - at_.tile >= share_.begin; }
+  __device__ void advance() {
+    if (++at_.place == share_.shares.total) {
+      at_.tile = 0;
+      return;
+    }
+    if (++at_.tile < tiles_) return;
+    at_.tile = 0;
+    if (++at_.item == items_of(work_, at_.shape)) {
+      at_.item = 0;
+      do {
+        at_.shape = row_shape(problem_, ++at_.row);
+      } while (at_.shape.tokens == 0);
+    }
+    tiles_ = at_.tiles(work_);
+  }
+
+ private:
+  const AttentionProblem& problem_;
+  const LatentWork& work_;
+  const LatentShare& share_;
+  LatentPlace at_;
+  int tiles_;
+};
+
+// What those who weigh values must know of a tile.
+struct LatentTile {
+  enum class End { none, of_item, of_first_piece, of_last_piece };
+  bool first;               // of its item in the share
+  End end;                  // whether it is the last, and of what
+  int first_token, tokens;  // of the step; no tokens: there are no more tiles
+};
+
+// Slabs of keys come, and become free, in two groups: the first half of each value warpgroup's
+// columns with what only scores need, and the second half.
+constexpr int kLatentGroups = 2;
+__host__ __device__ constexpr uint32_t latent_slabs(int group) {  // bits
+  return group == 0 ? 0b1'0011'0011 : 0b0'1100'1100;
+}
+
+struct LatentShared {
+  using Layout = LatentLayout;
+  static constexpr int kStages = Layout::kStages;  // tiles of keys
+  alignas(1024) unsigned char queries[Layout::kSlabs * Layout::kKeySlab];
+  unsigned char keys[kStages][Layout::kSlabs * Layout::kKeySlab];
+  unsigned char weights[kLatentQueries * kSlabRowBytes];  // of a tile's keys, as a slab
+  float correction[kLatentQueries];  // of the sums before, as it comes with the weights
+  float2 stats[kLatentQueries];      // reference and sum of weights, with the last of an item
+  LatentTile tile;                   // that has the weights
+  Barrier queries_full, queries_empty;
+  Barrier keys_full[kStages][kLatentGroups], keys_empty[kStages][kLatentGroups];
+  Barrier weights_full, weights_empty;
+
+  __device__ void init_barriers(int score_warps, int value_warps) {
+    init_barrier(&queries_full, 1);
+    init_barrier(&queries_empty, score_warps);
+    for (int i = 0; i < kStages * kLatentGroups; ++i) {
+      init_barrier(keys_full[0] + i, 1);
+      init_barrier(keys_empty[0] + i, score_warps + value_warps);
+    }
+    init_barrier(&weights_full, score_warps);
+    init_barrier(&weights_empty, value_warps);
+    publish_barriers();
+  }
+};
+
+// Brings the queries and keys of a share; for one warp.
+__device__ inline void load_latents(LatentShared& shared, const AttentionProblem& problem,
+                                    const LatentWork& work, const LatentMaps& maps,
+                                    const LatentShare& share) {
+  const int query_bytes = LatentLayout::kSlabs * work.tokens * work.heads * kSlabRowBytes;
+  RingPlace<1> query_place;
+  RingPlace<LatentShared::kStages> key_place;
+  LatentWalk walk(problem, work, share);
+  while (walk.there()) {
+    const int first_token = walk.at().shape.first_token + walk.at().first_token(work);
+    const TileLoader<kLatentWidth> loader(problem, walk.at().row, walk.at().shape.length, 0,
+                                          maps.keys);
+    TileLoader<kLatentWidth> groups[] = {loader, loader}, ahead = loader;
+    bool first = true, last = false;
+    for (; !last; walk.advance(), key_place.advance(), first = false) {
+      last = walk.last();
+      const int slot = key_place.slot, tile = walk.at().tile;
+      const auto load = [&]<int kGroup>(std::integral_constant<int, kGroup>) {
+        wait_for_phase(shared.keys_empty[slot] + kGroup, key_place.parity ^ 1);
+        groups[kGroup].clear_behind<latent_slabs(kGroup)>(shared.keys[slot], tile);
+        groups[kGroup].load<latent_slabs(kGroup)>(shared.keys[slot], tile,
+                                                  shared.keys_full[slot] + kGroup);
+      };
+      load(std::integral_constant<int, 0>{});
+      load(std::integral_constant<int, 1>{});
+      // Blocks of the same keys need only one to fetch them.
+      if (share.part == 0 && tile + LatentShared::kStages < walk.tiles()) {
+        ahead.prefetch(tile + LatentShared::kStages);
+      }
+      if (!first) continue;
+      wait_for_phase(&shared.queries_empty, query_place.parity ^ 1);
+      query_place.advance();
+      if (!elected()) continue;
+      arrive_announcing(&shared.queries_full, query_bytes);
+#pragma unroll
+      for (int slab = 0; slab < LatentLayout::kSlabs; ++slab) {
+        copy_box(shared.queries + slab * LatentLayout::kKeySlab, maps.queries, slab * kSlabColumns,
+                 share.part * kLatentQueries, first_token, &shared.queries_full);
+      }
+    }
+  }
+}
+
+}  // namespace spate::cuda
