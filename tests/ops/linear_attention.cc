@@ -406,12 +406,15 @@ TEST(LinearAttention, RowsAndTokensMayBeMissing) {
 }
 
 // The definition as the op's header has it, in double precision, for rows that take several spans
-// of several chunks.
-TEST(LinearAttention, LongRowsOnAGpu) {
+// of several chunks, and so many that not all heads have room for their states at once.
+TEST(LinearAttention, LongAndManyRowsOnAGpu) {
   if (!test::has_gpu()) GTEST_SKIP() << "no GPU";
-  for (const int64_t width : {64, 128}) {
+  const std::vector<int64_t> lengths{2300, 1, 300, 15, 32, 640};
+  for (const LinearAttentionCase& c :
+       {LinearAttentionCase{16, 64, lengths, 0.2, 0.1F},
+        LinearAttentionCase{16, 128, lengths, 0.2, 0.1F},
+        LinearAttentionCase{24, 128, std::vector<int64_t>(100, 39), 0.2, 0.1F}}) {
     Random random(4);
-    const LinearAttentionCase c{16, width, {2300, 1, 300, 15, 16, 640}, 0.2, 0.1F};
     const Inputs inputs(c, DType::bf16, random);
     std::vector<Expected> expected;
     for (const Sequence& sequence : inputs.sequences) {
