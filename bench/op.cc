@@ -2,7 +2,7 @@
 //
 //   build/cpu/bench_op [--format q4_1,f16] [--shape 576x576,1536x576] [--rows 1,16,512]
 //                      [--experts 128x8] [--device cpu|0] [--threads N] [--isa NAME]
-//                      [--kernels linear=NAME] [--seconds S | --calls N]
+//                      [--kernels linear=NAME] [--quantize none|fp8] [--seconds S | --calls N]
 //
 // --shape is outputs x inputs; the defaults are the shapes of SmolLM2-135M. With --experts, how
 // many there are and how many of them a row takes, it is the inner width x the width of each
@@ -35,15 +35,10 @@ void store_value(DType type, size_t i, std::byte* to) {
   }
 }
 
-// Packed formats: valid blocks without NaNs, the bytes of small f16 numbers for scales and codes
+// Packed weights: valid blocks without NaNs, the bytes of small f16 numbers for scales and codes
 // alike.
 std::vector<std::byte> make_bytes(const Format& format, int64_t out, int64_t in) {
   std::vector<std::byte> bytes(static_cast<size_t>(out * format.row_bytes(in)));
-  if (format.block == 1) {
-    const DType type = &format == &kF32 ? DType::f32 : &format == &kF16 ? DType::f16 : DType::bf16;
-    for (size_t i = 0; i < bytes.size() / size_of(type); ++i) store_value(type, i, bytes.data());
-    return bytes;
-  }
   for (size_t i = 0; i < bytes.size(); ++i)
     bytes[i] = static_cast<std::byte>(i * 2654435761U >> 27);
   return bytes;
@@ -67,16 +62,25 @@ void run_case(Bench& bench, const std::vector<Weight>& weights, int64_t rows) {
                 .weight = &first,
                 .out = out.view({rows, first.out}, type)};
   upload_values(backend, op.x);
+  Buffer codes, scales;
+  if (backend.rounds_rows(first)) {
+    codes = backend.allocate(static_cast<size_t>(rows * op::rounded_width(first.in)));
+    scales = backend.allocate(static_cast<size_t>(rows) * sizeof(float));
+    op.rounded = {.codes = codes.view({rows, op::rounded_width(first.in)}, DType::u8),
+                  .scales = scales.view({rows}, DType::f32)};
+    backend.run(op::RoundRows{.x = op.x, .to = op.rounded});
+    op.x = {};
+  }
   Json line;
   line.set("op", "linear");
-  line.set("format", std::string(first.format->name));
+  line.set("format", op.rounded.there() ? "e4m3" : std::string(first.format->name));
   line.set("out", first.out);
   line.set("in", first.in);
   line.set("rows", rows);
   bench.run(line,
             {.operations = static_cast<double>(op.flops()),
              .bytes = static_cast<double>(op.bytes()),
-             .memory_bytes = static_cast<double>(first.out * first.format->row_bytes(first.in)),
+             .memory_bytes = static_cast<double>(op::placed_bytes(first)),
              .of_bytes = first.format->block > 1},
             [&](size_t call) {
               op.weight = &weights[call % weights.size()];
@@ -197,12 +201,17 @@ void run_all(Bench& bench) {
     if (format == nullptr) fail("unknown format ", name);
     for (const std::string& text : split(bench.flag("--shape"), ',')) {
       const auto [out, in] = sizes_of(text);
-      const std::vector<std::byte> bytes = make_bytes(*format, out, in);
-      std::vector<Weight> weights;
-      for (size_t i = 0; i < bench.copies(bytes.size()); ++i) {
-        weights.push_back(
-            bench.backend().place({.format = format, .out = out, .in = in, .bytes = bytes.data()}));
+      HostWeight weight{.format = format, .out = out, .in = in, .of_layer = true};
+      std::vector<std::byte> bytes;
+      if (format->block == 1) {
+        weight.random = {.key = 1, .mean = 0, .deviation = 0.02F};
+      } else {
+        bytes = make_bytes(*format, out, in);
+        weight.bytes = bytes.data();
       }
+      std::vector<Weight> weights;
+      const size_t copies = bench.copies(bench.backend().placed_bytes(weight));
+      for (size_t i = 0; i < copies; ++i) weights.push_back(bench.backend().place(weight));
       for (const std::string& rows : split(bench.flag("--rows"), ',')) {
         run_case(bench, weights, std::stoll(rows));
       }

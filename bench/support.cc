@@ -19,8 +19,9 @@ extern "C" [[gnu::noinline]] void spate_bench_call(const std::function<void(size
 namespace spate::bench {
 namespace {
 
-constexpr size_t kRotatedBytes = size_t{96} << 20, kMostCopies = 1024;
-constexpr int kCallsAtOnce = 20;  // on a GPU
+constexpr size_t kRotatedBytes = size_t{96} << 20, kRotatedBytesOnGpu = size_t{320} << 20;
+constexpr size_t kMostCopies = 1024;
+constexpr int kCallsAtOnce = 40;  // of a recording
 
 double rounded(double value, int digits) {
   const double unit = std::pow(10.0, digits);
@@ -44,21 +45,38 @@ void read_flags(Flags& flags, int argc, char** argv) {
   }
 }
 
-// Seconds of each call, sorted; the first two samples warm up. A sample is the mean of `at_once`
-// calls, because waiting for a GPU takes longer than many an op.
-std::vector<double> time_calls(double seconds, int at_once, Backend& backend,
+// Seconds of each call, sorted; the first two samples warm up. Where calls can be recorded, a
+// sample is the mean of many of them in one recording, because giving an op and waiting for it can
+// take longer than the op.
+std::vector<double> time_calls(double seconds, Backend& backend,
                                const std::function<void(size_t)>& body) {
   std::vector<double> samples;
-  const Stopwatch total;
   size_t call = 0;
+  std::unique_ptr<Recording> recording;
+  if (backend.can_record()) {
+    body(call);  // some kernels are chosen and brought when they first run
+    recording = backend.record([&] {
+      for (int i = 0; i < kCallsAtOnce; ++i) body(call++);
+    });
+  }
+  const Stopwatch total;
   for (int sample = -2; samples.size() < 5 || total.seconds() < seconds; ++sample) {
     const Stopwatch watch;
-    for (int i = 0; i < at_once; ++i) body(call++);
+    if (recording) {
+      backend.replay(*recording);
+    } else {
+      body(call++);
+    }
     backend.finish();
-    if (sample >= 0) samples.push_back(watch.seconds() / at_once);
+    if (sample >= 0) samples.push_back(watch.seconds() / (recording ? kCallsAtOnce : 1));
   }
   std::sort(samples.begin(), samples.end());
   return samples;
+}
+
+Quantize quantize_of(const std::string& name) {
+  if (name != "none" && name != "fp8") fail("--quantize ", name, ", expected none or fp8");
+  return name == "fp8" ? Quantize::fp8 : Quantize::none;
 }
 
 void set_floor(Json& line, double reading, double computing, const char* computing_name,
@@ -128,9 +146,9 @@ Bench::Bench(Flags flags, std::unique_ptr<Backend> backend)
 }
 
 size_t Bench::copies(size_t bytes_each) const {
-  return calls_ > 0
-             ? 1
-             : std::clamp<size_t>((kRotatedBytes + bytes_each - 1) / bytes_each, 1, kMostCopies);
+  if (calls_ > 0) return 1;
+  const size_t rotated = on_cpu() ? kRotatedBytes : kRotatedBytesOnGpu;
+  return std::clamp<size_t>((rotated + bytes_each - 1) / bytes_each, 1, kMostCopies);
 }
 
 void Bench::run(Json line, const Work& work, const std::function<void(size_t)>& body) const {
@@ -141,8 +159,7 @@ void Bench::run(Json line, const Work& work, const std::function<void(size_t)>& 
     print(line);
     return;
   }
-  const std::vector<double> samples =
-      time_calls(std::stod(flag("--seconds")), on_cpu() ? 1 : kCallsAtOnce, *backend_, body);
+  const std::vector<double> samples = time_calls(std::stod(flag("--seconds")), *backend_, body);
   const double seconds = samples[samples.size() / 2];
   line.set("median_us", rounded(1e6 * seconds, 1));
   line.set("fastest_us", rounded(1e6 * samples.front(), 1));
@@ -166,10 +183,12 @@ int run_bench(const char* name, Flags defaults, int argc, char** argv,
                          {"--threads", "0"},
                          {"--isa", ""},
                          {"--kernels", ""},
+                         {"--quantize", "none"},
                          {"--seconds", "0.5"},
                          {"--calls", "0"}});
     read_flags(defaults, argc, argv);
     auto backend = open_backend({.device = defaults.at("--device"),
+                                 .quantize = quantize_of(defaults.at("--quantize")),
                                  .threads = std::stoi(defaults.at("--threads")),
                                  .instruction_set = defaults.at("--isa"),
                                  .kernels = defaults.at("--kernels")});

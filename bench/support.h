@@ -5,7 +5,8 @@
 // memory and multiply-adds take at the rates measured at start, which the first line shows. Where
 // others use the memory too its rate moves, and a share may pass 1.
 //
-// On a GPU (--device 0) a sample is the mean of calls that are given one after the other.
+// On a GPU (--device 0) a sample is the mean of calls that are recorded and given at once, as a
+// step of decoding gives them. --quantize fp8 rounds weights and rows.
 //
 // --calls N instead calls each case exactly N times and measures nothing: for counting
 // instructions.
@@ -63,7 +64,8 @@ class Bench {
 };
 
 // A whole program: reads flags, of which `defaults` lists all but the common ones (--device,
-// --threads, --isa, --kernels, --seconds, --calls), and runs `body`. Answers the exit code.
+// --threads, --isa, --kernels, --quantize, --seconds, --calls), and runs `body`. Answers the exit
+// code.
 int run_bench(const char* name, Flags defaults, int argc, char** argv,
               const std::function<void(Bench&)>& body);
 

@@ -20,6 +20,7 @@
 #include "backend/ops/linear_attention.h"
 #include "backend/ops/moe.h"
 #include "backend/ops/norm.h"
+#include "backend/ops/rounded.h"
 #include "backend/ops/sampling.h"
 #include "backend/rates.h"
 #include "quant/format.h"
@@ -82,6 +83,8 @@ class Backend {
   Weight place_joined(std::span<const HostWeight> parts);
   // Whether products of the same x gain by it.
   virtual bool joins_weights() const { return false; }
+  // Whether products with the weight multiply rounded rows; they round plain ones themselves.
+  virtual bool rounds_rows(const Weight& /*weight*/) const { return false; }
   virtual size_t placed_bytes(const HostWeight& weight) const = 0;  // its own bytes are not read
   // All weights to come need so many bytes together: a backend may take them at once.
   virtual void reserve_weights(size_t /*bytes*/) {}
@@ -140,6 +143,7 @@ class Backend {
   virtual void execute(const op::Linear&) = 0;
   virtual void execute(const op::LinearHeads&) = 0;
   virtual void execute(const op::Gated&) = 0;
+  virtual void execute(const op::RoundRows&);  // a bug where no weight rounds rows
   virtual void execute(const op::Route&) = 0;
   virtual void execute(const op::GroupPairs&) = 0;
   virtual void execute(const op::ExpertLinear&) = 0;
@@ -157,6 +161,9 @@ class Backend {
   virtual void execute(const op::Logprobs&) = 0;
   // Fused ops; each has its meaning in backend/fused.cc. Override only for speed.
   virtual void execute(const op::AddRmsNorm&);
+  virtual void execute(const op::Rounded<op::RmsNorm>&);
+  virtual void execute(const op::Rounded<op::AddRmsNorm>&);
+  virtual void execute(const op::Rounded<op::Gated>&);
   virtual void execute(const op::LinearQkv&);
   virtual void execute(const op::LinearGated&);
   virtual void execute(const op::ExpertMlp&);

@@ -9,6 +9,25 @@ void Backend::execute(const op::AddRmsNorm& op) {
   execute(op::RmsNorm{.x = op.residual, .weight = op.weight, .out = op.out, .eps = op.eps});
 }
 
+void Backend::execute(const op::RoundRows& /*op*/) {
+  check(false, "rows are to be rounded for weights that this device does not round");
+}
+
+void Backend::execute(const op::Rounded<op::RmsNorm>& op) {
+  execute(op.op);
+  execute(op::RoundRows{.x = op.op.out, .to = op.to});
+}
+
+void Backend::execute(const op::Rounded<op::AddRmsNorm>& op) {
+  execute(op.op);
+  execute(op::RoundRows{.x = op.op.out, .to = op.to});
+}
+
+void Backend::execute(const op::Rounded<op::Gated>& op) {
+  execute(op.op);
+  execute(op::RoundRows{.x = op.op.out, .to = op.to});
+}
+
 void Backend::execute(const op::LinearQkv& op) {
   for (const op::LinearQkv::Part* part : {&op.q, &op.k, &op.v}) execute(op.product(*part));
 }

@@ -13,7 +13,8 @@
 
 namespace spate {
 
-// AttentionLayer(source, config, rope, layer), and its forward(step, x, out).
+// AttentionLayer(source, config, rope, layer), and its operand(step, rows) and forward(step,
+// operand, out).
 template <class AttentionLayer>
 struct Block {
   RmsNorm attention_norm, mlp_norm;
@@ -32,13 +33,25 @@ struct Block {
     return GatedMlp(source, config, config.inner_width);
   }
 
+  // Elements of scratch that forward takes for a token, besides its layers': x, which is both their
+  // operand.
+  static int64_t scratch_width(const Config& config) {
+    return config.width + 2 * Linear::kOperandWidth;
+  }
+
   void forward(Step& step, Tensor hidden) const {
     auto frame = step.scratch.frame();
     const Tensor x = step.take({step.tokens(), hidden.row_size()});
-    attention_norm.forward(step, hidden, x);
-    attention.forward(step, x, x);
-    mlp_norm.after_add(step, hidden, x, x);
-    std::visit([&](const auto& layer) { layer.forward(step, x, x); }, mlp);
+    const Operand to_attention = attention.operand(step, x);
+    attention_norm.forward(step, hidden, to_attention);
+    attention.forward(step, to_attention, x);
+    std::visit(
+        [&](const auto& layer) {
+          const Operand to_layer = layer.operand(step, x);
+          mlp_norm.after_add(step, hidden, x, to_layer);
+          layer.forward(step, to_layer, x);
+        },
+        mlp);
     step.backend.run(op::Add{.a = hidden, .b = x, .out = hidden});
   }
 };

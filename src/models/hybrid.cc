@@ -15,7 +15,11 @@ class HybridAttention {
   HybridAttention(const Source& source, const Config& config, const Rope& rope, int64_t layer)
       : layer_(make(source, config, rope, layer)) {}
 
-  void forward(Step& step, Tensor x, Tensor out) const {
+  Operand operand(Step& step, Tensor rows) const {
+    return std::visit([&](const auto& layer) { return layer.operand(step, rows); }, layer_);
+  }
+
+  void forward(Step& step, const Operand& x, Tensor out) const {
     std::visit([&](const auto& layer) { layer.forward(step, x, out); }, layer_);
   }
 
@@ -46,8 +50,8 @@ KvNeeds hybrid_kv_needs(const Config& config) {
 }
 
 int64_t hybrid_scratch_width(const Config& config) {
-  // The block's x, and the largest of its layers: they do not run at once.
-  return config.width +
+  // The largest of a block's layers: they do not run at once.
+  return Block<HybridAttention>::scratch_width(config) +
          std::max({Attention::scratch_width(config), LinearAttention::scratch_width(config),
                    GatedMlp::scratch_width(config.inner_width), ExpertMlp::scratch_width(config)});
 }

@@ -3,6 +3,7 @@
 // sinks (gpt-oss).
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <optional>
 
@@ -11,35 +12,32 @@
 
 namespace spate {
 
-// The three products of an attention layer's input, as one where the backend joins them.
+// The three products of an attention layer's input.
 class QkvLinear {
  public:
   QkvLinear(const Source& source, const Config& config, int64_t kv_heads)
-      : q_width_(config.heads * config.head_width), kv_width_(kv_heads * config.head_width) {
-    const Linear::Part parts[] = {
-        {"q_proj", q_width_}, {"k_proj", kv_width_}, {"v_proj", kv_width_}};
-    joined_ = Linear::joined(source, parts, config.width, {config.qkv_bias});
-    if (joined_) return;
-    for (const Linear::Part& part : parts) {
-      apart_.emplace_back(source / part.name, part.out, config.width,
-                          Linear::Options{config.qkv_bias});
-    }
-  }
+      : q_width_(config.heads * config.head_width),
+        kv_width_(kv_heads * config.head_width),
+        products_(source,
+                  std::array{Linear::Part{"q_proj", q_width_}, Linear::Part{"k_proj", kv_width_},
+                             Linear::Part{"v_proj", kv_width_}},
+                  config.width, {config.qkv_bias}) {}
+
+  Operand operand(Step& step, Tensor rows) const { return products_.operand(step, rows); }
 
   // out [T, q, k and v beside each other]
-  void forward(Step& step, Tensor x, Tensor out) const {
-    if (joined_) return joined_->forward(step, x, out);
+  void forward(Step& step, const Operand& x, Tensor out) const {
+    if (const Linear* joined = products_.joined()) return joined->forward(step, x, out);
     step.backend.run(
-        op::LinearQkv{.x = x,
-                      .q = apart_[0].part(out.columns(0, {q_width_})),
-                      .k = apart_[1].part(out.columns(q_width_, {kv_width_})),
-                      .v = apart_[2].part(out.columns(q_width_ + kv_width_, {kv_width_}))});
+        op::LinearQkv{.x = x.rows,
+                      .q = products_[0].part(out.columns(0, {q_width_})),
+                      .k = products_[1].part(out.columns(q_width_, {kv_width_})),
+                      .v = products_[2].part(out.columns(q_width_ + kv_width_, {kv_width_}))});
   }
 
  private:
   int64_t q_width_, kv_width_;
-  std::optional<Linear> joined_;
-  std::vector<Linear> apart_;  // q, k, v
+  Projections products_;  // q, k, v
 };
 
 class Attention {
@@ -61,8 +59,11 @@ class Attention {
     if (config.sinks) sinks_ = (source / "sinks").vector("weight", heads_);
   }
 
+  // What forward() likes to get in the memory of `rows`.
+  Operand operand(Step& step, Tensor rows) const { return qkv_.operand(step, rows); }
+
   // out [T, C] = attention(x [T, C]); writes the step's keys and values to the cache. out may be x.
-  void forward(Step& step, Tensor x, Tensor out) const {
+  void forward(Step& step, const Operand& x, Tensor out) const {
     auto frame = step.scratch.frame();
     const int64_t q_width = heads_ * head_width_, kv_width = kv_heads_ * head_width_;
     const Tensor qkv = step.take({step.tokens(), q_width + 2 * kv_width});

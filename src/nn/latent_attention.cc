@@ -112,15 +112,15 @@ void LatentAttention::write_keys(Step& step, Tensor x) const {
   step.backend.run(op::KvWrite{.key = key.columns(0, {1, width}), .kv = step.kv_view(layer_)});
 }
 
-void LatentAttention::forward(Step& step, Tensor x, Tensor out) const {
+void LatentAttention::forward(Step& step, const Operand& x, Tensor out) const {
   auto frame = step.scratch.frame();
   const int64_t tokens = step.tokens(), width = latent_.rank + turned_width_;
   const Tensor absorbed = step.take({tokens, heads_, width});
-  write_keys(step, x);
+  write_keys(step, x.rows);
   {
     auto of_queries = step.scratch.frame();
     const Tensor queries = step.take({tokens, heads_, head_width_});
-    make_queries(step, x, queries);
+    make_queries(step, x.rows, queries);
     step.backend.run(op::LinearHeads{.x = queries, .weight = &into_latents_, .out = absorbed});
   }
   const Tensor mixed = step.take({tokens, heads_, latent_.rank});

@@ -15,8 +15,11 @@ class LatentAttention {
  public:
   LatentAttention(const Source& source, const Config& config, const Rope& rope, int64_t layer);
 
+  // Queries and keys come from plain rows.
+  Operand operand(Step& /*step*/, Tensor rows) const { return rows; }
+
   // out [T, C] = attention(x [T, C]); writes the step's keys to the cache. out may be x.
-  void forward(Step& step, Tensor x, Tensor out) const;
+  void forward(Step& step, const Operand& x, Tensor out) const;
 
   static KvNeeds kv_needs(const Config& config);
   // Elements of scratch that forward takes for a token.

@@ -9,6 +9,21 @@
 
 namespace spate {
 
+// Rows that a product takes: plain, or rounded where its weight is. Codes then lie where the plain
+// rows would.
+struct Operand {
+  Tensor rows;
+  op::RoundedRows rounded;
+  Operand(Tensor rows) : rows(rows) {}
+};
+
+// Runs an op whose `out` is the operand's memory.
+template <class Op>
+void run_rounded(Step& step, const Op& op, const Operand& to) {
+  if (!to.rounded.there()) return step.backend.run(op);
+  step.backend.run(op::Rounded<Op>{.op = op, .to = to.rounded});
+}
+
 class Linear {
  public:
   struct Options {
@@ -30,9 +45,29 @@ class Linear {
   static std::optional<Linear> joined(const Source& source, std::span<const Part> parts, int64_t in,
                                       Options options);
 
+  // What forward() likes to get in the memory of `rows` [T, I].
+  Operand operand(Step& step, Tensor rows) const {
+    Operand out(rows);
+    const int64_t width = op::rounded_width(weight_.in);
+    const auto size = static_cast<int64_t>(size_of(rows.dtype));
+    const bool fits = width <= weight_.in * size && rows.row_stride * size % 16 == 0;
+    if (!fits || !step.backend.rounds_rows(weight_)) return out;
+    out.rounded.codes = view_of(rows.data, DType::u8, {rows.rows(), width}, rows.device);
+    out.rounded.codes.row_stride = rows.row_stride * size;
+    out.rounded.scales = step.take({rows.rows()}, DType::f32);
+    return out;
+  }
+  // Elements of scratch that operand() takes for a token.
+  static constexpr int64_t kOperandWidth = 2;
+
   // out [T, O] = x [T, I] * weight^T + bias
-  void forward(Step& step, Tensor x, Tensor out) const {
-    step.backend.run(op::Linear{.x = x, .weight = &weight_, .bias = bias_.view, .out = out});
+  void forward(Step& step, const Operand& x, Tensor out) const {
+    op::Linear product{.x = x.rows, .weight = &weight_, .bias = bias_.view, .out = out};
+    if (x.rounded.there()) {
+      product.x = {};
+      product.rounded = x.rounded;
+    }
+    step.backend.run(product);
   }
   // As one of several products of the same x.
   op::LinearQkv::Part part(Tensor out) const {
@@ -45,6 +80,30 @@ class Linear {
 
   Weight weight_;
   Vector bias_;
+};
+
+// Several products of the same x: one, where the backend joins them.
+class Projections {
+ public:
+  Projections(const Source& source, std::span<const Linear::Part> parts, int64_t in,
+              Linear::Options options)
+      : joined_(Linear::joined(source, parts, in, options)) {
+    if (joined_) return;
+    for (const Linear::Part& part : parts) {
+      apart_.emplace_back(source / part.name, part.out, in, options);
+    }
+  }
+
+  const Linear* joined() const { return joined_ ? &*joined_ : nullptr; }
+  // One of them, where they are not joined.
+  const Linear& operator[](size_t index) const { return apart_[index]; }
+  Operand operand(Step& step, Tensor rows) const {
+    return joined_ ? joined_->operand(step, rows) : Operand(rows);
+  }
+
+ private:
+  std::optional<Linear> joined_;
+  std::vector<Linear> apart_;
 };
 
 inline std::optional<Linear> Linear::joined(const Source& source, std::span<const Part> parts,

@@ -38,8 +38,11 @@ class LinearAttention {
     if (config.linear.rope) rope_ = rope;
   }
 
+  // What forward() likes to get in the memory of `rows`.
+  Operand operand(Step& step, Tensor rows) const { return qkv_.operand(step, rows); }
+
   // out [T, C] = attention(x [T, C]); reads and writes the rows' states. out may be x.
-  void forward(Step& step, Tensor x, Tensor out) const {
+  void forward(Step& step, const Operand& x, Tensor out) const {
     auto frame = step.scratch.frame();
     const int64_t width = heads_ * head_width_;
     const Tensor qkv = step.take({step.tokens(), 3 * width});

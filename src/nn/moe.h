@@ -36,8 +36,12 @@ class ExpertMlp {
     }
   }
 
+  // The router takes plain rows.
+  Operand operand(Step& /*step*/, Tensor rows) const { return rows; }
+
   // out [T, C] = layer(x [T, C]); out may be x.
-  void forward(Step& step, Tensor x, Tensor out) const {
+  void forward(Step& step, const Operand& operand, Tensor out) const {
+    const Tensor x = operand.rows;
     auto frame = step.scratch.frame();
     if (!shared_) return forward_chosen(step, x, out);
     const Tensor shared = step.take({step.tokens(), x.row_size()});

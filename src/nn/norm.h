@@ -1,8 +1,7 @@
 // RMS norm with the layer's own weight.
 #pragma once
 
-#include "load/source.h"
-#include "nn/step.h"
+#include "nn/linear.h"
 
 namespace spate {
 
@@ -13,13 +12,15 @@ class RmsNorm {
   RmsNorm(Vector weight, float eps) : weight_(std::move(weight)), eps_(eps) {}
 
   // out = norm(x); both [T, C]
-  void forward(Step& step, Tensor x, Tensor out) const {
-    step.backend.run(op::RmsNorm{.x = x, .weight = weight_.view, .out = out, .eps = eps_});
+  void forward(Step& step, Tensor x, const Operand& out) const {
+    const op::RmsNorm norm{.x = x, .weight = weight_.view, .out = out.rows, .eps = eps_};
+    run_rounded(step, norm, out);
   }
   // residual += x, then out = norm(residual): one fused op
-  void after_add(Step& step, Tensor residual, Tensor x, Tensor out) const {
-    step.backend.run(op::AddRmsNorm{
-        .residual = residual, .x = x, .weight = weight_.view, .out = out, .eps = eps_});
+  void after_add(Step& step, Tensor residual, Tensor x, const Operand& out) const {
+    const op::AddRmsNorm norm{
+        .residual = residual, .x = x, .weight = weight_.view, .out = out.rows, .eps = eps_};
+    run_rounded(step, norm, out);
   }
   Tensor weight() const { return weight_.view; }
 

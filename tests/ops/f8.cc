@@ -28,7 +28,7 @@ void for_each_f8_setup(const Body& body) {
   if (!test::has_gpu()) return;
   std::vector<Setup> setups;
   for (const DType type : {DType::f32, DType::bf16}) {
-    for (const char* kernels : {"", "linear=stream", "linear=cublaslt", "linear=tiles"}) {
+    for (const char* kernels : {"", "linear=few_rows", "linear=cublaslt", "linear=tiles"}) {
       setups.push_back({type, kernels});
     }
     setups.push_back({type, "", true});
@@ -218,6 +218,124 @@ TEST(LinearF8, FusedProductsAreTheirParts) {
     backend.run(op::Gated{.gate = alone[1].tensor, .up = alone[2].tensor, .out = expected.tensor});
     EXPECT_EQ(gated.values(), expected.values()) << name;
   });
+}
+
+// Rows that take part rounded, where codes lie in the memory of the plain ones.
+struct InPlace {
+  Owned rows, scales;
+  op::RoundedRows rounded;
+
+  InPlace(Shape shape, DType type, int64_t gap)
+      : rows(shape, type, gap), scales({shape[0]}, DType::f32) {
+    const auto size = static_cast<int64_t>(size_of(type));
+    rounded.codes =
+        view_of(rows.tensor.data, DType::u8, {shape[0], op::rounded_width(shape[1])}, {});
+    rounded.codes.row_stride = rows.tensor.row_stride * size;
+    rounded.scales = scales.tensor;
+  }
+  std::vector<uint8_t> codes() const {
+    std::vector<uint8_t> all;
+    for (int64_t t = 0; t < rounded.codes.rows(); ++t) {
+      const auto* row = rounded.codes.row<uint8_t>(t);
+      all.insert(all.end(), row, row + rounded.codes.row_size());
+    }
+    return all;
+  }
+};
+
+// Calls body(width, gap): rows that whole packs fit and others, and more than threads keep.
+template <class Body>
+void for_each_width(const Body& body) {
+  for (const auto& [width, gap] : {std::pair<int64_t, int64_t>{64, 0},
+                                   {136, 8},
+                                   {200, 56},
+                                   {75, 5},
+                                   {4096, 0},
+                                   {14336, 64},
+                                   {16384, 0},
+                                   {50000, 48}}) {
+    body(width, gap);
+  }
+}
+
+// The fused ops give the bits of their parts; these round as the reference does.
+TEST(RoundedF8, FusedOpsAreTheirParts) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  constexpr int64_t kRows = 3;
+  for (const DType type : {DType::f32, DType::bf16}) {
+    const auto backend = open_cuda_backend({.activation = type, .quantize = Quantize::fp8}, 0);
+    backend->set_waiting(true);
+    for_each_width([&](int64_t width, int64_t gap) {
+      SCOPED_TRACE(cat(name_of(type), ", width ", width));
+      if (width * static_cast<int64_t>(size_of(type)) < op::rounded_width(width)) return;
+      if ((width + gap) * static_cast<int64_t>(size_of(type)) % 16 != 0)
+        gap += 16 - (width + gap) % 16;
+      Random random(static_cast<uint64_t>(width));
+      const Owned x = random.normal_tensor({kRows, width}, type, gap);
+      const Owned y = random.normal_tensor({kRows, width}, type, gap);
+      const Owned weight = random.normal_tensor({width});
+      const auto compare = [&](auto op, const char* what) {
+        Owned plain({kRows, width}, type, gap);
+        op.out = plain.tensor;
+        backend->run(op);
+        const reference::RoundedRows expected(plain.values(), width);
+        InPlace parts({kRows, width}, type, gap), fused({kRows, width}, type, gap);
+        backend->run(op::RoundRows{.x = plain.tensor, .to = parts.rounded});
+        op.out = fused.rows.tensor;
+        backend->run(op::Rounded<decltype(op)>{.op = op, .to = fused.rounded});
+        EXPECT_EQ(fused.scales.values(), expected.scales) << what;
+        EXPECT_EQ(parts.scales.values(), expected.scales) << what;
+        EXPECT_EQ(fused.codes(), parts.codes()) << what;
+        // In place.
+        InPlace same({kRows, width}, type, gap);
+        same.rows.fill([&](int64_t row, int64_t column) { return plain.at(row, column); });
+        backend->run(op::RoundRows{.x = same.rows.tensor, .to = same.rounded});
+        EXPECT_EQ(same.codes(), parts.codes()) << what;
+      };
+      compare(op::RmsNorm{.x = x.tensor, .weight = weight.tensor}, "norm");
+      for (const op::Activation activation : {op::Activation::silu, op::Activation::gelu_tanh}) {
+        compare(op::Gated{.gate = x.tensor, .up = y.tensor, .activation = activation}, "gated");
+      }
+      // The sum is the residual that both leave.
+      Owned residual = x, again = x;
+      InPlace fused({kRows, width}, type, gap), parts({kRows, width}, type, gap);
+      const op::AddRmsNorm norm{.residual = residual.tensor,
+                                .x = y.tensor,
+                                .weight = weight.tensor,
+                                .out = fused.rows.tensor};
+      backend->run(op::Rounded<op::AddRmsNorm>{.op = norm, .to = fused.rounded});
+      Owned plain({kRows, width}, type, gap);
+      backend->run(op::AddRmsNorm{
+          .residual = again.tensor, .x = y.tensor, .weight = weight.tensor, .out = plain.tensor});
+      backend->run(op::RoundRows{.x = plain.tensor, .to = parts.rounded});
+      EXPECT_EQ(residual.values(), again.values());
+      EXPECT_EQ(fused.codes(), parts.codes());
+      EXPECT_EQ(fused.scales.values(), parts.scales.values());
+    });
+  }
+}
+
+TEST(LinearF8, TakesRowsThatAreRounded) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  constexpr int64_t kOut = 200, kIn = 320;
+  RandomWeight weight(kBf16, kOut, kIn, 11);
+  weight.host.of_layer = true;
+  for (const int64_t rows : {1, 20, 64, 100}) {
+    for_each_f8_setup([&](Backend& backend, const std::string& name) {
+      const DType type = backend.activation_type();
+      const Weight placed = backend.place(weight.host);
+      EXPECT_TRUE(backend.rounds_rows(placed));
+      Random random(12);
+      const Owned x = random.normal_tensor({rows, kIn}, type, 8);
+      InPlace rounded({rows, kIn}, type, 8);
+      Owned plain({rows, kOut}, type), found({rows, kOut}, type);
+      backend.run(op::RoundRows{.x = x.tensor, .to = rounded.rounded});
+      backend.run(op::Linear{.x = x.tensor, .weight = &placed, .bias = {}, .out = plain.tensor});
+      backend.run(op::Linear{
+          .x = {}, .weight = &placed, .bias = {}, .out = found.tensor, .rounded = rounded.rounded});
+      EXPECT_EQ(found.values(), plain.values()) << rows << " rows, " << name;
+    });
+  }
 }
 
 TEST(LinearF8, OtherRowsDoNotSeeANan) {

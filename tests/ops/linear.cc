@@ -102,8 +102,10 @@ TEST(Linear, AgreesWithTheReference) {
 // Enough outputs for many blocks, and for several ranges of decoded ones.
 TEST(Linear, TakesWideWeights) {
   Preparer plain({{&kBf16, 2100, 1048, true}}, 50, 33), packed({{&kQ8_0, 6500, 8192, true}}, 51, 3);
+  Preparer long_rows({{&kBf16, 9000, 4096, false}}, 52, 3);  // blocks have several tiles
   test::for_each_gpu_setup("linear", [&](Backend& backend, const std::string& setup) {
-    for (const Prepared* prepared : {&plain.first_of(backend), &packed.first_of(backend)}) {
+    for (const Prepared* prepared :
+         {&plain.first_of(backend), &packed.first_of(backend), &long_rows.first_of(backend)}) {
       const Weight weight = backend.place(prepared->weight.host);
       for (const int64_t rows : {prepared->x.rows(), int64_t{3}}) {
         Owned out({rows, prepared->c.out}, backend.activation_type(), 4);

@@ -1,6 +1,7 @@
 // Ops that move or combine rows: each thread works on packs of neighbouring elements.
 #include "backend/cuda/gated.cuh"
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/linear/f8_round.cuh"
 #include "backend/cuda/ops.h"
 #include "backend/cuda/packs.cuh"
 #include "backend/cuda/types.cuh"
@@ -14,6 +15,8 @@ constexpr int kPack = 8;  // elements
 // Calls f(row, column, count) for each pack of [rows, width].
 template <class F>
 __global__ void for_packs(int64_t rows, int64_t width, F f) {
+  let_next_kernel_begin();
+  wait_for_kernel_before();
   const int64_t packs = (width + kPack - 1) / kPack;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < rows * packs;
        i += int64_t{gridDim.x} * blockDim.x) {
@@ -25,8 +28,8 @@ __global__ void for_packs(int64_t rows, int64_t width, F f) {
 template <class F>
 void run_packs(const Context& context, const Tensor& shape, const F& f) {
   const int64_t count = shape.rows() * divide_up(shape.row_size(), kPack);
-  launch(context, {.blocks = blocks_for(context, count, kThreads), .threads = kThreads},
-         for_packs<F>, shape.rows(), shape.row_size(), f);
+  launch_early(context, {.blocks = blocks_for(context, count, kThreads), .threads = kThreads},
+               for_packs<F>, shape.rows(), shape.row_size(), f);
 }
 
 // Rows of any type, as words of its size.
@@ -69,23 +72,49 @@ struct Combined {
   Rows<T> out;
   bool aligned;
   Combine combine;
-  __device__ void operator()(int64_t row, int64_t column, int64_t count) const {
-    float left[kPack], right[kPack];
-    load_pack(a[row] + column, aligned, count, left);
+  __device__ void load(int64_t row, int64_t column, int64_t count, float (&values)[kPack]) const {
+    float right[kPack];
+    load_pack(a[row] + column, aligned, count, values);
     load_pack(b[row] + column, aligned, count, right);
 #pragma unroll
-    for (int i = 0; i < kPack; ++i) left[i] = combine(left[i], right[i]);
-    store_pack(out[row] + column, aligned, count, left);
+    for (int i = 0; i < kPack; ++i) values[i] = combine(values[i], right[i]);
+  }
+  __device__ void operator()(int64_t row, int64_t column, int64_t count) const {
+    float values[kPack];
+    load(row, column, count, values);
+    store_pack(out[row] + column, aligned, count, values);
   }
 };
 
+// The same, rounded: a block takes a row, whose packs are all kept.
+template <class T, class Combine>
+__global__ void __launch_bounds__(kMostRoundingThreads)
+    combine_rounded(Combined<T, Combine> combined, F8Rows to) {
+  let_next_kernel_begin();
+  wait_for_kernel_before();
+  const int64_t row = blockIdx.x;
+  RoundedPack kept[kRoundedKept] = {};
+#pragma unroll
+  for (int k = 0; k < kRoundedKept; ++k) {
+    const int64_t column = (int64_t{k} * blockDim.x + threadIdx.x) * kPack;
+    if (column < to.width) combined.load(row, column, to.width - column, kept[k]);
+#pragma unroll
+    for (float& value : kept[k]) value = to_float(from_float<T>(value));
+  }
+  round_kept(to, row, kept);
+}
+
 template <class Combine>
 void run_combined(const Context& context, const Tensor& a, const Tensor& b, const Tensor& out,
-                  Combine combine) {
+                  Combine combine, const F8Rows& rounded = {}) {
   with_activation_type(out.dtype, [&]<class T>(TypeTag<T>) {
-    run_packs(context, out,
-              Combined<T, Combine>{rows_of<const T>(a), rows_of<const T>(b), rows_of<T>(out),
-                                   packs_fit<kPack>(out.row_size(), a, b, out), combine});
+    const Combined<T, Combine> combined{rows_of<const T>(a), rows_of<const T>(b), rows_of<T>(out),
+                                        packs_fit<kPack>(out.row_size(), a, b, out), combine};
+    if (rounded.codes == nullptr) return run_packs(context, out, combined);
+    launch_early(
+        context,
+        {.blocks = static_cast<unsigned>(out.rows()), .threads = rounding_threads(rounded.width)},
+        combine_rounded<T, Combine>, combined, rounded);
   });
 }
 
@@ -144,15 +173,28 @@ void run(Context& context, const op::Scale& op) {
   });
 }
 
-void run(Context& context, const op::Gated& op) {
+namespace {
+
+void run_gated(const Context& context, const op::Gated& op, const F8Rows& rounded) {
   const auto run_with = [&](auto combine) {
-    run_combined(context, op.gate, op.up, op.out, combine);
+    run_combined(context, op.gate, op.up, op.out, combine, rounded);
   };
   switch (op.activation) {
     case op::Activation::silu: return run_with(SiluTimes{});
     case op::Activation::gelu_tanh: return run_with(GeluTanhTimes{});
     case op::Activation::clipped_silu: return run_with(ClippedSiluTimes{});
   }
+}
+
+}  // namespace
+
+void run(Context& context, const op::Gated& op) { run_gated(context, op, {}); }
+
+void run(Context& context, const op::Rounded<op::Gated>& op) {
+  const int64_t width = op.op.out.row_size();
+  if (rounding_keeps(width)) return run_gated(context, op.op, f8_rows(op.to, width));
+  run(context, op.op);
+  run(context, op::RoundRows{.x = op.op.out, .to = op.to});
 }
 
 }  // namespace spate::cuda

@@ -136,6 +136,10 @@ void CudaBackend::execute(const op::KeepOnly& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::MaskTop& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Draw& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::Logprobs& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::RoundRows& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::Rounded<op::RmsNorm>& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::Rounded<op::AddRmsNorm>& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::Rounded<op::Gated>& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::AddRmsNorm& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::LinearQkv& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::LinearGated& op) { cuda::run(context_, op); }

@@ -35,6 +35,7 @@ class CudaBackend final : public Backend {
   bool takes_shared_keys() const override;
   void enter_thread() override;
   bool joins_weights() const override { return true; }
+  bool rounds_rows(const Weight& weight) const override { return cuda::is_f8(weight); }
   size_t placed_bytes(const HostWeight& weight) const override;
   void reserve_weights(size_t bytes) override;
   void finish() override;
@@ -68,6 +69,10 @@ class CudaBackend final : public Backend {
   void execute(const op::MaskTop& op) override;
   void execute(const op::Draw& op) override;
   void execute(const op::Logprobs& op) override;
+  void execute(const op::RoundRows& op) override;
+  void execute(const op::Rounded<op::RmsNorm>& op) override;
+  void execute(const op::Rounded<op::AddRmsNorm>& op) override;
+  void execute(const op::Rounded<op::Gated>& op) override;
   void execute(const op::AddRmsNorm& op) override;
   void execute(const op::LinearQkv& op) override;
   void execute(const op::LinearGated& op) override;

@@ -32,6 +32,34 @@ void launch(const Context& context, const Grid& grid, void (*kernel)(Parameters.
   cuda_check(cudaGetLastError());
 }
 
+// The same for a kernel that may begin while the one before it still runs: what the one before
+// wrote, or reads, it may touch only behind wait_for_kernel_before(), which it must come to.
+template <class... Parameters, class... Arguments>
+void launch_early(const Context& context, const Grid& grid, void (*kernel)(Parameters...),
+                  Arguments&&... arguments) {
+  if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid.blocks;
+  config.blockDim = grid.threads;
+  config.dynamicSmemBytes = grid.shared_bytes;
+  config.stream = context.stream();
+  config.attrs = &early;
+  config.numAttrs = 1;
+  cuda_check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...));
+}
+
+__device__ inline void wait_for_kernel_before() {
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+
+// The next kernel may begin once all blocks have come here or ended, where it was launched so.
+__device__ inline void let_next_kernel_begin() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Blocks for a loop over `count` elements with a stride of the grid.

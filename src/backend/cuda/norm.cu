@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/linear/f8_round.cuh"
 #include "backend/cuda/ops.h"
 #include "backend/cuda/packs.cuh"
 #include "backend/cuda/types.cuh"
@@ -11,9 +12,9 @@
 namespace spate::cuda {
 namespace {
 
-constexpr int kPack = 8;  // elements
-constexpr int kKept = 2;  // packs
-constexpr int kMostThreads = 1024;
+constexpr int kPack = kRoundedPack;  // elements
+constexpr int kKept = kRoundedKept;  // packs
+constexpr int kMostThreads = kMostRoundingThreads;
 
 enum class Kind { plain, add, gate };
 
@@ -28,6 +29,7 @@ struct Norm {
   int64_t rows, heads, width;
   float eps;
   bool aligned;
+  F8Rows rounded;  // with kRound: in place of out
 };
 
 // The sum over a row's threads; all get the same bits.
@@ -41,8 +43,10 @@ __device__ float row_sum(float value) {
   return warp_sum(lane < blockDim.x / kWarp ? of_warp[lane] : 0);
 }
 
-template <Kind kKind, class T>
-__global__ void rms_norm(Norm<T> norm) {
+template <Kind kKind, bool kRound, class T>
+__global__ void __launch_bounds__(kMostThreads) rms_norm(Norm<T> norm) {
+  let_next_kernel_begin();
+  wait_for_kernel_before();
   const int64_t row = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (row >= norm.rows) return;
   const int64_t t = row / norm.heads, first = row % norm.heads * norm.width;
@@ -63,7 +67,7 @@ __global__ void rms_norm(Norm<T> norm) {
       store_pack(residual + i, norm.aligned, norm.width - i, values);
     }
   };
-  float kept[kKept][kPack], sum = 0;
+  float kept[kKept][kPack] = {}, sum = 0;
   int64_t i = threadIdx.x * kPack;
 #pragma unroll
   for (int k = 0; k < kKept; ++k, i += step) {
@@ -80,7 +84,7 @@ __global__ void rms_norm(Norm<T> norm) {
   }
   const float factor = 1 / sqrtf(row_sum(sum) / static_cast<float>(norm.width) + norm.eps);
 
-  const auto write = [&](int64_t at, float(&values)[kPack]) {
+  const auto scale = [&](int64_t at, float(&values)[kPack]) {
     float weights[kPack];
     load_pack(weight + at, norm.aligned, norm.width - at, weights);
 #pragma unroll
@@ -91,6 +95,19 @@ __global__ void rms_norm(Norm<T> norm) {
 #pragma unroll
       for (int j = 0; j < kPack; ++j) values[j] /= 1 + expf(-gates[j]);
     }
+  };
+  if constexpr (kRound) {  // all of the row is kept
+    i = threadIdx.x * kPack;
+#pragma unroll
+    for (int k = 0; k < kKept; ++k, i += step) {
+      if (i < norm.width) scale(i, kept[k]);
+#pragma unroll
+      for (float& value : kept[k]) value = to_float(from_float<T>(value));
+    }
+    return round_kept(norm.rounded, row, kept);
+  }
+  const auto write = [&](int64_t at, float(&values)[kPack]) {
+    scale(at, values);
     store_pack(norm.out[t] + first + at, norm.aligned, norm.width - at, values);
   };
   i = threadIdx.x * kPack;
@@ -107,19 +124,24 @@ __global__ void rms_norm(Norm<T> norm) {
 
 template <Kind kKind, class T>
 void run_norm(const Context& context, const Norm<T>& norm) {
+  if (norm.rounded.codes != nullptr) {
+    return launch_early(
+        context,
+        {.blocks = static_cast<unsigned>(norm.rows), .threads = rounding_threads(norm.width)},
+        rms_norm<kKind, true, T>, norm);
+  }
   const int64_t wanted = divide_up(norm.width, kKept * kPack);
   const auto threads = static_cast<unsigned>(
       std::clamp<int64_t>(divide_up(wanted, kWarp) * kWarp, kWarp, kMostThreads));
   const unsigned together = threads == kWarp ? 4 : 1;  // rows of a block
-  launch(context,
-         {.blocks = static_cast<unsigned>(divide_up(norm.rows, together)),
-          .threads = dim3(threads, together)},
-         rms_norm<kKind, T>, norm);
+  launch_early(context,
+               {.blocks = static_cast<unsigned>(divide_up(norm.rows, together)),
+                .threads = dim3(threads, together)},
+               rms_norm<kKind, false, T>, norm);
 }
 
-}  // namespace
-
-void run(Context& context, const op::RmsNorm& op) {
+// Where `rounded` has codes, they are written in place of out.
+void run_norm(const Context& context, const op::RmsNorm& op, const F8Rows& rounded) {
   const int64_t width = op.weight.rows(), heads = width == 0 ? 0 : op.x.row_size() / width;
   with_activation_type(op.x.dtype, [&]<class T>(TypeTag<T>) {
     run_norm<Kind::plain>(context, Norm<T>{.x = rows_of<const T>(op.x),
@@ -131,11 +153,12 @@ void run(Context& context, const op::RmsNorm& op) {
                                            .width = width,
                                            .eps = op.eps,
                                            .aligned = packs_fit<kPack>(width, op.x, op.out) &&
-                                                      starts_at_pack<kPack>(op.weight)});
+                                                      starts_at_pack<kPack>(op.weight),
+                                           .rounded = rounded});
   });
 }
 
-void run(Context& context, const op::AddRmsNorm& op) {
+void run_norm(const Context& context, const op::AddRmsNorm& op, const F8Rows& rounded) {
   const int64_t width = op.weight.rows();
   with_activation_type(op.x.dtype, [&]<class T>(TypeTag<T>) {
     run_norm<Kind::add>(context,
@@ -148,11 +171,12 @@ void run(Context& context, const op::AddRmsNorm& op) {
                                 .width = width,
                                 .eps = op.eps,
                                 .aligned = packs_fit<kPack>(width, op.x, op.residual, op.out) &&
-                                           starts_at_pack<kPack>(op.weight)});
+                                           starts_at_pack<kPack>(op.weight),
+                                .rounded = rounded});
   });
 }
 
-void run(Context& context, const op::GatedGroupNorm& op) {
+void run_norm(const Context& context, const op::GatedGroupNorm& op) {
   const int64_t width = op.weight.rows() / op.groups;
   with_activation_type(op.x.dtype, [&]<class T>(TypeTag<T>) {
     run_norm<Kind::gate>(context,
@@ -169,5 +193,24 @@ void run(Context& context, const op::GatedGroupNorm& op) {
                                             starts_at_pack<kPack>(op.weight)});
   });
 }
+
+// A row of which each thread's packs are all kept is rounded where it is normed.
+template <class Op>
+void run_rounded(Context& context, const op::Rounded<Op>& op) {
+  const int64_t width = op.op.out.row_size();
+  if (op.op.x.shape.rank() == 2 && rounding_keeps(width)) {
+    return run_norm(context, op.op, f8_rows(op.to, width));
+  }
+  run(context, op.op);
+  run(context, op::RoundRows{.x = op.op.out, .to = op.to});
+}
+
+}  // namespace
+
+void run(Context& context, const op::GatedGroupNorm& op) { run_norm(context, op); }
+void run(Context& context, const op::RmsNorm& op) { run_norm(context, op, {}); }
+void run(Context& context, const op::AddRmsNorm& op) { run_norm(context, op, {}); }
+void run(Context& context, const op::Rounded<op::RmsNorm>& op) { run_rounded(context, op); }
+void run(Context& context, const op::Rounded<op::AddRmsNorm>& op) { run_rounded(context, op); }
 
 }  // namespace spate::cuda

@@ -1,6 +1,6 @@
 // The ops of the CUDA backend, one function each. Hidden states are f32 or bf16, logits f32; every
 // sum is in f32. Definitions:
-//   linear/      Linear, LinearHeads, LinearQkv, LinearGated, Embed
+//   linear/      Linear, LinearHeads, LinearQkv, LinearGated, Embed, RoundRows
 //   basic.cu     GatherRows, PutRows, TakeDrawn, Add, Scale, Gated
 //   moe/         Route, GroupPairs, ExpertLinear, ExpertSum, ExpertMlp, GateRows
 //   norm.cu      RmsNorm, AddRmsNorm, GatedGroupNorm
@@ -41,6 +41,10 @@ void run(Context& context, const op::KeepOnly& op);
 void run(Context& context, const op::MaskTop& op);
 void run(Context& context, const op::Draw& op);
 void run(Context& context, const op::Logprobs& op);
+void run(Context& context, const op::RoundRows& op);
+void run(Context& context, const op::Rounded<op::RmsNorm>& op);
+void run(Context& context, const op::Rounded<op::AddRmsNorm>& op);
+void run(Context& context, const op::Rounded<op::Gated>& op);
 void run(Context& context, const op::AddRmsNorm& op);
 void run(Context& context, const op::LinearQkv& op);
 void run(Context& context, const op::LinearGated& op);

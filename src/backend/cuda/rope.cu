@@ -182,6 +182,8 @@ __device__ float write_scale(const CachedHeads<C>& cache, int head, int64_t slot
 
 template <bool kInRegisters, class T, class C>
 __global__ void __launch_bounds__(kMostHeads* kWarp) work_on_heads(HeadWork<T, C> work) {
+  let_next_kernel_begin();
+  wait_for_kernel_before();
   extern __shared__ float shared[];
   const int64_t t = blockIdx.x, width = work.width;
   int h = static_cast<int>(blockIdx.y * blockDim.y + threadIdx.y);
@@ -265,12 +267,12 @@ void run_heads(const Context& context, int64_t tokens, const HeadWork<T, C>& wor
   const auto together = static_cast<unsigned>(
       std::clamp<int64_t>(static_cast<int64_t>((kMostShared - angles) / std::max<size_t>(head, 1)),
                           1, std::min<int64_t>(kMostHeads, std::max<int64_t>(heads, 1))));
-  launch(context,
-         {.blocks = dim3(static_cast<unsigned>(tokens),
-                         static_cast<unsigned>(divide_up(heads, together))),
-          .threads = dim3(kWarp, together),
-          .shared_bytes = angles + together * head},
-         in_registers ? work_on_heads<true, T, C> : work_on_heads<false, T, C>, work);
+  launch_early(context,
+               {.blocks = dim3(static_cast<unsigned>(tokens),
+                               static_cast<unsigned>(divide_up(heads, together))),
+                .threads = dim3(kWarp, together),
+                .shared_bytes = angles + together * head},
+               in_registers ? work_on_heads<true, T, C> : work_on_heads<false, T, C>, work);
 }
 
 Turn turn_of(const Tensor& positions, const Rope& rope, int64_t begin = 0) {

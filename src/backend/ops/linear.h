@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backend/contract.h"
+#include "backend/ops/rounded.h"
 #include "quant/format.h"
 
 namespace spate::op {
@@ -18,14 +19,21 @@ struct Linear {
   const Weight* weight = nullptr;  // [O, I], any format
   Tensor bias;                     // [O] f32, or empty
   Tensor out;                      // [T, O]
+  RoundedRows rounded;             // or: x, rounded; then x is empty. See Backend::rounds_rows
   void contract() const {
     Dim T{"T"};
-    match("x", x, {T, weight->in});
     match("out", out, {T, weight->out});
+    if (rounded.there()) {
+      rounded.contract(T.value, weight->in);
+    } else {
+      match("x", x, {T, weight->in});
+    }
     if (bias.data != nullptr) match("bias", bias, DType::f32, {weight->out});
   }
-  int64_t bytes() const { return placed_bytes(*weight) + x.bytes() + out.bytes(); }
-  int64_t flops() const { return 2 * x.rows() * weight->in * weight->out; }
+  int64_t bytes() const {
+    return placed_bytes(*weight) + (rounded.there() ? rounded.bytes() : x.bytes()) + out.bytes();
+  }
+  int64_t flops() const { return 2 * out.rows() * weight->in * weight->out; }
   bool packed() const { return weight->format->block > 1; }
 };
 

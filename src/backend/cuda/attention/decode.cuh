@@ -13,6 +13,7 @@
 #include "backend/cuda/attention/tile.cuh"
 #include "backend/cuda/early.cuh"
 #include "backend/cuda/packs.cuh"
+#include "backend/cuda/shares.cuh"
 
 namespace spate::cuda {
 
@@ -328,6 +329,8 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<C, D>::kBlocks)
     prefetch_map(maps.keys[0]);
     prefetch_map(maps.values[0]);
   }
+  let_next_kernel_begin();
+  wait_for_kernel_before();
 
   const auto count = [&](int row) {
     const RowWork work = row_work<C>(problem, row);

@@ -3,56 +3,47 @@
 
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/linear/f8.h"
+#include "backend/cuda/linear/f8_round.cuh"
 #include "backend/cuda/linear/stream.cuh"
+#include "backend/cuda/ops.h"
 #include "backend/cuda/packs.cuh"
 
 namespace spate::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kPack = 8;            // elements
-constexpr float kLargest = 448.0F;  // of e4m3
-
-__device__ uint32_t codes_of(float a, float b, float c, float d) {
-  const uint32_t low = __nv_cvt_float2_to_fp8x2({a, b}, __NV_SATFINITE, __NV_E4M3);
-  const uint32_t high = __nv_cvt_float2_to_fp8x2({c, d}, __NV_SATFINITE, __NV_E4M3);
-  return low | high << 16;
-}
-
-// The largest of all threads' values.
-__device__ float block_max(float value) {
-  __shared__ float of_warp[kThreads / kWarp];
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  value = warp_max(value);
-  if (lane == 0) of_warp[threadIdx.x / kWarp] = value;
-  __syncthreads();
-  return warp_max(lane < kThreads / kWarp ? of_warp[lane] : 0);
-}
-
+// A thread keeps its first packs of the row and reads the others again. Where codes take the place
+// of x, what is written lies before what is still to be read, as long as threads keep together.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kMostRoundingThreads)
     quantize(Rows<const T> x, int64_t width, bool aligned, F8Rows to) {
+  let_next_kernel_begin();
+  wait_for_kernel_before();
   const T* row = x[blockIdx.x];
+  const auto load = [&](int64_t begin, RoundedPack& values) {
+    if (begin < width) load_pack(row + begin, aligned, width - begin, values);
+  };
+  const int64_t step = int64_t{blockDim.x} * kRoundedPack;
+  const int64_t own = threadIdx.x * kRoundedPack;
+  RoundedPack kept[kRoundedKept] = {};
   float largest = 0;
-  for (int64_t i = threadIdx.x * kPack; i < width; i += kThreads * kPack) {
-    float values[kPack];
-    load_pack(row + i, aligned, width - i, values);
 #pragma unroll
-    for (const float value : values) largest = fmaxf(largest, fabsf(value));
+  for (int k = 0; k < kRoundedKept; ++k) {
+    load(own + k * step, kept[k]);
+    largest = largest_of(kept[k], largest);
   }
-  largest = block_max(largest);
-  const float scale = largest > 0 ? largest / kLargest : 1;
-  const float factor = 1 / scale;
-  if (threadIdx.x == 0) to.scales[blockIdx.x] = scale;
-  const int64_t stride = f8_stride(width);
-  uint8_t* codes = to.codes + blockIdx.x * stride;
-  for (int64_t i = threadIdx.x * kPack; i < stride; i += kThreads * kPack) {
-    float values[kPack] = {};
-    if (i < width) load_pack(row + i, aligned, width - i, values);
+  for (int64_t i = own + kRoundedKept * step; i < width; i += step) {
+    RoundedPack values = {};
+    load(i, values);
+    largest = largest_of(values, largest);
+  }
+  const RowRounder rounder(to, blockIdx.x, block_max(largest));
 #pragma unroll
-    for (float& value : values) value *= factor;
-    *reinterpret_cast<uint2*>(codes + i) = {codes_of(values[0], values[1], values[2], values[3]),
-                                            codes_of(values[4], values[5], values[6], values[7])};
+  for (int k = 0; k < kRoundedKept; ++k) rounder.store(own + k * step, kept[k]);
+  for (int64_t i = kRoundedKept * step; i < f8_stride(width); i += step) {
+    RoundedPack values = {};
+    load(i + own, values);
+    __syncthreads();
+    rounder.store(i + own, values);
   }
 }
 
@@ -63,14 +54,29 @@ struct F8Problem : StreamProblem {
 };
 
 // Codes: 64 inputs a step, 16 consecutive ones a thread.
-struct F8Weights : RowWeights {
+struct F8Weights {
   using Problem = F8Problem;
   using X = uint4;
+  struct Raw {
+    uint4 rows[4];
+  };
+
+  __device__ static int64_t steps(const F8Problem& p) { return p.weight_stride / 64; }
+  __device__ static Raw load(const F8Problem& p, int64_t step, int g, int t) {
+    Raw raw;
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const int64_t output = min(int64_t{blockIdx.x} * kStreamOutputs + 4 * g + j, p.out - 1);
+      raw.rows[j] = __ldcs(
+          reinterpret_cast<const uint4*>(p.weight + output * p.weight_stride + 64 * step + 16 * t));
+    }
+    return raw;
+  }
 
   __device__ static X load_x(const F8Problem& p, int64_t row, int64_t step, int t) {
     if (row >= p.rows) return {};
-    return *reinterpret_cast<const uint4*>(p.rounded.codes + row * p.weight_stride +
-                                           kF8Piece * step + 16 * t);
+    return *reinterpret_cast<const uint4*>(p.rounded.codes + row * p.rounded.row_bytes + 64 * step +
+                                           16 * t);
   }
   template <int kColumns>
   __device__ static void multiply(const Raw& raw, int64_t /*step*/, int /*t*/,
@@ -100,11 +106,24 @@ F8Rows f8_rows(const Weight& weight) {
   return {.codes = codes, .scales = scales, .rows = weight.out, .width = weight.in};
 }
 
+F8Rows f8_rows(const op::RoundedRows& rows, int64_t width) {
+  return {.codes = rows.codes.as<uint8_t>(),
+          .scales = rows.scales.as<float>(),
+          .rows = rows.codes.rows(),
+          .width = width,
+          .row_bytes = rows.codes.row_stride};
+}
+
 void quantize_rows(const Context& context, const Tensor& x, const F8Rows& to) {
   with_activation_type(x.dtype, [&]<class T>(TypeTag<T>) {
-    launch(context, {.blocks = static_cast<unsigned>(x.rows()), .threads = kThreads}, quantize<T>,
-           rows_of<const T>(x), to.width, packs_fit<kPack>(to.width, x), to);
+    launch_early(
+        context, {.blocks = static_cast<unsigned>(x.rows()), .threads = rounding_threads(to.width)},
+        quantize<T>, rows_of<const T>(x), to.width, packs_fit<kRoundedPack>(to.width, x), to);
   });
+}
+
+void run(Context& context, const op::RoundRows& op) {
+  quantize_rows(context, op.x, f8_rows(op.to, op.x.row_size()));
 }
 
 void multiply_f8(const Context& context, const op::Linear& op, const F8Rows& x) {

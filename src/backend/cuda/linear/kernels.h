@@ -6,8 +6,8 @@
 
 namespace spate::cuda {
 
-// Few rows times weights of any format, with hidden states of bf16: reads the weights once, as fast
-// as memory gives them.
+// Few rows times packed weights, with hidden states of bf16: reads the weights once, as fast as
+// memory gives them.
 bool stream_accepts(const op::Linear& op);
 void multiply_stream(const Context& context, const op::Linear& op);
 

@@ -6,6 +6,7 @@
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/linear/cublas.h"
 #include "backend/cuda/linear/f8.h"
+#include "backend/cuda/linear/few_rows.h"
 #include "backend/cuda/linear/kernels.h"
 #include "backend/cuda/linear/place.h"
 #include "backend/cuda/linear/tiles.h"
@@ -20,7 +21,7 @@ struct Problem {
   const F8Rows* x8 = nullptr;  // x as codes, for a weight of codes
 
   const Weight& weight() const { return *op.weight; }
-  int64_t rows() const { return op.x.rows(); }
+  int64_t rows() const { return op.out.rows(); }
   bool packed() const { return x8 == nullptr && is_packed(*weight().format); }
   // Whether a kernel may run whose sums depend on the number of rows.
   bool free() const { return !context.deterministic(); }
@@ -50,7 +51,8 @@ DenseProduct whole_product(const Problem& p) {
   if (p.x8 == nullptr) return product;
   const F8Rows weight = f8_rows(p.weight());
   product.weight_stride = product.inputs = weight.stride();  // zeros add nothing
-  product.x = view_of(p.x8->codes, DType::u8, {p.x8->rows, p.x8->stride()}, p.op.x.device);
+  product.x = view_of(p.x8->codes, DType::u8, {p.x8->rows, weight.stride()}, p.op.out.device);
+  product.x.row_stride = p.x8->row_bytes;
   product.weight_scales = weight.scales;
   product.x_scales = p.x8->scales;
   return product;
@@ -68,17 +70,51 @@ void run_cublaslt(const Problem& p) {
                         context.stream());
 }
 
+// ---- few_rows
+
+// In terms of bytes, whatever the elements are.
+FewRowsProblem few_rows_of(const Problem& p) {
+  constexpr int64_t kSize = 2;  // of bf16
+  const Tensor& out = p.op.out;
+  FewRowsProblem problem{.weight = p.weight().storage.data(),
+                         .x = p.op.x.data,
+                         .weight_stride = padded_row(p.weight().in) * kSize,
+                         .x_stride = p.op.x.row_stride * kSize,
+                         .row_bytes = p.weight().in * kSize,
+                         .out = p.weight().out,
+                         .rows = p.rows(),
+                         .weight_scales = nullptr,
+                         .x_scales = nullptr,
+                         .bias = p.op.bias.as<float>(),
+                         .to = out.data,
+                         .to_stride = out.row_stride,
+                         .to_f32 = out.dtype == DType::f32};
+  if (p.x8 == nullptr) return problem;
+  const F8Rows weight = f8_rows(p.weight());
+  problem.x = p.x8->codes;
+  problem.weight_stride = problem.row_bytes = weight.row_bytes;
+  problem.x_stride = p.x8->row_bytes;
+  problem.weight_scales = weight.scales;
+  problem.x_scales = p.x8->scales;
+  return problem;
+}
+
+bool accepts_few_rows(const Problem& p) {
+  constexpr int64_t kMostRowsPlain = 32;  // beyond, the library is as fast
+  if (!p.free() || p.packed() || p.rows() > kMostFewRows) return false;
+  if (p.x8 == nullptr && (p.op.x.dtype != DType::bf16 || p.rows() > kMostRowsPlain)) return false;
+  return few_rows_fit(few_rows_of(p));
+}
+
+void run_few_rows(const Problem& p) {
+  const auto multiply = p.x8 == nullptr ? multiply_few_rows_bf16 : multiply_few_rows_f8;
+  multiply(p.context, few_rows_of(p));
+}
+
 // ---- stream
 
-bool accepts_stream(const Problem& p) {
-  constexpr int64_t kMostRowsF8 = 16;
-  if (p.x8 != nullptr) return p.free() && p.rows() <= kMostRowsF8;
-  return p.free() && stream_accepts(p.op);
-}
-void run_stream(const Problem& p) {
-  if (p.x8 != nullptr) return multiply_f8(p.context, p.op, *p.x8);
-  multiply_stream(p.context, p.op);
-}
+bool accepts_stream(const Problem& p) { return p.free() && p.packed() && stream_accepts(p.op); }
+void run_stream(const Problem& p) { multiply_stream(p.context, p.op); }
 
 // ---- decode_then_dense: in the workspace, behind the library's own part.
 
@@ -152,6 +188,7 @@ void run_tiles(const Problem& p) {
 }
 
 constexpr Kernel kKernels[] = {
+    {"few_rows", accepts_few_rows, run_few_rows},
     {"stream", accepts_stream, run_stream},
     {"cublaslt", accepts_cublaslt, run_cublaslt},
     {"decode_then_dense", accepts_decode, run_decode},
@@ -190,8 +227,16 @@ void multiply_all(Context& context, std::span<const op::Linear> products) {
   const Tensor& x = products.front().x;
   if (!std::ranges::all_of(products, [](const op::Linear& op) { return is_f8(*op.weight); })) {
     for (const op::Linear& op : products) {
-      check(!is_f8(*op.weight), "weights of one layer that are placed in different ways");
+      check(!is_f8(*op.weight) && !op.rounded.there(),
+            "weights of one layer that are placed in different ways");
       multiply(context, op, nullptr);
+    }
+    return;
+  }
+  if (products.front().rounded.there()) {
+    for (const op::Linear& op : products) {
+      const F8Rows rows = f8_rows(op.rounded, op.weight->in);
+      multiply(context, op, &rows);
     }
     return;
   }

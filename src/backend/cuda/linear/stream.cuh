@@ -1,5 +1,5 @@
-// Products of few rows: each weight is read once, decoded in registers and multiplied with all rows
-// by tensor cores.
+// Products of few rows with packed weights: each is read once, decoded in registers and multiplied
+// with all rows by tensor cores.
 //
 // A warp has 32 outputs (two tiles) and a piece of the inputs; the warps of a block share the
 // outputs and their sums are added in order at the end. In terms of mma.cuh the weights are `a` and
@@ -65,44 +65,6 @@ struct PlainX {
   __device__ static float finish(const StreamProblem& /*p*/, float sum, int64_t /*row*/,
                                  int64_t /*output*/) {
     return sum;
-  }
-};
-
-// Rows without blocks. A step is 64 bytes, of which thread t has 16.
-struct RowWeights {
-  struct Raw {
-    uint4 rows[4];
-  };
-
-  __device__ static int64_t steps(const StreamProblem& p) { return p.weight_stride / 64; }
-  __device__ static Raw load(const StreamProblem& p, int64_t step, int g, int t) {
-    Raw raw;
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const int64_t output = min(int64_t{blockIdx.x} * kStreamOutputs + 4 * g + j, p.out - 1);
-      raw.rows[j] = __ldcs(
-          reinterpret_cast<const uint4*>(p.weight + output * p.weight_stride + 64 * step + 16 * t));
-    }
-    return raw;
-  }
-};
-
-// Plain floats: 32 inputs a step, 8 consecutive ones a thread.
-struct PlainWeights : RowWeights, PlainX<32, 8> {
-  template <int kColumns>
-  __device__ static void multiply(const Raw& raw, int64_t /*step*/, int /*t*/,
-                                  const StreamX<8> (&x)[kColumns], float (&sums)[kColumns][2][4]) {
-#pragma unroll
-    for (int m = 0; m < 2; ++m) {
-      const uint4 first = raw.rows[2 * m], second = raw.rows[2 * m + 1];
-      const uint32_t low[4] = {first.x, second.x, first.y, second.y};
-      const uint32_t high[4] = {first.z, second.z, first.w, second.w};
-#pragma unroll
-      for (int n = 0; n < kColumns; ++n) {
-        mma<bf16>(sums[n][m], low, x[n].pairs[0], x[n].pairs[1]);
-        mma<bf16>(sums[n][m], high, x[n].pairs[2], x[n].pairs[3]);
-      }
-    }
   }
 };
 

@@ -1,0 +1,89 @@
+// Rounding a row to e4m3: what the kernels share that end with it.
+#pragma once
+
+#include <cuda_fp8.h>
+
+#include <algorithm>
+
+#include "backend/cuda/linear/f8.h"
+#include "backend/cuda/packs.cuh"
+
+namespace spate::cuda {
+
+constexpr int kRoundedPack = 8;  // elements of a thread that lie together
+constexpr int kRoundedKept = 2;  // packs that a thread keeps in registers
+constexpr int kMostRoundingThreads = 1024;
+
+// Threads of a block that rounds a row, and whether they keep the whole row.
+inline unsigned rounding_threads(int64_t width) {
+  const int64_t packs = f8_stride(width) / (kRoundedPack * kRoundedKept);
+  return static_cast<unsigned>(
+      std::clamp<int64_t>((packs + kWarp - 1) / kWarp * kWarp, kWarp, kMostRoundingThreads));
+}
+inline bool rounding_keeps(int64_t width) {
+  return f8_stride(width) <= kRoundedPack * kRoundedKept * kMostRoundingThreads;
+}
+
+using RoundedPack = float[kRoundedPack];
+
+__device__ inline float largest_of(const RoundedPack& values, float largest) {
+#pragma unroll
+  for (const float value : values) largest = fmaxf(largest, fabsf(value));
+  return largest;
+}
+
+// The largest of all threads' values; a block calls it once.
+__device__ inline float block_max(float value) {
+  __shared__ float of_warp[kMostRoundingThreads / kWarp];
+  const unsigned lane = threadIdx.x % kWarp;
+  value = warp_max(value);
+  if (lane == 0) of_warp[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  return warp_max(lane < blockDim.x / kWarp ? of_warp[lane] : 0);
+}
+
+// The row's scale from its largest element; and the row's codes.
+class RowRounder {
+ public:
+  __device__ RowRounder(const F8Rows& to, int64_t row, float largest)
+      : codes_(to.codes + row * to.row_bytes), stride_(f8_stride(to.width)) {
+    constexpr float kLargest = 448;  // of e4m3
+    const float scale = largest > 0 ? largest / kLargest : 1;
+    factor_ = 1 / scale;
+    if (threadIdx.x == 0) to.scales[row] = scale;
+  }
+  // Elements from `begin` on, with zeros behind the row.
+  __device__ void store(int64_t begin, const RoundedPack& values) const {
+    if (begin >= stride_) return;
+    *reinterpret_cast<uint2*>(codes_ + begin) = {pack_four(values), pack_four(values + 4)};
+  }
+
+ private:
+  __device__ uint32_t pack_four(const float* values) const {
+    const auto pair = [&](int i) -> uint32_t {
+      return __nv_cvt_float2_to_fp8x2({values[i] * factor_, values[i + 1] * factor_},
+                                      __NV_SATFINITE, __NV_E4M3);
+    };
+    return pair(0) | pair(2) << 16;
+  }
+
+  uint8_t* codes_;
+  int64_t stride_;
+  float factor_;
+};
+
+// Rounds a row that the block's threads keep: pack k of a thread begins at element
+// (k * blockDim.x + threadIdx.x) * kRoundedPack. Behind the row are zeros.
+__device__ inline void round_kept(const F8Rows& to, int64_t row,
+                                  const RoundedPack (&kept)[kRoundedKept]) {
+  float largest = 0;
+#pragma unroll
+  for (const RoundedPack& pack : kept) largest = largest_of(pack, largest);
+  const RowRounder rounder(to, row, block_max(largest));
+#pragma unroll
+  for (int k = 0; k < kRoundedKept; ++k) {
+    rounder.store((int64_t{k} * blockDim.x + threadIdx.x) * kRoundedPack, kept[k]);
+  }
+}
+
+}  // namespace spate::cuda

@@ -1,0 +1,29 @@
+// Products of few rows with plain weights or codes of e4m3, in two files that compile side by side.
+#pragma once
+
+#include "backend/cuda/context.h"
+
+namespace spate::cuda {
+
+constexpr int64_t kMostFewRows = 64;
+
+struct FewRowsProblem {
+  const void* weight;
+  const void* x;
+  int64_t weight_stride, x_stride;  // bytes, multiples of 16 as both addresses are
+  int64_t row_bytes;                // of a row of x; one of the weight has zeros behind them
+  int64_t out, rows;
+  const float *weight_scales, *x_scales;  // of codes: an output, and a row
+  const float* bias;                      // or null
+  void* to;
+  int64_t to_stride;  // elements
+  bool to_f32;        // else bf16
+};
+
+// Whether addresses and sizes are as the copy engine wants them.
+bool few_rows_fit(const FewRowsProblem& problem);
+
+void multiply_few_rows_bf16(const Context& context, const FewRowsProblem& problem);
+void multiply_few_rows_f8(const Context& context, const FewRowsProblem& problem);
+
+}  // namespace spate::cuda
