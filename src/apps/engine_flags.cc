@@ -153,6 +153,12 @@ FlagGroup engine_flag_group(EngineFlags& flags) {
           {"--deterministic", "",
            "only kernels with which a row does not depend on the batch; the CPU has no others", "",
            set_true(options.backend.deterministic)},
+          {"--measure-products", "NAME",
+           "time algorithms for products that come often on a GPU, and keep the fastest in a file "
+           "of ~/.cache/spate for later runs: auto, on, off",
+           "auto = on",
+           choose<bool>(options.backend.measure_products,
+                        {{"auto", true}, {"on", true}, {"off", false}})},
           {"--cuda-graph", "NAME", "record and replay decode steps on a GPU: auto, on, off",
            "auto = on",
            choose<bool>(options.graphs, {{"auto", true}, {"on", true}, {"off", false}})},

@@ -179,7 +179,10 @@ struct BackendOptions {
   // Only kernels with which a row's result does not depend on the batch. The CPU has no others.
   bool deterministic = false;
   Quantize quantize = Quantize::none;  // not on a CPU
-  int threads = 0;                     // 0: all processors this process may use
+  // On a GPU: products that come often are timed with each algorithm that the library offers, and
+  // the fastest is kept in a file (see cache_file).
+  bool measure_products = true;
+  int threads = 0;              // 0: all processors this process may use
   std::string instruction_set;  // "avx2" and others, see cpu/isa.h; "" picks the best the CPU has
   std::string kernels;          // "attention=stream": forces kernels by name
 };

@@ -32,9 +32,10 @@ void* Context::workspace(size_t bytes) const {
 
 void Context::open_cublas() {
   if (cublas_ || opening_.valid()) return;
-  opening_ = std::async(std::launch::async, [device = options_.device] {
+  opening_ = std::async(std::launch::async, [device = options_.device, name = properties_.name,
+                                             measures = options_.measure_products] {
     cuda_check(cudaSetDevice(device));
-    return Cublas::open();
+    return Cublas::open(measures ? name : "");
   });
 }
 

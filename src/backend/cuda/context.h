@@ -26,6 +26,7 @@ struct ContextOptions {
   DType activation = DType::bf16;
   bool deterministic = false;
   Quantize quantize = Quantize::none;
+  bool measure_products = true;
   ForcedKernels forced;
 };
 

@@ -26,6 +26,7 @@ cuda::ContextOptions context_options(const BackendOptions& options, int index) {
           .activation = options.activation.value_or(DType::bf16),
           .deterministic = options.deterministic,
           .quantize = options.quantize,
+          .measure_products = options.measure_products,
           .forced = parse_forced_kernels(options.kernels, cuda_kernel_families(), "CUDA")};
 }
 

@@ -1,15 +1,23 @@
-// A plan (descriptors and the algorithm that the library's heuristic likes best) is made for a
-// shape when it first comes and kept.
+// A plan (descriptors and an algorithm: the one that was measured to be fastest, else the one that
+// the library's heuristic likes best) is made for a shape when it first comes and kept.
 #include "backend/cuda/linear/cublas.h"
 
 #include <cublasLt.h>
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstring>
 #include <map>
+#include <optional>
 #include <tuple>
+#include <vector>
 
+#include "backend/cuda/error.h"
 #include "backend/cuda/libraries.h"
+#include "backend/cuda/linear/product_timer.h"
+#include "backend/kept_choices.h"
 #include "base/check.h"
 
 namespace spate::cuda {
@@ -22,6 +30,8 @@ struct Functions {
   decltype(&cublasLtGetStatusString) status_string;
   decltype(&cublasLtMatmul) matmul;
   decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic;
+  decltype(&cublasLtMatmulAlgoCheck) check_algorithm;
+  decltype(&cublasLtGetVersion) version;
   decltype(&cublasLtMatmulDescCreate) operation_create;
   decltype(&cublasLtMatmulDescDestroy) operation_destroy;
   decltype(&cublasLtMatmulDescSetAttribute) operation_set;
@@ -43,6 +53,8 @@ bool find_all(void* library, Functions& f) {
          find(library, "cublasLtGetStatusString", f.status_string) &&
          find(library, "cublasLtMatmul", f.matmul) &&
          find(library, "cublasLtMatmulAlgoGetHeuristic", f.heuristic) &&
+         find(library, "cublasLtMatmulAlgoCheck", f.check_algorithm) &&
+         find(library, "cublasLtGetVersion", f.version) &&
          find(library, "cublasLtMatmulDescCreate", f.operation_create) &&
          find(library, "cublasLtMatmulDescDestroy", f.operation_destroy) &&
          find(library, "cublasLtMatmulDescSetAttribute", f.operation_set) &&
@@ -90,6 +102,54 @@ Key key_of(const DenseProduct& p) {
           .out_alignment = alignment_of(p.out.data, p.out.row_stride, p.out.dtype)};
 }
 
+// ---- Which algorithm: the library promises that its bytes mean the same to the same version.
+
+constexpr int kMostCandidates = 8;
+constexpr int64_t kLeastMeasuredRows = 128;
+constexpr int kUsesBeforeMeasuring = 64;
+
+// Products of about so many rows have the same algorithm.
+int64_t rounded_rows(int64_t rows) {
+  const int64_t part = rows <= 1024 ? 128 : rows <= 4096 ? 512 : 2048;
+  return (rows + part - 1) / part * part;
+}
+
+std::string choice_key(const Key& key) {
+  return cat(name_of(key.type), " ", key.outputs, " x ", key.inputs, " to ", name_of(key.out_type),
+             ", rows to ", rounded_rows(key.rows));
+}
+
+std::string text_of(const cublasLtMatmulAlgo_t& algorithm) {
+  std::array<uint8_t, sizeof algorithm> bytes;
+  std::memcpy(bytes.data(), &algorithm, sizeof algorithm);
+  std::string text;
+  for (const uint8_t byte : bytes) {
+    text += "0123456789abcdef"[byte / 16];
+    text += "0123456789abcdef"[byte % 16];
+  }
+  return text;
+}
+
+std::optional<cublasLtMatmulAlgo_t> algorithm_of(const std::string& text) {
+  cublasLtMatmulAlgo_t algorithm;
+  std::array<uint8_t, sizeof algorithm> bytes;
+  if (text.size() != 2 * bytes.size() ||
+      text.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    return {};
+  }
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<uint8_t>(std::stoi(text.substr(2 * i, 2), nullptr, 16));
+  }
+  std::memcpy(&algorithm, bytes.data(), sizeof algorithm);
+  return algorithm;
+}
+
+// Products that share a choice.
+struct Alike {
+  int uses = 0;
+  bool measured = false;
+};
+
 struct Plan {
   cublasLtMatmulDesc_t operation = nullptr;
   // The library counts columns first: to it weight is [inputs, outputs], x [inputs, T] and out
@@ -97,6 +157,7 @@ struct Plan {
   cublasLtMatrixLayout_t weight = nullptr, x = nullptr, out = nullptr;
   cublasLtMatmulAlgo_t algorithm{};
   bool found = false;
+  Alike* alike = nullptr;
 };
 
 cudaDataType_t type_of(DType type) {
@@ -109,6 +170,8 @@ struct Cublas::State {
   Functions f{};
   cublasLtHandle_t handle = nullptr;
   std::map<Key, Plan> plans;
+  std::optional<KeptChoices> choices;  // where products are measured
+  std::map<std::string, Alike> alike;  // by choice_key()
 
   void ensure(cublasStatus_t status) const {
     if (status == CUBLAS_STATUS_SUCCESS) return;
@@ -116,7 +179,14 @@ struct Cublas::State {
   }
   const Plan& plan_of(const DenseProduct& product);
   void set_scales(const Plan& plan, const DenseProduct& product) const;
-  void choose(const Key& key, Plan& plan) const;
+  void choose(const Key& key, Plan& plan);
+  std::vector<cublasLtMatmulAlgo_t> candidates(const Key& key, const Plan& plan, int count) const;
+  bool runs(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm) const;
+  cublasStatus_t multiply(const DenseProduct& product, const Plan& plan,
+                          const cublasLtMatmulAlgo_t& algorithm, void* workspace,
+                          cudaStream_t stream) const;
+  bool is_time_to_measure(const DenseProduct& product, const Plan& plan, cudaStream_t stream) const;
+  void measure(const DenseProduct& product, const Plan& plan, void* workspace, cudaStream_t stream);
 };
 
 void Cublas::State::set_scales(const Plan& plan, const DenseProduct& product) const {
@@ -152,7 +222,26 @@ const Plan& Cublas::State::plan_of(const DenseProduct& product) {
   return plan;
 }
 
-void Cublas::State::choose(const Key& key, Plan& plan) const {
+void Cublas::State::choose(const Key& key, Plan& plan) {
+  plan.alike = &alike[choice_key(key)];
+  const std::string* const kept = choices ? choices->find(choice_key(key)) : nullptr;
+  if (kept != nullptr) {
+    const std::optional<cublasLtMatmulAlgo_t> algorithm = algorithm_of(*kept);
+    plan.alike->measured = algorithm.has_value();
+    if (algorithm && runs(plan, *algorithm)) {
+      plan.algorithm = *algorithm;
+      plan.found = true;
+      return;
+    }
+  }
+  const std::vector<cublasLtMatmulAlgo_t> best = candidates(key, plan, 1);
+  plan.found = !best.empty();
+  if (plan.found) plan.algorithm = best.front();
+}
+
+// Those that the heuristic likes best.
+std::vector<cublasLtMatmulAlgo_t> Cublas::State::candidates(const Key& key, const Plan& plan,
+                                                            int count) const {
   cublasLtMatmulPreference_t preference = nullptr;
   ensure(f.preference_create(&preference));
   const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
@@ -166,21 +255,76 @@ void Cublas::State::choose(const Key& key, Plan& plan) const {
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.x_alignment);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key.out_alignment);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, key.out_alignment);
-  cublasLtMatmulHeuristicResult_t result{};
-  int count = 0;
+  std::vector<cublasLtMatmulHeuristicResult_t> results(static_cast<size_t>(count));
+  int found = 0;
   const cublasStatus_t status = f.heuristic(handle, plan.operation, plan.weight, plan.x, plan.out,
-                                            plan.out, preference, 1, &result, &count);
+                                            plan.out, preference, count, results.data(), &found);
   f.preference_destroy(preference);
-  plan.found =
-      status == CUBLAS_STATUS_SUCCESS && count == 1 && result.state == CUBLAS_STATUS_SUCCESS;
-  plan.algorithm = result.algo;
+  std::vector<cublasLtMatmulAlgo_t> algorithms;
+  if (status != CUBLAS_STATUS_SUCCESS) return algorithms;
+  results.resize(static_cast<size_t>(found));
+  for (const cublasLtMatmulHeuristicResult_t& result : results) {
+    if (result.state == CUBLAS_STATUS_SUCCESS) algorithms.push_back(result.algo);
+  }
+  return algorithms;
 }
 
-std::unique_ptr<Cublas> Cublas::open() {
+bool Cublas::State::runs(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm) const {
+  cublasLtMatmulHeuristicResult_t result{};
+  const cublasStatus_t status = f.check_algorithm(handle, plan.operation, plan.weight, plan.x,
+                                                  plan.out, plan.out, &algorithm, &result);
+  return status == CUBLAS_STATUS_SUCCESS && result.state == CUBLAS_STATUS_SUCCESS &&
+         result.workspaceSize <= kWorkspaceBytes;
+}
+
+cublasStatus_t Cublas::State::multiply(const DenseProduct& product, const Plan& plan,
+                                       const cublasLtMatmulAlgo_t& algorithm, void* workspace,
+                                       cudaStream_t stream) const {
+  const float one = 1, factor_of_out = product.add ? 1 : 0;
+  return f.matmul(handle, plan.operation, &one, product.weight, plan.weight, product.x.data, plan.x,
+                  &factor_of_out, product.out.data, plan.out, product.out.data, plan.out,
+                  &algorithm, workspace, kWorkspaceBytes, stream);
+}
+
+// Not what adds to its output: it can run only once. Not what is being recorded: nothing runs.
+bool Cublas::State::is_time_to_measure(const DenseProduct& product, const Plan& plan,
+                                       cudaStream_t stream) const {
+  if (!choices || product.add || product.x.rows() < kLeastMeasuredRows) return false;
+  return !plan.alike->measured && ++plan.alike->uses >= kUsesBeforeMeasuring &&
+         !is_recording(stream);
+}
+
+void Cublas::State::measure(const DenseProduct& product, const Plan& plan, void* workspace,
+                            cudaStream_t stream) {
+  const Key key = key_of(product);
+  plan.alike->measured = true;
+  const std::vector<cublasLtMatmulAlgo_t> all = candidates(key, plan, kMostCandidates);
+  if (all.size() < 2) return;
+  const size_t fastest = fastest_of(all.size(), stream, [&](size_t i) {
+    return multiply(product, plan, all[i], workspace, stream) == CUBLAS_STATUS_SUCCESS;
+  });
+  if (fastest == all.size()) return;
+  choices->put(choice_key(key), text_of(all[fastest]));
+  // What is recorded keeps what it has.
+  for (auto& [other, of_other] : plans) {
+    if (of_other.alike == plan.alike) choose(other, of_other);
+  }
+}
+
+std::unique_ptr<Cublas> Cublas::open(std::string device) {
   auto state = std::make_unique<State>();
   void* library = open_cublaslt();
   if (library == nullptr || !find_all(library, state->f)) return nullptr;
   state->ensure(state->f.create(&state->handle));
+  if (!device.empty()) {
+    int driver = 0;
+    cuda_check(cudaDriverGetVersion(&driver));
+    const std::string holds_for =
+        cat(device, ", cuBLASLt ", state->f.version(), ", driver ", driver);
+    std::ranges::replace_if(
+        device, [](unsigned char c) { return std::isalnum(c) == 0; }, '-');
+    state->choices.emplace(cache_file(cat("products-", device, ".json")), holds_for);
+  }
   return std::unique_ptr<Cublas>(new Cublas(std::move(state)));
 }
 
@@ -201,11 +345,10 @@ void Cublas::run(const DenseProduct& product, void* workspace, cudaStream_t stre
   const Plan& plan = state_->plan_of(product);
   state_->set_scales(plan, product);
   check(plan.found, "cublasLt has no kernel for a product that was given to it");
-  const float one = 1, factor_of_out = product.add ? 1 : 0;
-  state_->ensure(state_->f.matmul(state_->handle, plan.operation, &one, product.weight, plan.weight,
-                                  product.x.data, plan.x, &factor_of_out, product.out.data,
-                                  plan.out, product.out.data, plan.out, &plan.algorithm, workspace,
-                                  kWorkspaceBytes, stream));
+  if (state_->is_time_to_measure(product, plan, stream)) {
+    state_->measure(product, plan, workspace, stream);
+  }
+  state_->ensure(state_->multiply(product, plan, plan.algorithm, workspace, stream));
 }
 
 }  // namespace spate::cuda

@@ -1,12 +1,18 @@
 // Dense products by NVIDIA's cublasLt. The library is opened at run time: a machine without it has
 // the other kernels.
 //
+// The library's heuristic names several algorithms for a product, of which the first is not always
+// the fastest. So a product of many rows that came often is timed with each of them, once, while it
+// runs: the device is waited for, and the result is written more than once. The fastest is used
+// from then on for products of about so many rows, and kept in a file (KeptChoices) for later runs.
+//
 // Owner: Context.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include <memory>
+#include <string>
 
 #include "tensor/tensor.h"
 
@@ -31,7 +37,9 @@ class Cublas {
   // Scratch that the library may use for one product.
   static constexpr size_t kWorkspaceBytes = size_t{32} << 20;
 
-  static std::unique_ptr<Cublas> open();  // null where the library is not found
+  // Null where the library is not found. `device`: its name, under which the fastest algorithms are
+  // kept; empty: none are measured.
+  static std::unique_ptr<Cublas> open(std::string device);
   ~Cublas();
   Cublas(const Cublas&) = delete;
   Cublas& operator=(const Cublas&) = delete;
