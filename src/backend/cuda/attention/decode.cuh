@@ -11,7 +11,7 @@
 #include "backend/cuda/attention/decode_tile.cuh"
 #include "backend/cuda/attention/pieces.cuh"
 #include "backend/cuda/attention/tile.cuh"
-#include "backend/cuda/early.cuh"
+#include "backend/cuda/launch.cuh"
 #include "backend/cuda/packs.cuh"
 #include "backend/cuda/shares.cuh"
 
@@ -348,7 +348,7 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<C, D>::kBlocks)
   SlotCursor cursor(problem, loading.row);
   bool waited = false;
   const auto wait = [&] {
-    if (!waited) wait_for_kernels();
+    if (!waited) wait_for_kernel_before();
     waited = true;
   };
   const auto load = [&](int place, int stage) {
