@@ -14,7 +14,6 @@ if [ -z "$sanitizer" ]; then
 fi
 
 attention=Cases/AttentionTest.MatchesThePlainLoops
-shared=SharedKeys/AttentionTest.MatchesThePlainLoops
 tests_of() {
   case $1 in
     ops)
@@ -25,8 +24,7 @@ QkvNormRopeWrite.*:Attention.NoRows" ;;
       echo "$attention/smollm2:$attention/width_20:$attention/width_80:$attention/many_all_128:\
 $attention/tiled_all_96:\
 $attention/single_all_64:$attention/single_256:$attention/group_17:$attention/tree_all_64:\
-$attention/segments_of_one:$attention/latent_20:$attention/single_all_96_e4m3:$attention/many_96_e4m3:\
-$shared/width_80_all:$shared/nested" ;;
+$attention/segments_of_one:$attention/latent_20:$attention/single_all_96_e4m3:$attention/many_96_e4m3" ;;
     linear) echo "Linear.NoRowsIsFine:Linear.OtherRowsDoNotSeeANan:Linear.TakesWideWeights:LinearQkv.*:\
 LinearF8.FusedProductsAreTheirParts" ;;
     experts) echo "Route.*:GroupPairs.*:ExpertSum.*:GateRows.*:ExpertMlp.ATokens*:LinearHeads.*" ;;
