@@ -346,16 +346,10 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<C, D>::kBlocks)
 
   Walk<C> loading(problem, found.row, begin - found.before);
   SlotCursor cursor(problem, loading.row);
-  bool waited = false;
-  const auto wait = [&] {
-    if (!waited) wait_for_kernel_before();
-    waited = true;
-  };
   const auto load = [&](int place, int stage) {
     if (place >= end) return;
     const RowWork& work = loading.work;
     const int key = (work.first_tile + loading.tile) * kDecodeKeys<C> + warp * Tile::kKeys;
-    if (key + Tile::kKeys > work.shape.position(0)) wait();
     const int in_ring = stage * kTileWarps + warp;
     load_tile(ring[in_ring], ring_scales + in_ring * Layout::kScales, problem, maps, cursor, key,
               work.shape.length, loading.kv_head(problem), full + in_ring);
@@ -367,7 +361,6 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<C, D>::kBlocks)
 
   Walk<C> at = loading;
   for (int stage = 0; stage < kStages - 1; ++stage) load(begin + stage, stage);
-  wait();
   const Scoring scoring(problem);
   uint32_t queries[D / 16][4];
   Seen seen[2];

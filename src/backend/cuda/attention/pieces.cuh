@@ -3,21 +3,11 @@
 #pragma once
 
 #include "backend/cuda/mma.cuh"
+#include "backend/cuda/shares.cuh"
 
 namespace spate::cuda {
 
 constexpr int kLeastShare = 2;  // tiles; fewer are not worth a merge
-
-// `total` places of the sequence, cut into `blocks` shares.
-struct Shares {
-  int total, blocks;
-  __device__ int begin(int block) const {
-    return static_cast<int>(int64_t{block} * total / blocks);
-  }
-  __device__ int block_of(int place) const {
-    return static_cast<int>((int64_t{place + 1} * blocks - 1) / total);
-  }
-};
 
 // The weight of a piece of a softmax relative to another reference. `stats`: its own reference and
 // the sum of its weights.
