@@ -50,7 +50,7 @@ for group in ${groups:-cuda memory sample models engine quality ops}; do
   case $group in
     cuda) start cuda 1 test_cuda '*' && wait ;;
     memory) start memory 1 test_engine 'GpuMemory.*' && wait ;;
-    engine) start engine 4 test_engine '-GpuMemory.*' ;;
+    engine) start engine 7 test_engine '-GpuMemory.*' ;;
     ops) start ops 5 test_ops '*' ;;
     sample) start sample 3 test_sample '*' ;;
     *) start "$group" 1 "test_$group" '*' ;;
