@@ -1,6 +1,7 @@
 // Linear attention of rows with many tokens, in chunks (chunk.cuh). Rows are cut into spans of some
-// chunks. First every span sums up what its tokens add to the state, then the state before each span
-// follows from these sums, and the row's at its end, and at last every span computes its results.
+// chunks. First every span sums up what its tokens add to the state, then the state before each
+// span follows from these sums, and the row's at its end, and at last every span computes its
+// results.
 #include <algorithm>
 
 #include "backend/cuda/attention/rows.cuh"
