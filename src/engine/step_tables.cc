@@ -80,7 +80,8 @@ BatchView StepTables::pack_decodes(const Batch& batch, const SharedParts& shared
 }
 
 BatchView StepTables::pack(const Batch& batch, const SharedParts& shared, const Extent& extent) {
-  const auto [fill_rows, spare_slot, parts, segments] = extent;
+  const int64_t fill_rows = extent.fill_rows, spare_slot = extent.spare_slot;
+  const int64_t parts = extent.parts, segments = extent.segments;
   const int64_t tokens = batch.tokens() + fill_rows;
   const int64_t rows = static_cast<int64_t>(batch.rows.size()) + fill_rows;
   host_.clear();
