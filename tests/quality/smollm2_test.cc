@@ -164,8 +164,11 @@ TEST_P(SmolLm2, PerplexityWithLayersInFp8) {
   options.backend.quantize = Quantize::fp8;
   const double rounded = perplexity();
   std::printf("perplexity %.4f, in fp8 %.4f\n", plain, rounded);
-  EXPECT_NEAR(rounded / plain, 1, 0.01);
-  EXPECT_NE(rounded, plain);
+  // What e4m3 costs this small model, by PyTorch: 3.7 %. tools/make_smollm2_fp8_golden.py.
+  const Json by_torch = parse_json_file(SPATE_SOURCE_DIR "/tests/golden/smollm2/fp8.json");
+  const double expected =
+      by_torch.find("rounded")->as_number() / by_torch.find("plain")->as_number();
+  EXPECT_NEAR(rounded / plain, expected, 0.006);
 }
 
 TEST_P(SmolLm2, PerplexityWithACacheOfEightBits) {
@@ -175,8 +178,11 @@ TEST_P(SmolLm2, PerplexityWithACacheOfEightBits) {
   options.kv_type = DType::e4m3;
   const double rounded = perplexity();
   std::printf("perplexity %.4f, with a cache in e4m3 %.4f\n", plain, rounded);
-  EXPECT_NEAR(rounded / plain, 1, 0.01);
-  EXPECT_NE(rounded, plain);
+  // What e4m3 costs this small model, by PyTorch: 3.7 %. tools/make_smollm2_fp8_golden.py.
+  const Json by_torch = parse_json_file(SPATE_SOURCE_DIR "/tests/golden/smollm2/fp8.json");
+  const double expected =
+      by_torch.find("rounded")->as_number() / by_torch.find("plain")->as_number();
+  EXPECT_NEAR(rounded / plain, expected, 0.006);
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, SmolLm2, test_devices(),
