@@ -54,14 +54,28 @@ struct KernelChoice {
   ChosenKernels chosen;  // since somebody took them; for profiles
 };
 
+template <class Kernel>
+KernelFamily family_of(std::string_view op, std::span<const Kernel> list) {
+  KernelFamily family{.op = op};
+  for (const Kernel& kernel : list) family.kernels.push_back(kernel.name);
+  return family;
+}
+
 // The first kernel of a list that accepts the problem, or the forced one. A kernel type has `name`
-// and `accepts`; the last of a list accepts everything.
+// and `accepts`; the last of a list accepts everything. With `deterministic` those are passed over
+// that say bits_of_token = false: what they give a token depends on what runs beside it.
 template <class Kernel, class Problem>
 const Kernel& choose_kernel(std::span<const Kernel> list, std::string_view op, KernelChoice& choice,
-                            const Problem& problem) {
+                            const Problem& problem, bool deterministic = false) {
   const std::string_view wanted = choice.forced.of(op);
+  const auto allowed = [&](const Kernel& kernel) {
+    if constexpr (requires { kernel.bits_of_token; }) {
+      if (deterministic && !kernel.bits_of_token) return false;
+    }
+    return wanted.empty() || wanted == kernel.name;
+  };
   for (const Kernel& kernel : list) {
-    if ((wanted.empty() || wanted == kernel.name) && kernel.accepts(problem)) {
+    if (allowed(kernel) && kernel.accepts(problem)) {
       choice.chosen.add(kernel.name);
       return kernel;
     }

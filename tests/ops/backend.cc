@@ -1,8 +1,10 @@
-// The CPU backend by itself: opening, forcing instruction sets and kernels, memory.
+// The CPU backend by itself: opening, forcing instruction sets and kernels, memory. And how a
+// kernel is chosen from a list, on any device.
 #include <gtest/gtest.h>
 
 #include <numeric>
 
+#include "backend/kernel_choice.h"
 #include "tests/ops/support.h"
 
 namespace spate {
@@ -62,6 +64,32 @@ TEST(CpuBackend, CopiesInAndOut) {
   backend->download(out, tensor);
   EXPECT_EQ(out[1], -6);
   EXPECT_EQ(out[2], 7);
+}
+
+TEST(KernelChoice, DeterministicOnesPassOverTheOthersWhereverTheyStand) {
+  struct Kernel {
+    std::string_view name;
+    bool (*accepts)(int problem);
+    bool bits_of_token;
+  };
+  const auto small = [](int problem) { return problem < 10; };
+  const auto all = [](int) { return true; };
+  const Kernel kernels[] = {{"fast", small, false},
+                            {"steady", small, true},
+                            {"wide", all, false},
+                            {"general", all, true}};
+  EXPECT_EQ(family_of<Kernel>("op", kernels).kernels,
+            (std::vector<std::string_view>{"fast", "steady", "wide", "general"}));
+  KernelChoice free, forced{.forced = {.entries = {{.op = "op", .kernel = "wide"}}}, .chosen = {}};
+  const auto chosen = [&](KernelChoice& choice, int problem, bool deterministic) {
+    return choose_kernel<Kernel>(kernels, "op", choice, problem, deterministic).name;
+  };
+  EXPECT_EQ(chosen(free, 1, false), "fast");
+  EXPECT_EQ(chosen(free, 1, true), "steady");
+  EXPECT_EQ(chosen(free, 99, false), "wide");
+  EXPECT_EQ(chosen(free, 99, true), "general");
+  EXPECT_EQ(chosen(forced, 1, false), "wide");
+  EXPECT_THROW(chosen(forced, 1, true), Error);
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 // choice depends on shapes and types only.
 #include <algorithm>
 #include <array>
-#include <span>
 
 #include "backend/cuda/attention/problem.h"
 #include "backend/cuda/ops.h"
@@ -189,19 +188,15 @@ AttentionProblem problem_of(const op::Attention& op) {
 }  // namespace
 
 KernelFamily attention_family() {
-  KernelFamily family{.op = op::Attention::kName};
-  for (const AttentionKernel& kernel : kKernels) family.kernels.push_back(kernel.name);
-  return family;
+  return family_of<AttentionKernel>(op::Attention::kName, kKernels);
 }
 
 void run(Context& context, const op::Attention& op) {
   if (op.q.rows() == 0) return;
   const AttentionProblem problem = problem_of(op);
-  std::span<const AttentionKernel> kernels = kKernels;
-  if (context.deterministic()) {
-    while (!kernels.front().bits_of_token) kernels = kernels.subspan(1);
-  }
-  choose_kernel(kernels, op.kName, context.choice(), problem).run(context, problem);
+  choose_kernel<AttentionKernel>(kKernels, op.kName, context.choice(), problem,
+                                 context.deterministic())
+      .run(context, problem);
 }
 
 }  // namespace spate::cuda

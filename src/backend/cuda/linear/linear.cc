@@ -251,11 +251,7 @@ void multiply_all(Context& context, std::span<const op::Linear> products) {
 
 }  // namespace
 
-KernelFamily linear_family() {
-  KernelFamily family{.op = op::Linear::kName};
-  for (const Kernel& kernel : kKernels) family.kernels.push_back(kernel.name);
-  return family;
-}
+KernelFamily linear_family() { return family_of<Kernel>(op::Linear::kName, kKernels); }
 
 void run(Context& context, const op::Linear& op) { multiply_all(context, {&op, 1}); }
 

@@ -1,7 +1,5 @@
 // Which kernel computes a linear attention op. How many tokens a row has is on the device alone, so
 // the choice depends on shapes and types only.
-#include <span>
-
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/linear_attention/problem.h"
 #include "backend/cuda/ops.h"
@@ -77,18 +75,14 @@ LinearAttentionProblem problem_of(const op::LinearAttention& op) {
 }  // namespace
 
 KernelFamily linear_attention_family() {
-  KernelFamily family{.op = op::LinearAttention::kName};
-  for (const LinearAttentionKernel& kernel : kKernels) family.kernels.push_back(kernel.name);
-  return family;
+  return family_of<LinearAttentionKernel>(op::LinearAttention::kName, kKernels);
 }
 
 void run(Context& context, const op::LinearAttention& op) {
-  std::span<const LinearAttentionKernel> kernels = kKernels;
-  if (context.deterministic()) {
-    while (!kernels.front().bits_of_token) kernels = kernels.subspan(1);
-  }
   const LinearAttentionProblem problem = problem_of(op);
-  choose_kernel(kernels, op.kName, context.choice(), problem).run(context, problem);
+  choose_kernel<LinearAttentionKernel>(kKernels, op.kName, context.choice(), problem,
+                                       context.deterministic())
+      .run(context, problem);
 }
 
 }  // namespace spate::cuda

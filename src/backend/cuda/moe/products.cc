@@ -51,11 +51,7 @@ void multiply(Context& context, const ExpertProducts& products) {
 
 }  // namespace
 
-KernelFamily expert_family() {
-  KernelFamily family{.op = op::ExpertLinear::kName};
-  for (const ExpertKernel& kernel : kKernels) family.kernels.push_back(kernel.name);
-  return family;
-}
+KernelFamily expert_family() { return family_of<ExpertKernel>(op::ExpertLinear::kName, kKernels); }
 
 void run(Context& context, const op::ExpertLinear& op) { multiply(context, {.product = op}); }
 
