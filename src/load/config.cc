@@ -54,13 +54,10 @@ void read_bailing_linear(const Members& members, Config& config) {
        {"use_linear_silu", "linear_silu", "use_linear_gqa", "use_low_rank"}) {
     if (members.boolean(key).value_or(false)) members.fail_key(key, "is true; expected false");
   }
-  const auto at_least_1 = [&](std::string_view key, int64_t value) {
-    if (value < 1) members.fail_key(key, "is ", value, "; expected at least 1");
-    return value;
-  };
-  config.linear.group = at_least_1("layer_group_size", members.need_integer("layer_group_size"));
+  config.linear.group =
+      members.at_least_1("layer_group_size", members.need_integer("layer_group_size"));
   config.linear.norm_groups =
-      at_least_1("group_norm_size", members.integer("group_norm_size").value_or(1));
+      members.at_least_1("group_norm_size", members.integer("group_norm_size").value_or(1));
   config.linear.rope = members.boolean("linear_rope").value_or(true);
 }
 

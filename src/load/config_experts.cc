@@ -14,9 +14,7 @@ void set_expert_layers(Config& config, const Has& has) {
 }
 
 int64_t at_least_1(const Members& members, std::string_view key, int64_t absent) {
-  const int64_t value = members.integer(key).value_or(absent);
-  if (value < 1) members.fail_key(key, "is ", value, "; expected at least 1");
-  return value;
+  return members.at_least_1(key, members.integer(key).value_or(absent));
 }
 
 // Experts of the Qwen family: every decoder_sparse_step-th layer but those of mlp_only_layers.

@@ -62,6 +62,12 @@ class Members {
   int64_t need_integer(std::string_view key) const { return need(integer(key), key); }
   double need_number(std::string_view key) const { return need(number(key), key); }
 
+  // `value`, which the key has or which stands in for it.
+  int64_t at_least_1(std::string_view key, int64_t value) const {
+    if (value < 1) fail_key(key, "is ", value, "; expected at least 1");
+    return value;
+  }
+
   // The object `key`, or nothing when it is absent.
   std::optional<Members> object(std::string_view key) const {
     const Json* value = find(key);

@@ -87,11 +87,12 @@ MakeRow times_scales(const HostTensor& codes, const HostTensor& scales, Fp8Block
   scales.format->decode(scales.bytes.data(), *of_blocks);
   const int64_t width = codes.shape[1], across = scales.shape[1];
   const std::byte* from = codes.bytes.data();
+  const float* values = e4m3_values().data();
   return [=, &to](int64_t row, std::byte* out) {
     const float* of_row = of_blocks->data() + row / blocks.rows * across;
     for (int64_t i = 0; i < width; ++i) {
       const auto code = std::to_integer<size_t>(from[row * width + i]);
-      const float value = e4m3_values()[code] * of_row[i / blocks.columns];
+      const float value = values[code] * of_row[i / blocks.columns];
       if (&to == &kF32) {
         std::memcpy(out + 4 * i, &value, sizeof value);
       } else {
