@@ -87,6 +87,8 @@ std::unique_ptr<Model> load_model(const ModelFiles& files, Backend& backend, con
   return model;
 }
 
+KvNeeds kv_needs(const Config& config) { return find_architecture(config).kv_needs(config); }
+
 }  // namespace
 
 struct Engine::Impl {
@@ -97,13 +99,8 @@ struct Engine::Impl {
         trace(options.trace),
         plan(plan_memory(*files.checkpoint, *backend, options)),
         model(load_model(files, *backend, plan, warnings)),
-        kv(*backend,
-           find_architecture(files.checkpoint->config()).kv_needs(files.checkpoint->config()),
-           plan.kv_type, plan.kv_tokens),
-        states(*backend,
-               find_architecture(files.checkpoint->config())
-                   .kv_needs(files.checkpoint->config())
-                   .states,
+        kv(*backend, kv_needs(files.checkpoint->config()), plan.kv_type, plan.kv_tokens),
+        states(*backend, kv_needs(files.checkpoint->config()).states,
                plan.row_states + plan.snapshots),
         runner(*backend, *model, kv, states, files.checkpoint->config(), plan, options.graphs,
                files.end_tokens, options.trace),

@@ -119,7 +119,7 @@ void Scheduler::Impl::add_decodes(Batch& batch, int64_t& budget) {
                           .pending_draw = live.pending > 0 ? live.draw : -1});
     --budget;
   }
-  put_alike_together(batch.rows);
+  if (options.share_prefixes) put_alike_together(batch.rows);
 }
 
 // Prompts, and what evictions lost, oldest first; then whoever can enter.
