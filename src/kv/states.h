@@ -1,7 +1,7 @@
 // The memory of states: what layers of linear attention keep of a sequence, of one size however
 // long it is. A slot holds a state of every such layer, f32.
 //
-// Owner: the engine. Slots are given out by kv/state_slots.h.
+// Owner: the engine. Slots are given out by sched/slots.h.
 #pragma once
 
 #include <vector>

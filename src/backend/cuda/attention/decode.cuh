@@ -305,8 +305,7 @@ __device__ void finish_part(const AttentionProblem& problem, const Pieces<D>& pi
   merge_pieces(problem, pieces, at, part);
 }
 
-// May start while the kernel in front still runs: before it waits it reads tables, which are older,
-// and keys of the steps before.
+// May start while the kernel in front still runs, and waits for it before it reads anything.
 template <class C, int D>
 __global__ void __launch_bounds__(kTileThreads, DecodeLayout<C, D>::kBlocks)
     decode(const __grid_constant__ AttentionProblem problem, const __grid_constant__ TileMaps maps,
