@@ -102,7 +102,7 @@ class HopperConsumer {
       }
       pack(weights, scores);
     }
-    if (!kQueriesInRegisters && lane_ == 0) arrive(shared_.items_empty + slot);
+    if (!kQueriesInRegisters) arrive(shared_.items_empty + slot);
     wait_for_phase(shared_.values_full + value_place_.slot, value_place_.parity);
     begin_products();
     multiply_values(values, weights);
@@ -139,8 +139,7 @@ class HopperConsumer {
         load_matrices(queries[step], shared_.queries[slot] + step / 4 * Layout::kQuerySlab +
                                          row * kSlabRowBytes + (vector ^ row % 8) * 16);
       }
-      __syncwarp();
-      if (lane_ == 0) arrive(shared_.items_empty + slot);
+      arrive(shared_.items_empty + slot);
     } else {
       queries = operand_at(shared_address(shared_.queries[slot]) + number_ * 64 * kSlabRowBytes, 0);
     }

@@ -46,7 +46,7 @@ struct HopperShared {
   __device__ void init_barriers() {
     for (int i = 0; i < Layout::kItemSlots; ++i) {
       init_barrier(items_full + i, 1);
-      init_barrier(items_empty + i, kConsumerWarps);
+      init_barrier(items_empty + i, 32 * kConsumerWarps);
     }
     for (int i = 0; i < Layout::kStages; ++i) {
       init_barrier(keys_full + i, 1);

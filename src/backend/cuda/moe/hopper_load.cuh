@@ -93,7 +93,13 @@ __device__ HopperItem take_item(HopperShared<kPeers>& shared, RingPlace<kItemSlo
   wait_for_phase(shared.items_full + place.slot, place.parity);
   const HopperItem item = shared.items[place.slot];
   __syncwarp();
-  if (threadIdx.x % 32 == 0) arrive_in_block(shared.items_empty + place.slot, 0);
+  if (threadIdx.x % 32 == 0) {
+    if constexpr (kPeers == 1) {
+      arrive(shared.items_empty + place.slot);
+    } else {
+      arrive_in_block(shared.items_empty + place.slot, 0);
+    }
+  }
   place.advance();
   return item;
 }
@@ -181,7 +187,7 @@ class HopperLoader {
     while (true) {
       if (warp_ == 0) {
         if (rank_ == 0) give_item();
-        if (lane_ == 0) {
+        if (kPeers > 1 && lane_ == 0) {
           arrive_announcing(shared_.items_full + item_place_.slot, sizeof(HopperItem));
         }
       }
@@ -196,7 +202,12 @@ class HopperLoader {
     const int slot = item_place_.slot;
     const HopperItem item = finder_.find(__shfl_sync(~0U, next_, 0));
     wait_for_phase(shared_.items_empty + slot, item_place_.parity ^ 1);
-    if (lane_ < kPeers) {
+    if constexpr (kPeers == 1) {
+      if (lane_ == 0) {
+        shared_.items[slot] = item;
+        arrive(shared_.items_full + slot);
+      }
+    } else if (lane_ < kPeers) {
       store_in_block(shared_.items + slot,
                      make_int4(item.expert, item.output, item.place, item.rows),
                      shared_.items_full + slot, lane_);
