@@ -126,7 +126,7 @@ void Runner::forward(const Batch& batch) {
   const Tensor hidden = hidden_.view({step.tokens(), width_}, backend_.activation_type());
   model_.embed(step, hidden);
   embedded_.put(batch, hidden);
-  for (int64_t layer = 0; layer < layers_; ++layer) model_.layer(step, layer, hidden);
+  model_.layers(step, 0, layers_, hidden);
 }
 
 void Runner::end(const Batch& batch) {

@@ -33,17 +33,16 @@ struct Block {
     return GatedMlp(source, config, config.inner_width);
   }
 
-  // Elements of scratch that forward takes for a token, besides its layers': x, which is both their
-  // operand.
-  static int64_t scratch_width(const Config& config) {
-    return config.width + 2 * Linear::kOperandWidth;
-  }
-
-  void forward(Step& step, Tensor hidden) const {
+  // x [T, C] is what the block before gave, which is still to be added to `hidden` where there is
+  // one, and what this block gives.
+  void forward(Step& step, Tensor hidden, Tensor x, bool added) const {
     auto frame = step.scratch.frame();
-    const Tensor x = step.take({step.tokens(), hidden.row_size()});
     const Operand to_attention = attention.operand(step, x);
-    attention_norm.forward(step, hidden, to_attention);
+    if (added) {
+      attention_norm.forward(step, hidden, to_attention);
+    } else {
+      attention_norm.after_add(step, hidden, x, to_attention);
+    }
     attention.forward(step, to_attention, x);
     std::visit(
         [&](const auto& layer) {
@@ -52,7 +51,6 @@ struct Block {
           layer.forward(step, to_layer, x);
         },
         mlp);
-    step.backend.run(op::Add{.a = hidden, .b = x, .out = hidden});
   }
 };
 
@@ -75,8 +73,18 @@ class Decoder : public Model {
   }
 
   void embed(Step& step, Tensor hidden) const override { embedding_.forward(step, hidden); }
-  void layer(Step& step, int64_t index, Tensor hidden) const override {
-    blocks_[static_cast<size_t>(index)].forward(step, hidden);
+  void layers(Step& step, int64_t first, int64_t end, Tensor hidden) const override {
+    auto frame = step.scratch.frame();
+    const Tensor x = step.take({step.tokens(), hidden.row_size()});
+    for (int64_t i = first; i < end; ++i) {
+      blocks_[static_cast<size_t>(i)].forward(step, hidden, x, i == first);
+    }
+    step.backend.run(op::Add{.a = hidden, .b = x, .out = hidden});
+  }
+  // Elements of scratch that layers take for a token, besides what those of a block do: x, which is
+  // both their operand.
+  static int64_t scratch_width(const Config& config) {
+    return config.width + 2 * Linear::kOperandWidth;
   }
   void logits(Step& step, Tensor rows, Tensor logits) const override {
     head_.forward(step, rows, logits);

@@ -14,8 +14,9 @@ namespace spate {
 class Model {
  public:
   virtual ~Model() = default;
-  virtual void embed(Step& step, Tensor hidden) const = 0;                 // hidden [T, C]
-  virtual void layer(Step& step, int64_t index, Tensor hidden) const = 0;  // in place
+  virtual void embed(Step& step, Tensor hidden) const = 0;  // hidden [T, C]
+  // Layers [first, end), at least one, in place.
+  virtual void layers(Step& step, int64_t first, int64_t end, Tensor hidden) const = 0;
   // logits [B, V] f32 from rows [B, C], which are overwritten.
   virtual void logits(Step& step, Tensor rows, Tensor logits) const = 0;
 };

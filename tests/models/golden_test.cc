@@ -104,7 +104,9 @@ TEST_P(Golden, LogitsOfTheLastPositions) {
   const Buffer hidden_storage = backend->allocate(static_cast<size_t>(tokens * config.width) * 4);
   const Tensor hidden = hidden_storage.view({tokens, config.width}, backend->activation_type());
   model->embed(step, hidden);
-  for (int64_t layer = 0; layer < config.layers; ++layer) model->layer(step, layer, hidden);
+  const int64_t middle = (config.layers + 1) / 2;  // the engine runs all at once
+  model->layers(step, 0, middle, hidden);
+  if (middle < config.layers) model->layers(step, middle, config.layers, hidden);
 
   const JsonArray& expected = golden.find("last_logits")->as_array();
   const auto rows = static_cast<int64_t>(expected.size());
