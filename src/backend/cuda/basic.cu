@@ -12,6 +12,12 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kPack = 8;  // elements
 
+// a / b of numbers >= 0; of 64 bits it takes longer than the rest of an op, which few ask for.
+__device__ int64_t divide(int64_t a, int64_t b) {
+  if ((a | b) >> 32 != 0) return a / b;
+  return static_cast<uint32_t>(a) / static_cast<uint32_t>(b);
+}
+
 // Calls f(row, column, count) for each pack of [rows, width].
 template <class F>
 __global__ void for_packs(int64_t rows, int64_t width, F f) {
@@ -20,8 +26,8 @@ __global__ void for_packs(int64_t rows, int64_t width, F f) {
   const int64_t packs = (width + kPack - 1) / kPack;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < rows * packs;
        i += int64_t{gridDim.x} * blockDim.x) {
-    const int64_t column = i % packs * kPack;
-    f(i / packs, column, width - column);
+    const int64_t row = divide(i, packs), column = (i - row * packs) * kPack;
+    f(row, column, width - column);
   }
 }
 
@@ -104,18 +110,16 @@ __global__ void __launch_bounds__(kMostRoundingThreads)
   round_kept(to, row, kept);
 }
 
-template <class Combine>
+template <class T, class Combine>
 void run_combined(const Context& context, const Tensor& a, const Tensor& b, const Tensor& out,
                   Combine combine, const F8Rows& rounded = {}) {
-  with_activation_type(out.dtype, [&]<class T>(TypeTag<T>) {
-    const Combined<T, Combine> combined{rows_of<const T>(a), rows_of<const T>(b), rows_of<T>(out),
-                                        packs_fit<kPack>(out.row_size(), a, b, out), combine};
-    if (rounded.codes == nullptr) return run_packs(context, out, combined);
-    launch_early(
-        context,
-        {.blocks = static_cast<unsigned>(out.rows()), .threads = rounding_threads(rounded.width)},
-        combine_rounded<T, Combine>, combined, rounded);
-  });
+  const Combined<T, Combine> combined{rows_of<const T>(a), rows_of<const T>(b), rows_of<T>(out),
+                                      packs_fit<kPack>(out.row_size(), a, b, out), combine};
+  if (rounded.codes == nullptr) return run_packs(context, out, combined);
+  launch_early(
+      context,
+      {.blocks = static_cast<unsigned>(out.rows()), .threads = rounding_threads(rounded.width)},
+      combine_rounded<T, Combine>, combined, rounded);
 }
 
 struct Sum {
@@ -164,7 +168,11 @@ void run(Context& context, const op::TakeDrawn& op) {
   run_packs(context, op.tokens, Drawn{op.tokens.as<int32_t>(), op.drawn.as<int32_t>()});
 }
 
-void run(Context& context, const op::Add& op) { run_combined(context, op.a, op.b, op.out, Sum{}); }
+void run(Context& context, const op::Add& op) {
+  with_activation_type(op.out.dtype, [&]<class T>(TypeTag<T>) {
+    run_combined<T>(context, op.a, op.b, op.out, Sum{});
+  });
+}
 
 void run(Context& context, const op::Scale& op) {
   with_activation_type(op.x.dtype, [&]<class T>(TypeTag<T>) {
@@ -176,14 +184,17 @@ void run(Context& context, const op::Scale& op) {
 namespace {
 
 void run_gated(const Context& context, const op::Gated& op, const F8Rows& rounded) {
-  const auto run_with = [&](auto combine) {
-    run_combined(context, op.gate, op.up, op.out, combine, rounded);
-  };
-  switch (op.activation) {
-    case op::Activation::silu: return run_with(SiluTimes{});
-    case op::Activation::gelu_tanh: return run_with(GeluTanhTimes{});
-    case op::Activation::clipped_silu: return run_with(ClippedSiluTimes{});
-  }
+  with_activation_type(op.out.dtype, [&]<class T>(TypeTag<T>) {
+    using Ratio = std::conditional_t<std::is_same_v<T, float>, ExactRatio, FastRatio>;
+    const auto run_with = [&](auto combine) {
+      run_combined<T>(context, op.gate, op.up, op.out, combine, rounded);
+    };
+    switch (op.activation) {
+      case op::Activation::silu: return run_with(SiluTimes<Ratio>{});
+      case op::Activation::gelu_tanh: return run_with(GeluTanhTimes<Ratio>{});
+      case op::Activation::clipped_silu: return run_with(ClippedSiluTimes<Ratio>{});
+    }
+  });
 }
 
 }  // namespace

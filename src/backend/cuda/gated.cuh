@@ -15,14 +15,14 @@ struct FastRatio {
 };
 
 // x / (1 + e^-x)
-template <class Ratio = ExactRatio>
+template <class Ratio>
 struct SiluTimes {
   __device__ float operator()(float gate, float up) const { return Ratio{}(gate, -gate) * up; }
 };
 
 // 0.5 * x * (1 + tanh(u)) = x / (1 + e^-2u) with u = sqrt(2 / pi) * (x + 0.044715 * x^3): no
 // difference of close numbers.
-template <class Ratio = ExactRatio>
+template <class Ratio>
 struct GeluTanhTimes {
   __device__ float operator()(float gate, float up) const {
     const float inner = fmaf(gate * gate, 0.044715F, 1) * gate;
@@ -30,7 +30,7 @@ struct GeluTanhTimes {
   }
 };
 
-template <class Ratio = ExactRatio>
+template <class Ratio>
 struct ClippedSiluTimes {
   __device__ float operator()(float gate, float up) const {
     const float g = gate > kLimit ? kLimit : gate;  // a NaN stays one
