@@ -400,6 +400,16 @@ std::vector<AttentionCase> cases() {
   rows_of_two[40] = {90, 60, {50}};
   rows_of_two[68] = {140, 1, {}};
   add({"tiled_rows", 16, 2, 64, rows_of_two, DType::bf16});
+  // More parts than a GPU has blocks: there each of four heads beside each other has a warp.
+  std::vector<RowCase> ragged;
+  for (int i = 0; i < 230; ++i) ragged.push_back({1 + i * 37 % 70, 1, {20}});
+  ragged[3] = {300, 1, {130, 1}};
+  add({"apart_64", 8, 8, 64, ragged, DType::bf16, 60, 20, true, 8});
+  add({"apart_128", 16, 8, 128, ragged, DType::bf16});
+  ragged[100] = {40, 2, {}};
+  ragged[200] = {90, 60, {}};
+  ragged.resize(400, {3, 1, {}});
+  add({"apart_group_9", 36, 4, 64, ragged, DType::bf16, 30});
   add({"group_17", 17, 1, 64, {{100, 1, {9}}, {70, 2, {}}, {80, 33, {}}}, DType::f16});
   add({"group_40", 40, 1, 64, {{100, 1, {}}, {70, 1, {}}}, DType::bf16, 30});
   add({"width_320", 3, 1, 320, {{70, 3, {9}}, {65, 1, {}}}, DType::f16, 0, 0, true});

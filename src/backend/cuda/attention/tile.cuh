@@ -32,21 +32,11 @@ class Scoring {
         factor_(problem.soft_cap > 0 ? 2 * kLog2E * problem.scale / problem.soft_cap
                                      : kLog2E * problem.scale) {}
 
-  template <int kTiles>
-  __device__ void apply(float (&scores)[kTiles][4]) const {
-#pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) scores[tile][i] *= factor_;
-    }
-    if (cap_ == 0) return;
-#pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {  // tanh(x) = 1 - 2 / (exp(2 x) + 1)
-        scores[tile][i] = cap_ - cap_ * __fdividef(2, exp2_fast(scores[tile][i]) + 1);
-      }
-    }
+  __device__ float factor() const { return factor_; }
+  __device__ bool capped() const { return cap_ != 0; }
+  // Of a product times the factor. tanh(x) = 1 - 2 / (exp(2 x) + 1)
+  __device__ float capped(float score) const {
+    return cap_ - cap_ * __fdividef(2, exp2_fast(score) + 1);
   }
 
  private:
@@ -144,8 +134,8 @@ __device__ void hide_other_paths(float (&scores)[kTiles][4], const AttentionProb
 template <class C, int kTiles>
 struct ColumnScales {
   __device__ explicit ColumnScales(const uint32_t*) {}
-  __device__ void of_keys(float (&)[kTiles][4]) const {}
-  __device__ void into_scores(float (&)[kTiles][4]) const {}
+  __device__ float of_key(int, int) const { return 1; }
+  __device__ float in_score(int, int) const { return 0; }
   __device__ float in_sum(float weight, int, int) const { return weight; }
 };
 
@@ -163,29 +153,39 @@ struct ColumnScales<e4m3, kTiles> {
       columns[tile][1].pair = two.y;
     }
   }
-  __device__ void of_keys(float (&products)[kTiles][4]) const {
-#pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) products[tile][i] *= columns[tile][i % 2].of_key();
-    }
-  }
-  __device__ void into_scores(float (&scores)[kTiles][4]) const {
-#pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) scores[tile][i] += columns[tile][i % 2].log2_of_value();
-    }
+  __device__ float of_key(int tile, int column) const { return columns[tile][column].of_key(); }
+  __device__ float in_score(int tile, int column) const {
+    return columns[tile][column].log2_of_value();
   }
   __device__ float in_sum(float weight, int tile, int column) const {
     return weight * inverse_of_scale(columns[tile][column].of_value());
   }
 };
 
+// Turns products into scores. kHalves: 1 where the last 8 rows of the tile are no queries.
+template <int kHalves, class C, int kTiles>
+__device__ void score(float (&products)[kTiles][4], const Scoring& scoring,
+                      const ColumnScales<C, kTiles>& scales) {
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+    for (int column = 0; column < 2; ++column) {
+      const float factor = scales.of_key(tile, column) * scoring.factor();
+      const float of_value = scales.in_score(tile, column);
+#pragma unroll
+      for (int half = 0; half < kHalves; ++half) {
+        float& value = products[tile][2 * half + column];
+        value = scoring.capped() ? scoring.capped(value * factor) + of_value
+                                 : fmaf(value, factor, of_value);
+      }
+    }
+  }
+}
+
 // Turns scores into weights. A row's reference moves only when a score passes it by more than
 // 2^kSlack, which is rare after the first keys; f16 holds weights up to 2^15. Each row decides for
 // itself, so its bits do not depend on the others.
-template <class C, int kTiles, int D>
+template <int kHalves, class C, int kTiles, int D>
 __device__ void weigh(float (&scores)[kTiles][4], QueryRows<D>& rows,
                       const ColumnScales<C, kTiles>& scales) {
   constexpr float kSlack = 8;
@@ -193,11 +193,11 @@ __device__ void weigh(float (&scores)[kTiles][4], QueryRows<D>& rows,
 #pragma unroll
   for (int tile = 0; tile < kTiles; ++tile) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) largest[i / 2] = fmaxf(largest[i / 2], scores[tile][i]);
+    for (int i = 0; i < 2 * kHalves; ++i) largest[i / 2] = fmaxf(largest[i / 2], scores[tile][i]);
   }
-  bool moves[2];
+  bool moves[2] = {};
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
+  for (int half = 0; half < kHalves; ++half) {
     largest[half] = fmaxf(largest[half], __shfl_xor_sync(~0U, largest[half], 1));
     largest[half] = fmaxf(largest[half], __shfl_xor_sync(~0U, largest[half], 2));
     moves[half] = largest[half] > rows.reference[half] + kSlack;
@@ -205,7 +205,7 @@ __device__ void weigh(float (&scores)[kTiles][4], QueryRows<D>& rows,
   if (__any_sync(~0U, moves[0] || moves[1])) {
     float factor[2] = {1, 1};
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
+    for (int half = 0; half < kHalves; ++half) {
       if (!moves[half]) continue;
       factor[half] = exp2_fast(rows.reference[half] - largest[half]);
       rows.reference[half] = largest[half];
@@ -214,18 +214,21 @@ __device__ void weigh(float (&scores)[kTiles][4], QueryRows<D>& rows,
 #pragma unroll
     for (int tile = 0; tile < D / 8; ++tile) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) rows.values[tile][i] *= factor[i / 2];
+      for (int i = 0; i < 2 * kHalves; ++i) rows.values[tile][i] *= factor[i / 2];
     }
   }
-  // A row that has seen no keys yet has only hidden ones here: 2^(-infinity - 0) is zero.
-  const float reference[2] = {rows.reference[0] == -INFINITY ? 0 : rows.reference[0],
-                              rows.reference[1] == -INFINITY ? 0 : rows.reference[1]};
 #pragma unroll
-  for (int tile = 0; tile < kTiles; ++tile) {
+  for (int half = 0; half < kHalves; ++half) {
+    // A row that has seen no keys yet has only hidden ones here: 2^(-infinity - 0) is zero.
+    const float reference = rows.reference[half] == -INFINITY ? 0 : rows.reference[half];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      scores[tile][i] = exp2_fast(scores[tile][i] - reference[i / 2]);
-      rows.sum[i / 2] += scales.in_sum(scores[tile][i], tile, i % 2);
+    for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+      for (int column = 0; column < 2; ++column) {
+        float& weight = scores[tile][2 * half + column];
+        weight = exp2_fast(weight - reference);
+        rows.sum[half] += scales.in_sum(weight, tile, column);
+      }
     }
   }
 }
