@@ -3,6 +3,8 @@
 # summary line a tool and group. Needs a GPU and the test programs of the gpu preset in FOLDER.
 #
 #   tools/run_gpu_sanitizers.sh [FOLDER [GROUP...]]     FOLDER: build/gpu/tests; GROUP: all of them
+#
+# SPATE_TOOLS names some of the tools, SPATE_SECONDS how long each may take with a group.
 set -uo pipefail
 folder=${1:-build/gpu/tests}
 chosen=${*:2}
@@ -14,6 +16,7 @@ if [ -z "$sanitizer" ]; then
 fi
 
 attention=Cases/AttentionTest.MatchesThePlainLoops
+shared=SharedKeys/AttentionTest.MatchesThePlainLoops
 tests_of() {
   case $1 in
     ops)
@@ -24,9 +27,12 @@ QkvNormRopeWrite.*:Attention.NoRows" ;;
       echo "$attention/smollm2:$attention/width_20:$attention/width_80:$attention/many_all_128:\
 $attention/tiled_all_96:\
 $attention/single_all_64:$attention/single_256:$attention/group_17:$attention/tree_all_64:\
-$attention/segments_of_one:$attention/latent_20:$attention/single_all_96_e4m3:$attention/many_96_e4m3" ;;
-    linear) echo "Linear.NoRowsIsFine:Linear.OtherRowsDoNotSeeANan:Linear.TakesWideWeights:LinearQkv.*:\
+$attention/segments_of_one:$attention/latent_20:$attention/single_all_96_e4m3:$attention/many_96_e4m3:\
+$attention/apart_64:$attention/apart_64_e4m3:$shared/width_80_all:$shared/nested" ;;
+    linear)
+      echo "Linear.NoRowsIsFine:Linear.OtherRowsDoNotSeeANan:LinearQkv.*:\
 LinearF8.FusedProductsAreTheirParts" ;;
+    wide) echo "Linear.TakesWideWeights" ;;
     experts) echo "Route.*:GroupPairs.*:ExpertSum.*:GateRows.*:ExpertMlp.ATokens*:LinearHeads.*" ;;
     states) echo "LinearAttention.GoesOn*:LinearAttention.RowsAndTokensMayBeMissing" ;;
     sampling)
@@ -45,22 +51,30 @@ check() {
   [ "$group" = engine ] && program=test_cuda
   [ "$group" = models ] && program=test_models
   # cuBLASLt's split products do what these tools take for errors.
-  [ "$group" = linear ] && kernels="--kernel-name kns=spate"
+  [[ "$group" =~ linear|wide ]] && kernels="--kernel-name kns=spate"
   local begin=$SECONDS
   timeout "${SPATE_SECONDS:-400}" "$sanitizer" --tool "$tool" --error-exitcode 9 $kernels \
     "$folder/$program" --gtest_filter="$(tests_of "$group")" >"$logs/$tool.$group" 2>&1
   echo "$? $((SECONDS - begin))" >"$logs/$tool.$group.end"
 }
 
-groups=${chosen:-ops attention linear experts states sampling engine models}
-for tool in memcheck racecheck initcheck synccheck; do
-  for group in $groups; do check $tool $group & done
+# Places beyond 2^31 are for the tools that look at addresses.
+groups=${chosen:-ops attention linear wide experts states sampling engine models}
+groups_of() {
+  case $1 in
+    racecheck | synccheck) echo "${groups//wide/}" ;;
+    *) echo "$groups" ;;
+  esac
+}
+tools=${SPATE_TOOLS:-memcheck racecheck initcheck synccheck}
+for tool in $tools; do
+  for group in $(groups_of $tool); do check $tool $group & done
 done
 wait
 
 failed=0
-for tool in memcheck racecheck initcheck synccheck; do
-  for group in $groups; do
+for tool in $tools; do
+  for group in $(groups_of $tool); do
     log=$logs/$tool.$group
     read -r code seconds <"$log.end"
     passed=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) .*/\1/p' "$log")
