@@ -11,6 +11,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -131,6 +132,23 @@ inline double rounded(double value, DType type) {
   return single;
 }
 
+// Memory that a GPU reaches, too. Asking the system for it takes a millisecond there, more where
+// others ask as well, so small pieces are kept for the next tensor of that size.
+inline Buffer shared_memory(size_t bytes) {
+  constexpr size_t kLargestKept = size_t{4} << 20;
+  if (!has_gpu() || bytes > kLargestKept) return allocate_pinned(bytes);
+  struct Kept {
+    std::map<size_t, std::vector<void*>> free;
+    std::vector<Buffer> all;
+  };
+  static Kept& kept = *new Kept;  // the driver may be gone when static objects are destroyed
+  std::vector<void*>& free = kept.free[bytes];
+  if (free.empty()) free.push_back(kept.all.emplace_back(allocate_pinned(bytes)).data());
+  void* data = free.back();
+  free.pop_back();
+  return {data, bytes, Device{}, [](void* old, size_t size) { kept.free[size].push_back(old); }};
+}
+
 // A tensor with memory of its own. Around it and in the gaps between its rows (`row_gap` elements)
 // lie sentinels; every element starts as NaN (or, for integers, as a sentinel).
 class Owned {
@@ -139,14 +157,14 @@ class Owned {
     const Tensor plain = view_of(nullptr, dtype, shape);
     const int64_t stride = plain.row_size() + row_gap;
     const size_t inside = static_cast<size_t>(plain.rows() * stride) * size_of(dtype);
-    bytes_ = allocate_pinned(inside + 2 * kGuard);
+    bytes_ = shared_memory(inside + 2 * kGuard);
     std::memset(bytes_.data(), kSentinel, bytes_.bytes());
     tensor = plain;
     tensor.data = bytes() + kGuard;
     tensor.row_stride = stride;
     poison();
   }
-  Owned(const Owned& other) : tensor(other.tensor), bytes_(allocate_pinned(other.bytes_.bytes())) {
+  Owned(const Owned& other) : tensor(other.tensor), bytes_(shared_memory(other.bytes_.bytes())) {
     std::memcpy(bytes_.data(), other.bytes_.data(), bytes_.bytes());
     tensor.data = bytes() + kGuard;
   }
