@@ -4,6 +4,8 @@
 # the GPU's memory run alone, the others in a few processes side by side.
 #
 #   tools/run_gpu_tests.sh [FOLDER [GROUP...]]     FOLDER: build/gpu/tests; GROUP: all of them
+#
+# SPATE_SECONDS: how long a process may take; one that takes longer fails, with the test it was in.
 set -uo pipefail
 folder=${1:-build/gpu/tests}
 groups=${*:2}
@@ -13,21 +15,26 @@ failed=0
 export SPATE_TEST_DEVICE=cuda
 
 # start GROUP SHARDS PROGRAM FILTER: runs in the background
+declare -A processes
 start() {
   local group=$1 shards=$2
+  processes[$group]=
   for ((shard = 0; shard < shards; shard++)); do
     (
       begin=$SECONDS
-      GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$shard "$folder/$3" --gtest_filter="$4" \
+      GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$shard \
+        timeout "${SPATE_SECONDS:-1200}" "$folder/$3" --gtest_filter="$4" \
         >"$logs/$group.$shard" 2>&1
       echo "$? $((SECONDS - begin))" >"$logs/$group.$shard.end"
     ) &
+    processes[$group]+=" $!"
   done
 }
 
-# report GROUP: adds up what its processes say
+# report GROUP: waits for its processes and adds up what they say
 report() {
   local group=$1 codes=0 seconds=0
+  wait ${processes[$group]} 2>/dev/null # some were waited for when they began
   count() {
     sed -n "s/^\[  $1 *\] \([0-9]*\) tests\{0,1\}.*/\1/p" "$logs/$group".? |
       awk '{ sum += $1 } END { print sum + 0 }'
@@ -36,6 +43,8 @@ report() {
     read -r code took <"$end"
     codes=$((codes + code))
     [ "$took" -gt "$seconds" ] && seconds=$took
+    [ "$code" -eq 124 ] && echo "$group was cut off after $took s in:" &&
+      grep -F '[ RUN      ]' "${end%.end}" | tail -1
   done
   # gtest names the number of failed tests and of skipped ones only where there are any.
   printf '%-8s %4s passed %4s skipped %4s failed  %4d s\n' "$group" "$(count PASSED)" \
@@ -46,7 +55,8 @@ report() {
   fi
 }
 
-for group in ${groups:-cuda memory sample models engine quality ops}; do
+groups=${groups:-cuda memory sample models engine quality ops}
+for group in $groups; do
   case $group in
     cuda) start cuda 1 test_cuda '*' && wait ;;
     memory) start memory 1 test_engine 'GpuMemory.*' && wait ;;
@@ -56,6 +66,5 @@ for group in ${groups:-cuda memory sample models engine quality ops}; do
     *) start "$group" 1 "test_$group" '*' ;;
   esac
 done
-wait
-for group in ${groups:-cuda memory sample models engine quality ops}; do report "$group"; done
+for group in $groups; do report "$group"; done
 exit $failed
