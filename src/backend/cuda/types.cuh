@@ -69,6 +69,18 @@ void with_cache_type(DType type, const F& f) {
   }
 }
 
+// The sum of a warp's numbers up to the lane's own.
+template <class T>
+__device__ T sum_through(T number) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int distance = 1; distance < 32; distance *= 2) {
+    const T other = __shfl_up_sync(~0U, number, distance);
+    if (lane >= distance) number += other;
+  }
+  return number;
+}
+
 // Rows with a stride, as kernels take them.
 template <class T>
 struct Rows {

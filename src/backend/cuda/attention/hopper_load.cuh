@@ -97,12 +97,9 @@ class ItemFinder {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     for (; first_row_ < rows_; first_row_ += 32) {
       const int row = first_row_ + lane;
-      int through = row < rows_ ? tiles_of(row) * problem_.kv_heads : 0;
-      if (work_.rows == TiledRows::shared_parts && __all_sync(~0U, through == 0)) break;
-      for (int distance = 1; distance < 32; distance *= 2) {
-        const int other = __shfl_up_sync(~0U, through, distance);
-        if (lane >= distance) through += other;
-      }
+      const int of_row = row < rows_ ? tiles_of(row) * problem_.kv_heads : 0;
+      if (work_.rows == TiledRows::shared_parts && __all_sync(~0U, of_row == 0)) break;
+      const int through = sum_through(of_row);
       const uint32_t behind = __ballot_sync(~0U, item < before_ + through);
       if (behind != 0) {
         const int found = __ffs(static_cast<int>(behind)) - 1;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "backend/cuda/attention/problem.h"
+#include "backend/cuda/types.cuh"
 
 namespace spate::cuda {
 
@@ -117,11 +118,7 @@ __device__ FoundRow find_row(int rows, const Count& count, const PlaceOf& place_
   int mine = 0;
 #pragma unroll 4
   for (int row = first; row < end; ++row) mine += count(row);
-  int through = mine;  // of the warp's rows up to the thread's last one
-  for (int distance = 1; distance < 32; distance *= 2) {
-    const int other = __shfl_up_sync(~0U, through, distance);
-    if (lane >= distance) through += other;
-  }
+  const int through = sum_through(mine);
   if (lane == 31) warp_sums[warp] = through;
   __syncthreads();
   int before = through - mine, total = 0;

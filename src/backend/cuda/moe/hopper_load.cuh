@@ -120,11 +120,7 @@ class HopperItemFinder {
       const bool there = expert < products_.experts;
       const int begin = there ? products_.begin[expert] : 0;
       const int rows = there ? products_.begin[expert + 1] - begin : 0;
-      int through = row_tiles(rows) / kPeers * output_tiles_;
-      for (int distance = 1; distance < 32; distance *= 2) {
-        const int other = __shfl_up_sync(~0U, through, distance);
-        if (lane >= distance) through += other;
-      }
+      const int through = sum_through(row_tiles(rows) / kPeers * output_tiles_);
       const uint32_t behind = __ballot_sync(~0U, item < before_ + through);
       if (behind != 0) {
         const int found = __ffs(static_cast<int>(behind)) - 1;

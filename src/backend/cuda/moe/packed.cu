@@ -33,11 +33,8 @@ __device__ Block find_block(const Problem& p, int index) {
     const int64_t expert = first + lane;
     const int from = expert < p.experts ? p.begin[expert] : 0;
     const int to = expert < p.experts ? p.begin[expert + 1] : 0;
-    int up_to = (to - from + kSide - 1) / kSide;  // blocks of this expert and those before
-    for (int step = 1; step < 32; step *= 2) {
-      const int before = __shfl_up_sync(~0U, up_to, step);
-      if (lane >= step) up_to += before;
-    }
+    // Blocks of this expert and those before.
+    const int up_to = sum_through((to - from + kSide - 1) / kSide);
     const uint32_t behind = __ballot_sync(~0U, index < up_to);
     if (behind == 0) {
       index -= __shfl_sync(~0U, up_to, 31);

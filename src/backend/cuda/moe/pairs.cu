@@ -78,15 +78,10 @@ __global__ void __launch_bounds__(kGroupThreads) group_pairs(const Pairs p) {
   for (int64_t first = begin + lane * kQuad; first - lane * kQuad < end; first += kAtOnce) {
     int experts[kQuad];
     load_quad(p, first, experts);
-    int mine = 0, through;  // pairs of this lane, and of those up to it
+    int mine = 0;  // pairs of this lane
 #pragma unroll
     for (const int e : experts) mine += e == expert ? 1 : 0;
-    through = mine;
-#pragma unroll
-    for (int distance = 1; distance < kWarp; distance *= 2) {
-      const int other = __shfl_up_sync(~0U, through, distance);
-      if (lane >= distance) through += other;
-    }
+    const int through = sum_through(mine);
     int place = next + through - mine;
     next += __shfl_sync(~0U, through, kWarp - 1);
 #pragma unroll

@@ -47,12 +47,7 @@ __device__ inline uint64_t sum_before(uint64_t value) {
   constexpr int kWarps = kRowThreads / kWarp;
   __shared__ uint64_t of_warp[kWarps];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  uint64_t sum = value;
-#pragma unroll
-  for (int distance = 1; distance < kWarp; distance *= 2) {
-    const uint64_t other = __shfl_up_sync(~0U, sum, distance);
-    if (lane >= distance) sum += other;
-  }
+  uint64_t sum = sum_through(value);
   __syncthreads();  // of_warp may still be read from the last time
   if (lane == kWarp - 1) of_warp[warp] = sum;
   __syncthreads();
