@@ -33,12 +33,12 @@ struct Block {
     return GatedMlp(source, config, config.inner_width);
   }
 
-  // x [T, C] is what the block before gave, which is still to be added to `hidden` where there is
-  // one, and what this block gives.
-  void forward(Step& step, Tensor hidden, Tensor x, bool added) const {
+  // x [T, C] comes as what the block before gave, still to be added to `hidden`, or, where there is
+  // none before, as nothing; it goes as what this block gives.
+  void forward(Step& step, Tensor hidden, Tensor x, bool is_first) const {
     auto frame = step.scratch.frame();
     const Operand to_attention = attention.operand(step, x);
-    if (added) {
+    if (is_first) {
       attention_norm.forward(step, hidden, to_attention);
     } else {
       attention_norm.after_add(step, hidden, x, to_attention);
