@@ -11,11 +11,11 @@ struct PrefixMap::Node {
   uint64_t id = 0;
   Node* parent = nullptr;
   int64_t begin = 0;           // tokens before its own, on the way from the root
-  std::vector<Token> tokens;   // whole blocks; none in the root
+  std::vector<Token> tokens;   // none in the root
   std::vector<Segment> slots;  // one slot a token, usually one segment
   int64_t ready = 0;           // of its tokens, those whose keys and values are computed
   int64_t users = 0;           // rows whose tokens pass through it
-  int64_t children = 0;
+  int64_t children = 0, short_children = 0;  // those shorter than a block
   uint64_t last_use = 0;
   int state = Snapshots::kNone;  // the slot of the state after its last token
   std::set<int64_t> wanted;      // of a promise: lengths at which rows that wait want a state
@@ -23,6 +23,11 @@ struct PrefixMap::Node {
   int64_t end() const { return begin + size(); }
   int64_t size() const { return static_cast<int64_t>(tokens.size()); }
   bool promised() const { return ready < size(); }
+  bool is_short() const { return size() < kBlock; }
+  // Where a row may leave it: the last such place at `inside` of its tokens or before.
+  int64_t leave_at(int64_t inside) const {
+    return inside == size() ? inside : inside / kBlock * kBlock;
+  }
 };
 
 // How far tokens were followed down the tree.
@@ -36,10 +41,6 @@ namespace {
 
 int64_t whole_blocks(int64_t tokens) { return tokens / PrefixMap::kBlock * PrefixMap::kBlock; }
 
-int64_t whole_blocks(std::span<const Token> tokens) {
-  return whole_blocks(static_cast<int64_t>(tokens.size()));
-}
-
 std::span<const Token> after(std::span<const Token> tokens, int64_t count) {
   return tokens.subspan(static_cast<size_t>(count));
 }
@@ -50,10 +51,10 @@ int64_t size_of(const std::vector<Segment>& segments) {
   return sum;
 }
 
-// Equal tokens at the beginning of both, in whole blocks.
-int64_t common_blocks(std::span<const Token> a, std::span<const Token> b) {
+// Equal tokens at the beginning of both.
+int64_t common_tokens(std::span<const Token> a, std::span<const Token> b) {
   const auto end = a.begin() + static_cast<std::ptrdiff_t>(std::min(a.size(), b.size()));
-  return whole_blocks(std::mismatch(a.begin(), end, b.begin()).first - a.begin());
+  return std::mismatch(a.begin(), end, b.begin()).first - a.begin();
 }
 
 }  // namespace
@@ -94,7 +95,7 @@ PrefixMap::Match PrefixMap::find(std::span<const Token> tokens) const {
   const Walk found = walk(tokens, root_.get());
   Match match;
   if (found.node == root_.get()) return match;
-  const int64_t usable = std::min(found.inside, whole_blocks(found.node->ready));
+  const int64_t usable = std::min(found.inside, found.node->leave_at(found.node->ready));
   match.ready = found.matched - found.inside + usable;
   match.promised = found.inside - usable;
   if (found.node->users == 0) match.unused += usable;
@@ -138,8 +139,7 @@ PrefixMap::Node* PrefixMap::take(std::span<const Token> tokens, int64_t count,
 
 PrefixMap::Node* PrefixMap::promise(Node* node, std::span<const Token> tokens,
                                     const std::vector<Segment>& slots) {
-  check(!tokens.empty() && whole_blocks(tokens) == static_cast<int64_t>(tokens.size()),
-        "a promise of ", tokens.size(), " tokens is not of whole blocks");
+  check(!tokens.empty(), "a promise of no tokens");
   check(!node->promised(), "a promise after one that is not kept yet");
   if (child(node, tokens) != nullptr) return nullptr;
   Node* promised = add(node, tokens, slots);
@@ -155,7 +155,7 @@ void PrefixMap::computed(Node* node, int64_t length) {
 
 void PrefixMap::insert(Node* node, std::span<const Token> tokens, std::vector<Segment> slots) {
   const Walk found = walk(tokens, node);
-  const int64_t fresh = whole_blocks(after(tokens, found.matched));
+  const int64_t fresh = whole_blocks(static_cast<int64_t>(tokens.size()) - found.matched);
   // Nothing can follow tokens that are only promised.
   if (fresh > 0 && found.inside <= found.node->ready) {
     Node* parent = found.inside < found.node->size() ? cut(found.node, found.inside) : found.node;
@@ -173,7 +173,7 @@ void PrefixMap::release(Node* node) {
   if (node->promised()) {
     check(node->users == 1, "a promised node has ", node->users, " users");
     Node* parent = node->parent;
-    const int64_t kept = whole_blocks(node->ready);
+    const int64_t kept = node->leave_at(node->ready);
     truncate(node, kept);
     if (kept == 0) node = parent;
   }
@@ -229,8 +229,7 @@ int64_t PrefixMap::reclaim(int64_t slots) {
   int64_t freed = 0;
   while (freed < slots && !unused_leaves_.empty()) {
     Node* node = unused_leaves_.begin()->second;
-    const int64_t wanted = whole_blocks(slots - freed + kBlock - 1);
-    const int64_t kept = std::max<int64_t>(0, node->size() - wanted);
+    const int64_t kept = whole_blocks(std::max<int64_t>(0, node->size() - (slots - freed)));
     freed += node->size() - kept;
     truncate(node, kept);
   }
@@ -239,28 +238,46 @@ int64_t PrefixMap::reclaim(int64_t slots) {
 
 PrefixMap::Walk PrefixMap::walk(std::span<const Token> tokens, const Node* from) const {
   Walk found{.node = const_cast<Node*>(from), .inside = from->size()};
-  while (static_cast<int64_t>(tokens.size()) - found.matched >= kBlock) {
+  while (static_cast<int64_t>(tokens.size()) > found.matched) {
     const std::span<const Token> rest = after(tokens, found.matched);
     Node* next = child(found.node, rest);
     if (next == nullptr) break;
-    const int64_t common = common_blocks(rest, next->tokens);
+    const int64_t common = next->leave_at(common_tokens(rest, next->tokens));
     found = {.node = next, .inside = common, .matched = found.matched + common};
     if (common < next->size()) break;
   }
   return found;
 }
 
+// A child that begins with the tokens' first block, else the longest of the shorter ones that they
+// begin with.
 PrefixMap::Node* PrefixMap::child(const Node* node, std::span<const Token> tokens) const {
-  const auto [begin, end] = children_.equal_range(key(node, tokens));
-  const auto block = tokens.first(kBlock);
+  const auto length = static_cast<int64_t>(tokens.size());
+  if (length >= kBlock) {
+    if (Node* found = child_of(node, tokens.first(kBlock)); found != nullptr) return found;
+  }
+  if (node->short_children == 0) return nullptr;
+  for (int64_t count = std::min(length, kBlock - 1); count > 0; --count) {
+    Node* found = child_of(node, tokens.first(static_cast<size_t>(count)));
+    if (found != nullptr) return found;
+  }
+  return nullptr;
+}
+
+// The child with this first block, or with these tokens where they are fewer.
+PrefixMap::Node* PrefixMap::child_of(const Node* node, std::span<const Token> first) const {
+  const auto [begin, end] = children_.equal_range(key(node, first));
   for (auto it = begin; it != end; ++it) {
     Node* candidate = it->second.get();
-    if (candidate->parent == node &&
-        std::equal(block.begin(), block.end(), candidate->tokens.begin())) {
+    if (candidate->parent == node && std::ranges::equal(first, first_of(*candidate))) {
       return candidate;
     }
   }
   return nullptr;
+}
+
+std::span<const Token> PrefixMap::first_of(const Node& node) {
+  return std::span(node.tokens).first(static_cast<size_t>(std::min(node.size(), kBlock)));
 }
 
 PrefixMap::Node* PrefixMap::add(Node* parent, std::span<const Token> tokens,
@@ -334,30 +351,32 @@ void PrefixMap::note_leaf(Node* node) {
   }
 }
 
-uint64_t PrefixMap::key(const Node* parent, std::span<const Token> tokens) const {
+uint64_t PrefixMap::key(const Node* parent, std::span<const Token> first) const {
   uint64_t hash = parent->id;
-  for (const Token token : tokens.first(kBlock)) {
+  for (const Token token : first) {
     hash = mix_keys(hash, static_cast<uint64_t>(static_cast<uint32_t>(token)));
   }
   return hash & hash_mask_;
 }
 
 void PrefixMap::index(std::unique_ptr<Node> node) {
-  const uint64_t at = key(node->parent, node->tokens);
+  if (node->is_short()) ++node->parent->short_children;
+  const uint64_t at = key(node->parent, first_of(*node));
   children_.emplace(at, std::move(node));
 }
 
 std::unique_ptr<PrefixMap::Node> PrefixMap::unindex(const Node* node) {
-  const auto [begin, end] = children_.equal_range(key(node->parent, node->tokens));
+  const auto [begin, end] = children_.equal_range(key(node->parent, first_of(*node)));
   const auto place =
       std::find_if(begin, end, [&](const auto& entry) { return entry.second.get() == node; });
   check(place != end, "a node of the prefix map is not indexed");
+  if (node->is_short()) --node->parent->short_children;
   return std::move(children_.extract(place).mapped());
 }
 
 void PrefixMap::check_invariants() const {
   int64_t used = 0, unused = 0;
-  std::unordered_map<const Node*, int64_t> children;
+  std::unordered_map<const Node*, int64_t> children, short_children;
   size_t leaves = 0;
   int64_t states = 0;
   snapshots_.check_invariants();
@@ -366,10 +385,9 @@ void PrefixMap::check_invariants() const {
     states += has_state ? 1 : 0;
     check(!has_state || (!node->promised() && snapshots_.holder_of(node->state) == &node->state),
           "a snapshot does not belong to its node");
-    check(hash == key(node->parent, node->tokens), "a node stands under a wrong key");
-    check(child(node->parent, node->tokens) == node.get(), "two children begin alike");
-    check(node->size() > 0 && whole_blocks(node->size()) == node->size(), "a node of ",
-          node->size(), " tokens");
+    check(hash == key(node->parent, first_of(*node)), "a node stands under a wrong key");
+    check(child_of(node->parent, first_of(*node)) == node.get(), "two children begin alike");
+    check(node->size() > 0, "a node without tokens");
     check(size_of(node->slots) == node->size(), "a node's slots differ from its tokens");
     check(node->begin == node->parent->begin + node->parent->size(), "a node begins elsewhere");
     check(node->parent == root_.get() || node->users <= node->parent->users,
@@ -379,9 +397,12 @@ void PrefixMap::check_invariants() const {
           "a promised node is used by others");
     (node->users > 0 ? used : unused) += node->size();
     ++children[node->parent];
+    if (node->is_short()) ++short_children[node->parent];
   }
   for (const auto& [hash, node] : children_) {
-    check(node->children == children[node.get()], "a node counts its children wrong");
+    check(node->children == children[node.get()] &&
+              node->short_children == short_children[node.get()],
+          "a node counts its children wrong");
     const bool leaf = node->users == 0 && node->children == 0;
     check(unused_leaves_.count({node->last_use, node.get()}) == (leaf ? 1U : 0U),
           "an unused leaf is not listed, or another node is");

@@ -2,14 +2,15 @@
 // an earlier one reuses its slots instead of computing them again.
 //
 // A tree: each node holds a run of tokens, the slots of their keys and values, and how many rows
-// use it. Runs are whole blocks of kBlock tokens, and children are found by a hash of their first
-// block; tokens are always compared, a hash is never trusted. A node is cut in two where a new
-// prompt leaves it. A node may be promised: a running row still computes it; others wait and then
-// share. Nodes that no row uses stay until their slots are wanted, the longest unused leaf first.
+// use it. A row leaves a node at its end, or inside behind whole blocks of kBlock tokens; then the
+// node is cut in two. Children are found by a hash of their first block, or of all their tokens
+// where they have fewer; tokens are always compared, a hash is never trusted. A node may be
+// promised: a running row still computes it; others wait and then share. Nodes that no row uses
+// stay until their slots are wanted, the longest unused leaf first.
 //
 // Where the model keeps states, too (layers of linear attention), keys and values are not enough: a
 // row can go on only where a snapshot of the state is. Those lie at ends of nodes, and rows make
-// them where they pass one without: at the end of their prompt's whole blocks, where they leave
+// them where they pass one without: at the end of what they promise, where they leave
 // what others have, and where a row that waits will leave them. Where the last snapshot lies before
 // the end of what is stored, a row computes what is between again, for its states alone.
 //
@@ -33,8 +34,8 @@ namespace spate {
 
 class PrefixMap {
  public:
-  // Sharing happens in steps of so many tokens: shorter common beginnings (one start token) would
-  // cut every cache into tiny segments.
+  // Prompts that part share so many tokens at least, and whole blocks of them: shorter common
+  // beginnings (one start token) would cut every cache into tiny segments.
   static constexpr int64_t kBlock = 16;
 
   struct Node;
@@ -53,7 +54,7 @@ class PrefixMap {
   PrefixMap(const PrefixMap&) = delete;
   PrefixMap& operator=(const PrefixMap&) = delete;
 
-  // The longest beginning of `tokens` that is stored, in whole blocks.
+  // The longest beginning of `tokens` that is stored and can be left there.
   Match find(std::span<const Token> tokens) const;
 
   // Uses the first `count` tokens, which find() gave as ready; appends their slots to `segments`.
@@ -69,7 +70,7 @@ class PrefixMap {
   void computed(Node* node, int64_t length);
 
   // Gives the map the `tokens` that follow `node` with the `slots` their keys and values are in.
-  // Keeps whole blocks that it does not have; every other slot is freed.
+  // Keeps whole blocks of those that it does not have; every other slot is freed.
   void insert(Node* node, std::span<const Token> tokens, std::vector<Segment> slots);
 
   // The user of `node` is gone. What it promised and has not computed is dropped.
@@ -106,13 +107,15 @@ class PrefixMap {
 
   Walk walk(std::span<const Token> tokens, const Node* from) const;
   Node* child(const Node* node, std::span<const Token> tokens) const;
+  Node* child_of(const Node* node, std::span<const Token> first) const;
+  static std::span<const Token> first_of(const Node& node);
   Node* add(Node* parent, std::span<const Token> tokens, std::vector<Segment> slots);
   Node* cut(Node* node, int64_t at);
   void truncate(Node* node, int64_t tokens);
   void index(std::unique_ptr<Node> node);
   std::unique_ptr<Node> unindex(const Node* node);
   void note_leaf(Node* node);
-  uint64_t key(const Node* parent, std::span<const Token> tokens) const;
+  uint64_t key(const Node* parent, std::span<const Token> first) const;
 
   SegmentAllocator& slots_;
   Snapshots snapshots_;

@@ -14,6 +14,9 @@ std::span<const Token> tokens_between(const Live& live, int64_t begin, int64_t e
 // As long as there is another way, a row that grows gets no segment shorter than this: attention
 // likes long runs.
 constexpr int64_t kLongRun = 48;
+// What is promised of a prompt ends behind a multiple of so many tokens: attention on a GPU reads
+// so many keys at once where segments meet.
+constexpr int64_t kPromiseStep = 4;
 // Unused tokens are dropped this part of the pool at a time, so that the runs they leave are long.
 constexpr int64_t kDroppedPart = 32;
 
@@ -55,12 +58,13 @@ void Slots::enter(Live& live, const PrefixMap::Match& match, int64_t reserve) {
   if (share_) promise(live, std::move(own));
 }
 
-// Others that begin alike wait for what this sequence is about to compute.
+// Others that begin alike wait for what this sequence is about to compute. The last token is
+// computed by everyone. Less than a block is worth a node where samples will share it, behind more:
+// others would only get a short segment from it.
 void Slots::promise(Live& live, std::vector<Segment> own) {
-  // A state must lie before the last token: that is always computed.
-  const int64_t length = keep_states() ? live.length() - 1 : live.length();
-  const int64_t end = length / PrefixMap::kBlock * PrefixMap::kBlock;
-  if (end <= live.shared) return;
+  const int64_t end = (live.length() - 1) / kPromiseStep * kPromiseStep;
+  const bool has_samples = live.params.n > 1 && live.shared > 0;
+  if (end - live.shared < (has_samples ? kPromiseStep : PrefixMap::kBlock)) return;
   PrefixMap::Node* promised = prefixes_.promise(live.node, tokens_between(live, live.shared, end),
                                                 take_front(own, end - live.shared));
   if (promised == nullptr) return;  // a prompt that is scored may repeat what is there

@@ -41,8 +41,10 @@ Tokens random_prompt(Random& random) {
   return tokens;
 }
 
-// What the map must know: each stored block by all tokens up to its end.
+// What the map must know: each stored block by all tokens up to its end. The last one of what was
+// stored at once may be shorter.
 struct Block {
+  int64_t begin = 0;
   std::vector<int> slots;
   bool ready = false;
   int users = 0;
@@ -56,24 +58,44 @@ struct Model {
   static Tokens prefix(const Tokens& tokens, int64_t length) {
     return {tokens.begin(), tokens.begin() + length};
   }
-  PrefixMap::Match find(const Tokens& tokens) const {
-    PrefixMap::Match match;
-    for (int64_t end = kBlock; end <= static_cast<int64_t>(tokens.size()); end += kBlock) {
-      const auto found = blocks.find(prefix(tokens, end));
-      if (found == blocks.end()) break;
+  // `begin`: where a block begins; what is before it counts as ready.
+  PrefixMap::Match find(const Tokens& tokens, int64_t begin = 0) const {
+    PrefixMap::Match match{.ready = begin};
+    for (const auto& found : path(tokens, begin)) {
+      const auto end = static_cast<int64_t>(found->first.size());
       if (found->second.ready && match.promised == 0) {
         match.ready = end;
-        match.unused += found->second.users == 0 ? kBlock : 0;
+        match.unused += found->second.users == 0 ? end - found->second.begin : 0;
       } else {
         match.promised = end - match.ready;
       }
     }
     return match;
   }
+  // The blocks that follow: whole ones before shorter ones.
+  using Blocks = std::map<Tokens, Block>;
+  std::vector<Blocks::const_iterator> path(const Tokens& tokens, int64_t begin = 0) const {
+    std::vector<Blocks::const_iterator> found;
+    const auto length = static_cast<int64_t>(tokens.size());
+    for (int64_t end = begin; begin < length; begin = end) {
+      for (end = std::min(begin + kBlock, length); end > begin; --end) {
+        const auto block = blocks.find(prefix(tokens, end));
+        if (block == blocks.end() || block->second.begin != begin) continue;
+        found.push_back(block);
+        break;
+      }
+      if (end == begin) break;
+    }
+    return found;
+  }
   bool has_child(const Tokens& parent) const {
-    const auto next = blocks.upper_bound(parent);
-    return next != blocks.end() && next->first.size() > parent.size() &&
-           std::equal(parent.begin(), parent.end(), next->first.begin());
+    for (auto next = blocks.upper_bound(parent); next != blocks.end(); ++next) {
+      const Tokens& tokens = next->first;
+      if (tokens.size() < parent.size()) return false;
+      if (!std::equal(parent.begin(), parent.end(), tokens.begin())) return false;
+      if (next->second.begin == static_cast<int64_t>(parent.size())) return true;
+    }
+    return false;
   }
   // Takes unused leaves away, longest unused first; answers slots.
   int64_t reclaim(int64_t slots) {
@@ -85,14 +107,16 @@ struct Model {
         if (oldest == blocks.end() || it->second.last_use < oldest->second.last_use) oldest = it;
       }
       if (oldest == blocks.end()) break;
+      freed += static_cast<int64_t>(oldest->second.slots.size());
       blocks.erase(oldest);
-      freed += kBlock;
     }
     return freed;
   }
   int64_t count(bool used) const {
     int64_t sum = 0;
-    for (const auto& [tokens, block] : blocks) sum += (block.users > 0) == used ? kBlock : 0;
+    for (const auto& [tokens, block] : blocks) {
+      if ((block.users > 0) == used) sum += static_cast<int64_t>(block.slots.size());
+    }
     return sum;
   }
 };
@@ -101,7 +125,8 @@ struct User {
   Tokens tokens;
   PrefixMap::Node* node = nullptr;
   int64_t shared = 0, computed = 0;
-  std::vector<Segment> own;  // from `shared` on
+  std::vector<Tokens> blocks;  // of the shared tokens
+  std::vector<Segment> own;    // from `shared` on
 };
 
 class PrefixRandom : public testing::TestWithParam<uint64_t> {
@@ -131,8 +156,9 @@ class PrefixRandom : public testing::TestWithParam<uint64_t> {
     user.shared = user.computed = match.ready;
     ++model_.clock;
     std::vector<int> expected;
-    for (int64_t end = kBlock; end <= match.ready; end += kBlock) {
-      Block& block = model_.blocks.at(Model::prefix(user.tokens, end));
+    for (const auto& found : model_.path(Model::prefix(user.tokens, match.ready))) {
+      user.blocks.push_back(found->first);
+      Block& block = model_.blocks.at(found->first);
       ++block.users;
       block.last_use = model_.clock;
       expected.insert(expected.end(), block.slots.begin(), block.slots.end());
@@ -143,7 +169,7 @@ class PrefixRandom : public testing::TestWithParam<uint64_t> {
       ASSERT_EQ(map_.reclaim(missing), model_.reclaim(missing));
     }
     user.own = obtain(length - match.ready);
-    const int64_t end = length / kBlock * kBlock;
+    const int64_t end = random_(2) == 0 ? length : length / kBlock * kBlock;
     if (end > match.ready) {
       std::vector<Segment> rest = user.own;
       const std::vector<Segment> slots = take_front(rest, end - match.ready);
@@ -152,10 +178,12 @@ class PrefixRandom : public testing::TestWithParam<uint64_t> {
           std::span(user.tokens)
               .subspan(static_cast<size_t>(match.ready), static_cast<size_t>(end - match.ready)),
           slots);
-      ASSERT_EQ(promised == nullptr, match.promised > 0);
+      ASSERT_EQ(promised == nullptr,
+                !model_.path(Model::prefix(user.tokens, end), match.ready).empty());
       if (promised != nullptr) {
         ++model_.clock;
-        add(user.tokens, match.ready, end, flat(slots), false);
+        const std::vector<Tokens> added = add(user.tokens, match.ready, end, flat(slots), false);
+        user.blocks.insert(user.blocks.end(), added.begin(), added.end());
         user.node = promised;
         user.shared = end;
         user.own = rest;
@@ -164,15 +192,23 @@ class PrefixRandom : public testing::TestWithParam<uint64_t> {
     users_.push_back(std::move(user));
   }
 
-  void add(const Tokens& tokens, int64_t begin, int64_t end, const std::vector<int>& slots,
-           bool ready) {
+  std::vector<Tokens> add(const Tokens& tokens, int64_t begin, int64_t end,
+                          const std::vector<int>& slots, bool ready) {
+    std::vector<Tokens> added;
     for (int64_t at = begin; at < end; at += kBlock) {
+      const int64_t size = std::min(kBlock, end - at);
       const auto first = slots.begin() + (at - begin);
-      model_.blocks[Model::prefix(tokens, at + kBlock)] = {.slots = {first, first + kBlock},
+      added.push_back(Model::prefix(tokens, at + size));
+      const bool is_new = model_.blocks
+                              .emplace(added.back(), Block{.begin = at,
+                                                           .slots = {first, first + size},
                                                            .ready = ready,
                                                            .users = ready ? 0 : 1,
-                                                           .last_use = model_.clock};
+                                                           .last_use = model_.clock})
+                              .second;
+      EXPECT_TRUE(is_new);
     }
+    return added;
   }
 
   void compute() {
@@ -181,8 +217,10 @@ class PrefixRandom : public testing::TestWithParam<uint64_t> {
     const int64_t left = static_cast<int64_t>(user.tokens.size()) - user.computed;
     if (left > 0) user.computed += 1 + random_(left);
     map_.computed(user.node, user.computed);
-    for (int64_t end = kBlock; end <= std::min(user.computed, user.shared); end += kBlock) {
-      model_.blocks.at(Model::prefix(user.tokens, end)).ready = true;
+    for (const Tokens& tokens : user.blocks) {
+      if (static_cast<int64_t>(tokens.size()) <= user.computed) {
+        model_.blocks.at(tokens).ready = true;
+      }
     }
   }
 
@@ -192,9 +230,11 @@ class PrefixRandom : public testing::TestWithParam<uint64_t> {
     User user = std::move(users_[at]);
     users_.erase(users_.begin() + static_cast<std::ptrdiff_t>(at));
     // Promised blocks that are not computed go.
-    for (int64_t end = user.shared; end > user.computed; end -= kBlock) {
-      model_.blocks.erase(Model::prefix(user.tokens, end));
-      user.shared -= kBlock;
+    while (user.shared > user.computed) {
+      const auto last = model_.blocks.find(user.blocks.back());
+      user.shared = last->second.begin;
+      model_.blocks.erase(last);
+      user.blocks.pop_back();
     }
     if (user.computed > user.shared) {
       insert_own(user);
@@ -203,8 +243,8 @@ class PrefixRandom : public testing::TestWithParam<uint64_t> {
     }
     map_.release(user.node);
     ++model_.clock;
-    for (int64_t end = kBlock; end <= user.shared; end += kBlock) {
-      Block& block = model_.blocks.at(Model::prefix(user.tokens, end));
+    for (const Tokens& tokens : user.blocks) {
+      Block& block = model_.blocks.at(tokens);
       --block.users;
       block.last_use = model_.clock;
     }
@@ -212,8 +252,8 @@ class PrefixRandom : public testing::TestWithParam<uint64_t> {
 
   void insert_own(User& user) {
     const Tokens computed = Model::prefix(user.tokens, user.computed);
-    const PrefixMap::Match match = model_.find(computed);
-    const int64_t end = user.computed / kBlock * kBlock;
+    const PrefixMap::Match match = model_.find(computed, user.shared);
+    const int64_t end = match.ready + (user.computed - match.ready) / kBlock * kBlock;
     if (match.promised == 0 && end > match.ready) {
       ++model_.clock;
       const std::vector<int> slots = flat(user.own);
@@ -301,6 +341,41 @@ TEST(Prefix, PartOfAPromiseCanBeUsedWhenItIsKept) {
   map.release(second);
   EXPECT_EQ(map.reclaim(1), kBlock);
   map.check_invariants();
+}
+
+TEST(Prefix, APromiseMayEndInsideOfABlock) {
+  SegmentAllocator allocator(200);
+  PrefixMap map(allocator);
+  const Tokens tokens = counting(60);
+  std::vector<Segment> none;
+  PrefixMap::Node* root = map.take(tokens, 0, none);
+  PrefixMap::Node* first =
+      map.promise(root, std::span(tokens).first(59), {*allocator.allocate(59)});
+  map.computed(first, 58);
+  EXPECT_EQ(map.find(tokens).ready, 48);
+  EXPECT_EQ(map.find(tokens).promised, 11);
+  map.computed(first, 59);
+  EXPECT_EQ(map.find(tokens).ready, 59);
+  EXPECT_EQ(map.find(counting(58)).ready, 48) << "it can be left at its end alone";
+  std::vector<Segment> shared;
+  PrefixMap::Node* second = map.take(tokens, 59, shared);
+  EXPECT_EQ(second, first);
+  // A prompt that parts earlier shares whole blocks, and what it adds stands beside the rest.
+  Tokens other = counting(70);
+  other[50] = 7;
+  EXPECT_EQ(map.find(other).ready, 48);
+  PrefixMap::Node* third = map.take(other, 48, shared);
+  PrefixMap::Node* more =
+      map.promise(third, std::span(other).subspan(48, 20), {*allocator.allocate(20)});
+  ASSERT_NE(more, nullptr);
+  map.computed(more, 68);
+  map.check_invariants();
+  EXPECT_EQ(map.find(other).ready, 68);
+  EXPECT_EQ(map.find(tokens).ready, 59);
+  for (PrefixMap::Node* node : {first, second, more}) map.release(node);
+  EXPECT_EQ(map.reclaim(200), 79);
+  map.check_invariants();
+  EXPECT_EQ(allocator.free_slots(), 200);
 }
 
 TEST(Prefix, LongestUnusedGoesFirst) {

@@ -41,7 +41,7 @@ TEST(States, AsManyRowsAsSlots) {
   for (uint64_t id = 0; id < 8; ++id) EXPECT_EQ(harness.at(id).tokens.size(), 9U);
 }
 
-TEST(States, AChunkEndsWithTheWholeBlocksOfThePrompt) {
+TEST(States, AChunkEndsBeforeTheLastTokensOfThePrompt) {
   Harness harness(with_states(4, 2));
   harness.scheduler.add(plain_request(1, 50, 4));
   harness.step();
@@ -55,18 +55,18 @@ TEST(States, AChunkEndsWithTheWholeBlocksOfThePrompt) {
   harness.drain();
 }
 
-// Its last token is always computed, so that a prompt of whole blocks alone is cut a block earlier.
+// Their last token is always computed, and what is shared ends behind a multiple of four.
 TEST(States, SamplesGoOnFromTheirPrompt) {
   Harness harness(with_states(6, 2));
   Request request = plain_request(1, 48, 5);
   request.params.n = 4;
   harness.scheduler.add(request);
   harness.step();
-  EXPECT_EQ(parts(harness), (Parts{{0, 32}}));
+  EXPECT_EQ(parts(harness), (Parts{{0, 44}}));
   harness.step();
-  EXPECT_EQ(parts(harness), (Parts{{32, 16}, {32, 16}, {32, 16}, {32, 16}}));
+  EXPECT_EQ(parts(harness), (Parts{{44, 4}, {44, 4}, {44, 4}, {44, 4}}));
   harness.drain();
-  EXPECT_EQ(harness.scheduler.stats().cached_tokens, 3 * 32);
+  EXPECT_EQ(harness.scheduler.stats().cached_tokens, 3 * 44);
   for (int sample = 0; sample < 4; ++sample) {
     EXPECT_EQ(harness.at(1, sample).tokens, generate_alone(request, sample, 400).tokens);
   }
@@ -83,7 +83,7 @@ TEST(States, AChunkEndsWhereOthersWillLeave) {
   harness.step();  // the second still waits
   EXPECT_EQ(parts(harness), (Parts{{64, 32}, {64, 16}}));
   harness.step();
-  EXPECT_EQ(parts(harness), (Parts{{80, 1}, {96, 32}, {96, 32}}));
+  EXPECT_EQ(parts(harness), (Parts{{80, 1}, {96, 32}, {96, 40}}));
   harness.drain();
   EXPECT_EQ(harness.scheduler.stats().cached_tokens, 64 + 96);
 }
@@ -102,7 +102,7 @@ TEST(States, ALaterPromptLeavesASnapshotWhereItLeaves) {
   EXPECT_EQ(harness.at(2).cached, 0);
   harness.scheduler.add(family_request(3, 100, 41, 3));
   harness.step();
-  EXPECT_EQ(parts(harness), (Parts{{96, 32}}));
+  EXPECT_EQ(parts(harness), (Parts{{96, 44}}));
   harness.drain();
   EXPECT_EQ(harness.at(3).cached, 96);
 }
@@ -118,10 +118,10 @@ TEST(States, TheLongestUnusedSnapshotIsGivenUp) {
   };
   EXPECT_EQ(run(1, 91), 0);
   EXPECT_EQ(run(2, 92), 0);
-  EXPECT_EQ(run(3, 91), 32);  // used again
+  EXPECT_EQ(run(3, 91), 36);  // used again
   EXPECT_EQ(run(4, 93), 0);   // in the place of the second
-  EXPECT_EQ(run(5, 91), 32);
-  EXPECT_EQ(run(6, 93), 32);
+  EXPECT_EQ(run(5, 91), 36);
+  EXPECT_EQ(run(6, 93), 36);
   EXPECT_EQ(run(7, 92), 0) << "its keys and values alone are of no use";
   EXPECT_EQ(harness.scheduler.stats().snapshots, 2);
 }
