@@ -90,16 +90,7 @@ class HopperConsumer {
       if (tile + 1 < item.end_tile) wait_for_keys(rows);
       wait_for_products<0>(values);
       release(shared_.values_empty, value_place_);
-      if (moved) {
-#pragma unroll
-        for (auto& part : values) {
-#pragma unroll
-          for (auto& sums : part) {
-#pragma unroll
-            for (int i = 0; i < 4; ++i) sums[i] *= correction[i / 2];
-          }
-        }
-      }
+      if (moved) rescale(values, correction);
       pack(weights, scores);
     }
     if (!kQueriesInRegisters) arrive(shared_.items_empty + slot);

@@ -128,6 +128,19 @@ __device__ inline void gather_columns(uint32_t (&pairs)[4]) {
   }
 }
 
+// Brings the sums of the thread's two rows to other references.
+template <int kParts, int kTiles>
+__device__ void rescale(float (&sums)[kParts][kTiles][4], const float (&correction)[2]) {
+#pragma unroll
+  for (auto& part : sums) {
+#pragma unroll
+    for (auto& tile : part) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) tile[i] *= correction[i / 2];
+    }
+  }
+}
+
 // Writes the columns of one of the thread's two rows, times a factor, where the row exists.
 template <int kTiles>
 __device__ void write_columns(bf16* out, const float (&tiles)[kTiles][4], int half, float factor,

@@ -75,7 +75,7 @@ class LatentValues {
       float2 stats[2];
       take_weights(weights, correction, stats);
       if (tile.first) clear();
-      rescale(correction);
+      if (__any_sync(~0U, correction[0] != 1 || correction[1] != 1)) rescale(values_, correction);
 
 #pragma unroll
       for (int group = 0; group < kLatentGroups; ++group) {
@@ -122,18 +122,6 @@ class LatentValues {
     }
     __syncwarp();
     if (lane_ == 0) arrive(&shared_.weights_empty);
-  }
-
-  __device__ void rescale(const float (&correction)[2]) {
-    if (!__any_sync(~0U, correction[0] != 1 || correction[1] != 1)) return;
-#pragma unroll
-    for (auto& part : values_) {
-#pragma unroll
-      for (auto& tile : part) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) tile[i] *= correction[i / 2];
-      }
-    }
   }
 
   // With the group's half of the columns.
