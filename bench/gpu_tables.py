@@ -72,6 +72,8 @@ def products(label: str, rows: str, *arguments: str) -> Line:
 
 
 OUTPUT = ("output tokens a second", "output_tokens_per_second")
+OF_LENGTHS = [OUTPUT, ("while rows are enough", "steady_output_tokens_per_second"),
+              ("seconds", "seconds"), ("tail", "tail_seconds")]
 OF_TIME = [("us", "median_us"), ("GB/s", "gb_per_s"), ("GFLOP/s", "gflop_per_s"),
            ("of the floor", "share")]
 DECODED = "128x1@1024,64x1@4096,1x1@32768,8x1@1024"
@@ -81,13 +83,11 @@ TABLES = [
           in_both(lambda name, of_name: [
               chats(f"chats, {name}", "llama-3-8b", "chat_lengths", *of_name),
               chats(f"ShareGPT, {name}", "llama-3-8b", "sharegpt_lengths", *of_name)]),
-          [OUTPUT, ("while rows are enough", "steady_output_tokens_per_second"),
-           ("seconds", "seconds"), ("tail", "tail_seconds")]),
+          OF_LENGTHS),
     Table("shapes", 150,
           [chats("Ring-mini-linear 2.0", "ring-mini-linear-2.0", "chat_lengths"),
            chats("Qwen3-30B-A3B", "qwen3-30b-a3b", "chat_lengths")],
-          [OUTPUT, ("while rows are enough", "steady_output_tokens_per_second"),
-           ("seconds", "seconds"), ("tail", "tail_seconds")]),
+          OF_LENGTHS),
     Table("decode", 60,
           in_both(lambda name, of_name: [
               work(name, "llama-3-8b", "--prompt-tokens", "992", "--output-tokens", "64",
@@ -132,10 +132,8 @@ TABLES = [
 
 def cases_of(line: Line, build: Path, device: str, most_seconds: int) -> list[dict]:
     """What one run says: a name and numbers for each case."""
-    program = next(path for path in (build / line.program, build / "bench" / line.program)
-                   if path.exists())
-    run = subprocess.run([program, *line.arguments, "--device", device], capture_output=True,
-                         text=True, check=False, timeout=most_seconds)
+    run = subprocess.run([build / line.program, *line.arguments, "--device", device],
+                         capture_output=True, text=True, check=False, timeout=most_seconds)
     if run.returncode != 0:
         raise RuntimeError(run.stderr.strip() or f"{line.program} ended with {run.returncode}")
     if line.program == "spate":
@@ -226,9 +224,9 @@ def main() -> int:
         try:
             everything[table.name] = measure(table, flags.build, flags.device, flags.repeat)
             show(table, everything[table.name])
-        except (RuntimeError, StopIteration, subprocess.TimeoutExpired) as error:
+        except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
             failed = True
-            print(f"{table.name}: {error or 'its program is not built'}\n", flush=True)
+            print(f"{table.name}: {error}\n", flush=True)
     if flags.json:
         flags.json.write_text(json.dumps(everything, indent=1) + "\n")
     return 1 if failed else 0

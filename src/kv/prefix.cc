@@ -6,6 +6,11 @@
 #include "base/random.h"
 
 namespace spate {
+namespace {
+
+int64_t whole_blocks(int64_t tokens) { return tokens / PrefixMap::kBlock * PrefixMap::kBlock; }
+
+}  // namespace
 
 struct PrefixMap::Node {
   uint64_t id = 0;
@@ -26,7 +31,7 @@ struct PrefixMap::Node {
   bool is_short() const { return size() < kBlock; }
   // Where a row may leave it: the last such place at `inside` of its tokens or before.
   int64_t leave_at(int64_t inside) const {
-    return inside == size() ? inside : inside / kBlock * kBlock;
+    return inside == size() ? inside : whole_blocks(inside);
   }
 };
 
@@ -38,8 +43,6 @@ struct PrefixMap::Walk {
 };
 
 namespace {
-
-int64_t whole_blocks(int64_t tokens) { return tokens / PrefixMap::kBlock * PrefixMap::kBlock; }
 
 std::span<const Token> after(std::span<const Token> tokens, int64_t count) {
   return tokens.subspan(static_cast<size_t>(count));

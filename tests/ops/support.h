@@ -134,7 +134,7 @@ inline double rounded(double value, DType type) {
 
 // Memory that a GPU reaches, too. Asking the system for it takes a millisecond there, more where
 // others ask as well, so small pieces are kept for the next tensor of that size.
-inline Buffer shared_memory(size_t bytes) {
+inline Buffer pinned_memory(size_t bytes) {
   constexpr size_t kLargestKept = size_t{4} << 20;
   if (!has_gpu() || bytes > kLargestKept) return allocate_pinned(bytes);
   struct Kept {
@@ -157,14 +157,14 @@ class Owned {
     const Tensor plain = view_of(nullptr, dtype, shape);
     const int64_t stride = plain.row_size() + row_gap;
     const size_t inside = static_cast<size_t>(plain.rows() * stride) * size_of(dtype);
-    bytes_ = shared_memory(inside + 2 * kGuard);
+    bytes_ = pinned_memory(inside + 2 * kGuard);
     std::memset(bytes_.data(), kSentinel, bytes_.bytes());
     tensor = plain;
     tensor.data = bytes() + kGuard;
     tensor.row_stride = stride;
     poison();
   }
-  Owned(const Owned& other) : tensor(other.tensor), bytes_(shared_memory(other.bytes_.bytes())) {
+  Owned(const Owned& other) : tensor(other.tensor), bytes_(pinned_memory(other.bytes_.bytes())) {
     std::memcpy(bytes_.data(), other.bytes_.data(), bytes_.bytes());
     tensor.data = bytes() + kGuard;
   }
