@@ -27,8 +27,9 @@ QkvNormRopeWrite.*:Attention.NoRows" ;;
       echo "$attention/smollm2:$attention/width_20:$attention/width_80:$attention/many_all_128:\
 $attention/tiled_all_96:\
 $attention/single_all_64:$attention/single_256:$attention/group_17:$attention/tree_all_64:\
-$attention/segments_of_one:$attention/latent_20:$attention/single_all_96_e4m3:$attention/many_96_e4m3:\
+$attention/segments_of_one:$attention/single_all_96_e4m3:$attention/many_96_e4m3:\
 $attention/apart_64:$attention/apart_64_e4m3:$shared/width_80_all:$shared/nested" ;;
+    latents) echo "$attention/latent_20:$attention/latent_96_all" ;;
     linear)
       echo "Linear.NoRowsIsFine:Linear.OtherRowsDoNotSeeANan:LinearQkv.*:\
 LinearF8.FusedProductsAreTheirParts" ;;
@@ -59,7 +60,7 @@ check() {
 }
 
 # Places beyond 2^31 are for the tools that look at addresses.
-groups=${chosen:-ops attention linear wide experts states sampling engine models}
+groups=${chosen:-ops attention latents linear wide experts states sampling engine models}
 groups_of() {
   case $1 in
     racecheck | synccheck) echo "${groups//wide/}" ;;

@@ -100,13 +100,11 @@ __device__ inline void score_latents(LatentShared& shared, const AttentionProble
       }
     }
     if (row == 0 && lane == 0) shared.tile = tile_of(walk, work);
-    __syncwarp();
-    if (lane == 0) arrive(&shared.weights_full);
+    arrive(&shared.weights_full);
   }
   wait_for_phase(&shared.weights_empty, weights_parity ^ 1);
   if (row == 0 && lane == 0) shared.tile.tokens = 0;
-  __syncwarp();
-  if (lane == 0) arrive(&shared.weights_full);
+  arrive(&shared.weights_full);
 }
 
 }  // namespace spate::cuda

@@ -120,8 +120,7 @@ class LatentValues {
       correction[half] = shared_.correction[row_ + 8 * half];
       stats[half] = shared_.stats[row_ + 8 * half];
     }
-    __syncwarp();
-    if (lane_ == 0) arrive(&shared_.weights_empty);
+    arrive(&shared_.weights_empty);
   }
 
   // With the group's half of the columns.

@@ -206,8 +206,8 @@ struct LatentShared {
       init_barrier(keys_full[0] + i, 1);
       init_barrier(keys_empty[0] + i, score_warps + value_warps);
     }
-    init_barrier(&weights_full, score_warps);
-    init_barrier(&weights_empty, value_warps);
+    init_barrier(&weights_full, 32 * score_warps);  // of every lane that wrote or read
+    init_barrier(&weights_empty, 32 * value_warps);
     publish_barriers();
   }
 };
