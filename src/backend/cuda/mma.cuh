@@ -91,6 +91,13 @@ __device__ inline void load_two_matrices_transposed(uint32_t (&to)[2], const voi
                : "memory");
 }
 
+// Turns a matrix of 8 x 8 elements of two bytes, of which a thread has a pair in row lane / 4.
+__device__ inline uint32_t transposed_matrix(uint32_t pair) {
+  uint32_t transposed;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(transposed) : "r"(pair));
+  return transposed;
+}
+
 // Copies 16 bytes; or writes zeros and reads nothing, when they are not there. `whole_lines`: the
 // 256 bytes around them are all wanted, so the L2 cache may fetch them at once.
 template <bool whole_lines>

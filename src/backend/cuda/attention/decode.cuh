@@ -1,62 +1,42 @@
 // Attention of rows with few queries on tensor cores, bound by reading keys (decode_work.cuh). The
-// queries of the heads that share a key/value head are the 16 rows of the products. Each warp has a
-// ring of tiles under way (decode_tile.cuh); decode_merge.cuh ends what it works on.
+// queries of the heads that share a key/value head are one side of the products
+// (decode_columns.cuh, decode_rows.cuh). Each warp has a ring of tiles under way (decode_tile.cuh);
+// decode_merge.cuh ends what it works on.
 #pragma once
 
+#include "backend/cuda/attention/decode_columns.cuh"
 #include "backend/cuda/attention/decode_merge.cuh"
+#include "backend/cuda/attention/decode_rows.cuh"
 #include "backend/cuda/launch.cuh"
 
 namespace spate::cuda {
 
-template <class C, int D>
+template <class Queries>
 struct DecodeLayout {
-  static constexpr int kStages = D <= 64 ? 4 : 3;
-  static constexpr int kRing = kStages * kTileWarps;                 // tiles of warps
-  static constexpr int kScales = sizeof(C) == 1 ? kWarpKeys<C> : 0;  // of a tile of a warp
+  using Tile = typename Queries::Tile;
+  static constexpr int kScales =
+      sizeof(typename Queries::Cached) == 1 ? Tile::kKeys : 0;  // of a tile of a warp
+  static constexpr int kStageBytes =
+      kTileWarps * static_cast<int>(sizeof(Tile) + sizeof(Barrier) + kScales * sizeof(uint32_t));
+  static constexpr int kBlocks = Queries::kWidth <= 128 ? 2 : 1;      // of a multiprocessor
+  static constexpr int kMostBytes = 227 * 1024 / kBlocks - 3 * 1024;  // beside what is static
   // The ring begins at a multiple of 1024 bytes.
-  static constexpr int kBytes =
-      1024 + kRing * static_cast<int>(sizeof(WarpTile<C, D>) + sizeof(Barrier) +
-                                      kScales * sizeof(uint32_t));
-  static constexpr int kBlocks = 227 * 1024 / (kBytes + 2048);  // of a multiprocessor
+  static constexpr int kStages = std::min(4, (kMostBytes - 1024) / kStageBytes);
+  static constexpr int kRing = kStages * kTileWarps;  // tiles of warps
+  static constexpr int kBytes = 1024 + kStages * kStageBytes;
 };
-
-// Queries of a part, as they lie in registers: pairs of columns of two rows.
-template <class Team, int D>
-__device__ void load_queries(uint32_t (&to)[D / 16][4], const AttentionProblem& problem,
-                             const Walk<Team>& at) {
-  using C = typename Team::Cached;
-  using T = ProductType<C>;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int query = at.first_query(problem) + lane / 4 + 8 * half;
-    const bool there = query < at.work.shape.tokens * problem.group;
-    const int token = at.work.shape.first_token + (there ? query / problem.group : 0);
-    const int head = at.kv_head(problem) * problem.group + query % problem.group;
-    const auto* row =
-        reinterpret_cast<const uint32_t*>(static_cast<const bf16*>(problem.q) +
-                                          token * problem.q_stride + int64_t{head} * problem.width);
-#pragma unroll
-    for (int step = 0; step < D / 16; ++step) {
-      const uint32_t* pairs = row + 8 * step;
-      to[step][half] = there ? convert_pair<T>(pairs[pair_of_columns<C>(lane % 4)]) : 0;
-      to[step][half + 2] = there ? convert_pair<T>(pairs[pair_of_columns<C>(4 + lane % 4)]) : 0;
-    }
-  }
-}
 
 // May start while the kernel in front still runs, and waits for it before it reads anything but the
 // tables of the step, which came before its first kernel.
-template <class Team, int D>
-__global__ void __launch_bounds__(kTileThreads, DecodeLayout<typename Team::Cached, D>::kBlocks)
+template <class Team>
+__global__ void __launch_bounds__(kTileThreads, DecodeLayout<typename Team::Queries>::kBlocks)
     decode(const __grid_constant__ AttentionProblem problem, const __grid_constant__ TileMaps maps,
-           Pieces<D> pieces, uint32_t* counters) {
-  using C = typename Team::Cached;
-  using Layout = DecodeLayout<C, D>;
-  using Tile = WarpTile<C, D>;
+           Pieces<Team> pieces, uint32_t* counters) {
+  using Layout = DecodeLayout<typename Team::Queries>;
+  using Tile = typename Layout::Tile;
   constexpr int kStages = Layout::kStages, kRing = Layout::kRing;
   extern __shared__ __align__(16) unsigned char shared[];
-  __shared__ float2 left_stats[kTileWarps * kPartQueries];
+  __shared__ float2 left_stats[kTileWarps * Team::kQueries];
   auto* ring = reinterpret_cast<Tile*>(shared + (1024 - shared_address(shared) % 1024) % 1024);
   auto* full = reinterpret_cast<Barrier*>(ring + kRing);          // both [kStages, kTileWarps]
   auto* ring_scales = reinterpret_cast<uint32_t*>(full + kRing);  // [kRing, kScales]
@@ -103,21 +83,14 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<typename Team::Cach
   Walk<Team> at = loading;
   for (int stage = 0; stage < kStages - 1; ++stage) load(begin + stage, stage);
   const Scoring scoring(problem);
-  uint32_t queries[D / 16][4];
-  int part_queries = 0;
-  Seen seen[2], seen_by_part;
-  QueryRows<D> rows;
+  typename Team::Queries queries;
+  Seen seen_by_part;
   RingPlace<kStages> used;
   for (int place = begin; place < end; ++place) {
     if (place == begin || at.tile == 0) {
-      load_queries<Team, D>(queries, problem, at);
       const int first = at.first_query(problem);
-      part_queries = at.queries(problem);
-      for (int half = 0; half < 2; ++half) {
-        seen[half] = seen_by(problem, at.work.shape, first + lane / 4 + 8 * half);
-      }
-      seen_by_part = seen_by_all(problem, at.work.shape, first, first + part_queries);
-      rows = {};
+      queries.begin(problem, at.work.shape, at.kv_head(problem), first);
+      seen_by_part = seen_by_all(problem, at.work.shape, first, first + at.queries(problem));
     }
     const int stage = used.slot;
     wait_for_phase(full + stage * kTileWarps + warp, used.parity);
@@ -126,74 +99,58 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<typename Team::Cach
     load(place + kStages - 1, stage == 0 ? kStages - 1 : stage - 1);
 
     Tile& tile = ring[stage * kTileWarps + warp];
-    float scores[Tile::kKeys / 8][4] = {};
-    multiply_keys(scores, queries, tile);
-    const ColumnScales<C, Tile::kKeys / 8> scales(ring_scales +
-                                                  (stage * kTileWarps + warp) * Layout::kScales);
     const int first_key = at.first_key();
-    const bool hides =
-        first_key < seen_by_part.first || first_key + Tile::kKeys - 1 > seen_by_part.last;
-    const auto weigh_tile = [&]<int kHalves>(std::integral_constant<int, kHalves>) {
-      score<kHalves>(scores, scoring, scales);
-      if (hides) {
-        hide_unseen(scores, seen, first_key);
-        if (problem.tree != nullptr) {
-          hide_other_paths(scores, problem, at.work.shape, at.first_query(problem), first_key);
-        }
-      }
-      weigh<kHalves>(scores, rows, scales);
-    };
-    if (part_queries <= kPartQueries / 2) {
-      weigh_tile(std::integral_constant<int, 1>{});
-    } else {
-      weigh_tile(std::integral_constant<int, 2>{});
-    }
-#pragma unroll
-    for (int first = 0; first < Tile::kKeys; first += 16) {
-      uint32_t weights[4];
-      pack_weights<ProductType<C>>(weights, scores[first / 8], scores[first / 8 + 1]);
-      add_values(rows, weights, tile, first);
-    }
+    queries.add(tile, ring_scales + (stage * kTileWarps + warp) * Layout::kScales, scoring, problem,
+                at.work.shape, at.first_query(problem), first_key,
+                first_key < seen_by_part.first || first_key + Tile::kKeys - 1 > seen_by_part.last);
 
     if (at.tile + 1 == at.work.tiles || place + 1 == end) {
       __syncwarp();  // all lanes have read these keys
-      LeftRows<C, D>::leave(tile, left_stats + warp * kPartQueries, rows);
+      queries.leave(tile, left_stats + warp * Team::kQueries);
+      publish_writes();  // the copy engine writes here next
       const int first_warp = warp - Team::warp();
       finish_part(problem, pieces, counters, shares, at, place - at.tile,
-                  ring + stage * kTileWarps + first_warp, left_stats + first_warp * kPartQueries);
+                  ring + stage * kTileWarps + first_warp, left_stats + first_warp * Team::kQueries);
     }
     if (place + 1 < end) at.advance(problem);
   }
 }
 
-template <class Team, int D>
+template <class Team>
 void launch_teams(const Context& context, const AttentionProblem& problem) {
-  using C = typename Team::Cached;
-  using Layout = DecodeLayout<C, D>;
+  using Layout = DecodeLayout<typename Team::Queries>;
   const int blocks = context.multiprocessors() * Layout::kBlocks, teams = blocks * Team::kTeams;
   check(teams <= Context::kCounters, "attention wants ", teams, " counters, there are ",
         Context::kCounters);
-  void* workspace = context.workspace(problem.shared.bytes + Pieces<D>::bytes(teams));
-  const Pieces<D> pieces =
-      Pieces<D>::in(static_cast<char*>(workspace) + problem.shared.bytes, teams);
-  allow_shared_bytes(decode<Team, D>, Layout::kBytes);
+  void* workspace = context.workspace(problem.shared.bytes + Pieces<Team>::bytes(teams));
+  const auto pieces = Pieces<Team>::in(static_cast<char*>(workspace) + problem.shared.bytes, teams);
+  allow_shared_bytes(decode<Team>, Layout::kBytes);
   launch_early(context,
                {.blocks = static_cast<unsigned>(blocks),
                 .threads = kTileThreads,
                 .shared_bytes = Layout::kBytes},
-               decode<Team, D>, problem, tile_maps<C>(context, problem), pieces,
+               decode<Team>, problem, tile_maps<typename Team::Cached>(context, problem), pieces,
                context.counters());
 }
 
 // Teams of one warp, where few of them have pieces of the same part: one of them merges these.
+template <class Queries>
+void launch_queries(const Context& context, const AttentionProblem& problem) {
+  const int parts = problem.rows * (problem.kv_heads / kTileWarps);
+  const bool many = parts >= context.multiprocessors() * DecodeLayout<Queries>::kBlocks;
+  if (problem.kv_heads % kTileWarps == 0 && many) {
+    launch_teams<Team<Queries, kTileWarps>>(context, problem);
+  } else {
+    launch_teams<Team<Queries, 1>>(context, problem);
+  }
+}
+
 template <class C, int D>
 void launch_decode(const Context& context, const AttentionProblem& problem) {
-  const int parts = problem.rows * (problem.kv_heads / kTileWarps);
-  const bool many = parts >= context.multiprocessors() * DecodeLayout<C, D>::kBlocks;
-  if (problem.kv_heads % kTileWarps == 0 && many) {
-    launch_teams<Team<C, kTileWarps>, D>(context, problem);
+  if (problem.group <= QueriesInColumns<C, D>::kQueries) {
+    launch_queries<QueriesInColumns<C, D>>(context, problem);
   } else {
-    launch_teams<Team<C, 1>, D>(context, problem);
+    launch_queries<QueriesInRows<C, D>>(context, problem);
   }
 }
 

@@ -8,41 +8,6 @@
 
 namespace spate::cuda {
 
-// The softmax of a warp where others find it: sums of values in the memory of keys that it has
-// used, and the references and sums of its weights.
-template <class C, int D>
-struct LeftRows {
-  static constexpr int kPitch = (D + 31) / 32 * 32;
-  static_assert(sizeof(WarpTile<C, D>) >= kPartQueries * kPitch * sizeof(float));
-
-  // Neighbouring rows lie in other banks.
-  __device__ static float* place(WarpTile<C, D>& tile, int row, int column) {
-    return reinterpret_cast<float*>(&tile) + row * kPitch + (column ^ row % 4 * 8);
-  }
-
-  __device__ static void leave(WarpTile<C, D>& tile, float2* stats, const QueryRows<D>& rows) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int row = lane / 4 + 8 * half;
-#pragma unroll
-      for (int step = 0; step < D / 16; ++step) {
-        const float4 four = four_columns<C>(rows, step, half);
-        if constexpr (sizeof(C) == 2) {
-          const int column = 16 * step + 2 * (lane % 4);
-          *reinterpret_cast<float2*>(place(tile, row, column)) = {four.x, four.y};
-          *reinterpret_cast<float2*>(place(tile, row, column + 8)) = {four.z, four.w};
-        } else {
-          *reinterpret_cast<float4*>(place(tile, row, 16 * step + 4 * (lane % 4))) = four;
-        }
-      }
-      const float sum = row_sum(rows.sum[half]);
-      if (lane % 4 == 0) stats[row] = {rows.reference[half], sum};
-    }
-    publish_writes();  // the copy engine writes here next
-  }
-};
-
 // Adds the pieces of the keys that a row shares.
 __device__ inline void add_shared(const AttentionProblem& problem, int row, int head, int column,
                                   float2& stats, float4& values) {
@@ -80,18 +45,19 @@ __device__ void write_out(const AttentionProblem& problem, const Walk<Team>& at,
 }
 
 // Merges the results of the team's warps, which lie in `used`, with `left_stats` [kWarps,
-// kPartQueries]; writes the output, or, when other blocks have tiles of the part, a piece.
-template <class Team, class C, int D>
-__device__ void merge_warps(const AttentionProblem& problem, const Pieces<D>& pieces,
-                            const Walk<Team>& at, const PartEnd<Team>& part, WarpTile<C, D>* used,
-                            const float2* left_stats) {
+// kQueries]; writes the output, or, when other blocks have tiles of the part, a piece.
+template <class Team>
+__device__ void merge_warps(const AttentionProblem& problem, const Pieces<Team>& pieces,
+                            const Walk<Team>& at, const PartEnd<Team>& part,
+                            typename Team::Queries::Tile* used, const float2* left_stats) {
+  constexpr int D = Team::Queries::kWidth;
   const int64_t own = part.place(static_cast<int>(blockIdx.x));
   for (int i = Team::thread(); i < part.queries * (D / 4); i += Team::kThreads) {
     const int query = i / (D / 4), column = i % (D / 4) * 4;
     float2 stats[Team::kWarps], merged{-INFINITY, 0};
 #pragma unroll
     for (int warp = 0; warp < Team::kWarps; ++warp) {
-      stats[warp] = left_stats[warp * kPartQueries + query];
+      stats[warp] = left_stats[warp * Team::kQueries + query];
       merged.x = fmaxf(merged.x, stats[warp].x);
     }
     float4 values{};
@@ -99,7 +65,7 @@ __device__ void merge_warps(const AttentionProblem& problem, const Pieces<D>& pi
     for (int warp = 0; warp < Team::kWarps; ++warp) {
       const float weight = piece_weight(stats[warp], merged.x);
       merged.y = fmaf(weight, stats[warp].y, merged.y);
-      const float* left = LeftRows<C, D>::place(used[warp], query, column);
+      const float* left = left_place(used[warp], query, column);
       add_weighed(values, weight, *reinterpret_cast<const float4*>(left));
     }
     if (part.whole()) {
@@ -113,9 +79,10 @@ __device__ void merge_warps(const AttentionProblem& problem, const Pieces<D>& pi
 
 // Merges the pieces that all blocks of a part have left: of a thread many are under way at once,
 // with their statistics.
-template <class Team, int D>
-__device__ void merge_pieces(const AttentionProblem& problem, const Pieces<D>& pieces,
+template <class Team>
+__device__ void merge_pieces(const AttentionProblem& problem, const Pieces<Team>& pieces,
                              const Walk<Team>& at, const PartEnd<Team>& part) {
+  constexpr int D = Team::Queries::kWidth;
   constexpr int kAtOnce = Team::kWarps == 1 ? 3 : 12;  // a part of such a team has few
   for (int i = Team::thread(); i < part.queries * (D / 4); i += Team::kThreads) {
     const int query = i / (D / 4), column = i % (D / 4) * 4;
@@ -153,10 +120,11 @@ __device__ void merge_pieces(const AttentionProblem& problem, const Pieces<D>& p
 
 // Brings a part to its end, which begins at place `begin` of the sequence: the results of the
 // team's warps lie in `used`.
-template <class Team, class C, int D>
-__device__ void finish_part(const AttentionProblem& problem, const Pieces<D>& pieces,
+template <class Team>
+__device__ void finish_part(const AttentionProblem& problem, const Pieces<Team>& pieces,
                             uint32_t* counters, const Shares& shares, const Walk<Team>& at,
-                            int begin, WarpTile<C, D>* used, const float2* left_stats) {
+                            int begin, typename Team::Queries::Tile* used,
+                            const float2* left_stats) {
   const PartEnd<Team> part(problem, shares, at, begin);
   Team::sync();  // all warps have left their rows
   merge_warps(problem, pieces, at, part, used, left_stats);

@@ -1,5 +1,5 @@
-// The keys that a warp of the `decode` kernel takes at once, with their values, in shared memory:
-// how the copy engine brings them there and how they are multiplied.
+// The keys that a warp of the `decode` kernel takes at once, with their values, in shared memory,
+// and how the copy engine brings them there.
 #pragma once
 
 #include "backend/cuda/attention/cache_map.h"
@@ -7,8 +7,6 @@
 #include "backend/cuda/hopper.cuh"
 
 namespace spate::cuda {
-
-constexpr int kPartQueries = 16;  // rows of an m16 tile
 
 // Keys that a warp takes at once: as many bytes of any type.
 template <class C>
@@ -42,79 +40,35 @@ struct WarpTile {
   }
 };
 
-// Which pair of columns of 16 is the n-th pair along the inner dimension of products: with e4m3 the
-// columns of four neighbouring codes belong to one thread.
-template <class C>
-__device__ constexpr int pair_of_columns(int n) {
-  return sizeof(C) == 1 ? n % 4 * 2 + n / 4 : n;
+// Where a warp leaves sums of values for others: in the memory of keys that it has used, [queries,
+// D]. Neighbouring queries lie in other banks.
+template <class C, int D>
+__device__ float* left_place(WarpTile<C, D>& tile, int query, int column) {
+  constexpr int kPitch = (D + 31) / 32 * 32;
+  static_assert(sizeof(WarpTile<C, D>) >= 16 * kPitch * sizeof(float));
+  return reinterpret_cast<float*>(&tile) + query * kPitch + (column ^ query % 8 * 4);
 }
 
-// Products of queries, in registers, with all keys.
-template <class C, int D>
-__device__ void multiply_keys(float (&scores)[kWarpKeys<C> / 8][4],
-                              const uint32_t (&queries)[D / 16][4], const WarpTile<C, D>& tile) {
-  using T = ProductType<C>;
-  using Tile = WarpTile<C, D>;
+// The columns of a query that a thread has of a product's inner dimension, as pairs of the type of
+// products: of each 16 columns two, n < 2, which are pairs lane % 4 and 4 + lane % 4; with e4m3 the
+// columns of four neighbouring codes belong to one thread. Calls take(step, n, pair). `query`: of
+// the row; zeros for one that does not exist.
+template <class C, int D, class Take>
+__device__ void load_query(const AttentionProblem& problem, const RowShape& shape, int kv_head,
+                           int query, const Take& take) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
+  const bool there = query < shape.tokens * problem.group;
+  const int token = shape.first_token + (there ? query / problem.group : 0);
+  const int head = kv_head * problem.group + query % problem.group;
+  const auto* row =
+      reinterpret_cast<const uint32_t*>(static_cast<const bf16*>(problem.q) +
+                                        token * problem.q_stride + int64_t{head} * problem.width);
 #pragma unroll
-  for (int first = 0; first < kWarpKeys<C>; first += 16) {
-    float(*of_keys)[4] = scores + first / 8;
-    if constexpr (sizeof(C) == 2) {
-      // Pairs of keys 0 to 7: [0], [1], of the others: [2], [3].
+  for (int step = 0; step < D / 16; ++step) {
 #pragma unroll
-      for (int step = 0; step < D / 16; ++step) {
-        uint32_t b[4];
-        load_matrices(
-            b, Tile::vector(tile.keys, first + lane / 16 * 8 + lane % 8, 2 * step + lane / 8 % 2));
-        mma<T>(of_keys[0], queries[step], b[0], b[1]);
-        mma<T>(of_keys[1], queries[step], b[2], b[3]);
-      }
-    } else {
-      // Codes of keys 0 to 7: [0], [1] for the step and the next, of the others: [2], [3].
-#pragma unroll
-      for (int step = 0; step < D / 16; step += 2) {
-        uint32_t codes[4];
-        load_matrices(
-            codes, Tile::vector(tile.keys, first + lane / 16 * 8 + lane % 8, step + lane / 8 % 2));
-#pragma unroll
-        for (int next = 0; next < 2 && step + next < D / 16; ++next) {
-          const uint32_t low = codes[next], high = codes[2 + next];
-          mma<T>(of_keys[0], queries[step + next], low_as_f16(low), high_as_f16(low));
-          mma<T>(of_keys[1], queries[step + next], low_as_f16(high), high_as_f16(high));
-        }
-      }
-    }
-  }
-}
-
-// Adds the values of keys [first, first + 16), weighed.
-template <class C, int D>
-__device__ void add_values(QueryRows<D>& rows, const uint32_t (&weights)[4],
-                           const WarpTile<C, D>& tile, int first) {
-  using T = ProductType<C>;
-  using Tile = WarpTile<C, D>;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int key = first + lane / 8 % 2 * 8 + lane % 8;
-  if constexpr (sizeof(C) == 2) {
-#pragma unroll
-    for (int step = 0; step < D / 16; ++step) {
-      uint32_t b[4];
-      load_matrices_transposed(b, Tile::vector(tile.values, key, 2 * step + lane / 16));
-      mma<T>(rows.values[2 * step], weights, b[0], b[1]);
-      mma<T>(rows.values[2 * step + 1], weights, b[2], b[3]);
-    }
-  } else {
-#pragma unroll
-    for (int step = 0; step < D / 16; step += 2) {
-      uint32_t codes[4];  // pairs of columns of two keys
-      load_matrices_transposed(codes, Tile::vector(tile.values, key, step + lane / 16));
-#pragma unroll
-      for (int next = 0; next < 2 && step + next < D / 16; ++next) {
-        const uint32_t low = columns_apart(codes[2 * next]);
-        const uint32_t high = columns_apart(codes[2 * next + 1]);
-        mma<T>(rows.values[2 * (step + next)], weights, low_as_f16(low), low_as_f16(high));
-        mma<T>(rows.values[2 * (step + next) + 1], weights, high_as_f16(low), high_as_f16(high));
-      }
+    for (int n = 0; n < 2; ++n) {
+      const int pair = sizeof(C) == 1 ? lane % 4 * 2 + n : lane % 4 + 4 * n;
+      take(step, n, there ? convert_pair<ProductType<C>>(row[8 * step + pair]) : 0);
     }
   }
 }

@@ -1,9 +1,9 @@
 // What the blocks of the `decode` kernel work on.
 //
-// A part is the keys of a row with up to 16 queries (of the heads that share a key/value head, or
-// tokens with these). All tiles of all parts form one sequence, row after row and part after part,
-// which is cut into equal shares, one a block: so every multiprocessor reads the same number of
-// keys, however ragged the rows are.
+// A part is the keys of a row with some queries (of the heads that share a key/value head, or
+// tokens with these): up to 8, or 16 where more heads share one. All tiles of all parts form one
+// sequence, row after row and part after part, which is cut into equal shares, one a block: so
+// every multiprocessor reads the same number of keys, however ragged the rows are.
 //
 // A block's warps are one team, each of which takes a quarter of a tile, with a softmax of its own
 // until the part ends. Or they are four teams of a warp, where parts are many: then a part is four
@@ -17,13 +17,15 @@
 
 namespace spate::cuda {
 
-// The team of a thread, of a cache of C.
-template <class C, int kOfBlock>
+// The team of a thread, whose parts' queries are Queries_ (decode_columns.cuh, decode_rows.cuh).
+template <class Queries_, int kOfBlock>
 struct Team {
-  using Cached = C;
+  using Queries = Queries_;
+  using Cached = typename Queries::Cached;
+  static constexpr int kQueries = Queries::kQueries;  // of a part
   static constexpr int kTeams = kOfBlock;
   static constexpr int kWarps = kTileWarps / kTeams, kThreads = 32 * kWarps;
-  static constexpr int kKeys = kWarps * kWarpKeys<C>;  // of a tile
+  static constexpr int kKeys = kWarps * kWarpKeys<Cached>;  // of a tile
 
   __device__ static int number() { return static_cast<int>(threadIdx.x) / kThreads; }
   __device__ static int thread() { return static_cast<int>(threadIdx.x) % kThreads; }
@@ -62,12 +64,12 @@ __device__ RowWork row_work(const AttentionProblem& problem, int row) {
   constexpr int kKeys = Team::kKeys;
   const int first_tile =
       max(first_seen(problem, shape.position(0)), own_begin(problem, row)) / kKeys;
-  return {
-      .shape = shape,
-      .first_tile = first_tile,
-      .tiles = (shape.length + kKeys - 1) / kKeys - first_tile,
-      .parts = few ? problem.kv_heads / Team::kTeams * ((queries + kPartQueries - 1) / kPartQueries)
-                   : 0};
+  return {.shape = shape,
+          .first_tile = first_tile,
+          .tiles = (shape.length + kKeys - 1) / kKeys - first_tile,
+          .parts = few ? problem.kv_heads / Team::kTeams *
+                             ((queries + Team::kQueries - 1) / Team::kQueries)
+                       : 0};
 }
 
 // A place in the sequence.
@@ -96,11 +98,11 @@ struct Walk {
     return part % (problem.kv_heads / Team::kTeams) * Team::kTeams + Team::number();
   }
   __device__ int first_query(const AttentionProblem& problem) const {
-    return part / (problem.kv_heads / Team::kTeams) * kPartQueries;
+    return part / (problem.kv_heads / Team::kTeams) * Team::kQueries;
   }
   // Of the part.
   __device__ int queries(const AttentionProblem& problem) const {
-    return min(kPartQueries, work.shape.tokens * problem.group - first_query(problem));
+    return min(Team::kQueries, work.shape.tokens * problem.group - first_query(problem));
   }
   // Of the warp, in the tile.
   __device__ int first_key() const {
@@ -110,17 +112,18 @@ struct Walk {
 
 // Pieces of parts that were cut between blocks: of each team the first, which began in another
 // block, and the last, which goes on in another one.
-template <int D>
+template <class Team>
 struct Pieces {
-  float* values;  // [teams, 2, kPartQueries, D]
-  float2* stats;  // [teams, 2, kPartQueries]: reference, sum of weights
+  static constexpr int kQueries = Team::kQueries, kWidth = Team::Queries::kWidth;
+  float* values;  // [teams, 2, kQueries, kWidth]
+  float2* stats;  // [teams, 2, kQueries]: reference, sum of weights
 
   static size_t bytes(int teams) {
-    return static_cast<size_t>(teams) * 2 * kPartQueries * (D * sizeof(float) + sizeof(float2));
+    return static_cast<size_t>(teams) * 2 * kQueries * (kWidth * sizeof(float) + sizeof(float2));
   }
   static Pieces in(void* workspace, int teams) {
     float* values = static_cast<float*>(workspace);
-    return {values, reinterpret_cast<float2*>(values + size_t{2} * teams * kPartQueries * D)};
+    return {values, reinterpret_cast<float2*>(values + size_t{2} * teams * kQueries * kWidth)};
   }
 };
 
@@ -139,7 +142,7 @@ struct PartEnd {
   __device__ bool whole() const { return first_block == last_block; }
   // Where this team of a block leaves its piece, counted in queries.
   __device__ int64_t place(int block) const {
-    return (2 * int64_t{team_of(block)} + (block == first_block ? 1 : 0)) * kPartQueries;
+    return (2 * int64_t{team_of(block)} + (block == first_block ? 1 : 0)) * Team::kQueries;
   }
   // The team of the first block: it counts the pieces.
   __device__ int counter() const { return team_of(first_block); }

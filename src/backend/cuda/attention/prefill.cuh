@@ -237,7 +237,7 @@ __global__ void __launch_bounds__(kTileThreads, PrefillLayout<C, D>::kBlocks)
       const bool hides = first_key < all.first || last_key > all.last;
 #pragma unroll
       for (int i = 0; i < kRowTiles; ++i) {
-        score<2>(scores[i], scoring, scales);
+        score(scores[i], scoring, scales);
         if (hides) {
           hide_unseen(scores[i], seen[i], first_key);
           if (problem.tree != nullptr) {
@@ -245,7 +245,7 @@ __global__ void __launch_bounds__(kTileThreads, PrefillLayout<C, D>::kBlocks)
                              tile.first_query + first_query + 16 * i, first_key);
           }
         }
-        weigh<2>(scores[i], rows[i], scales);
+        weigh(scores[i], rows[i], scales);
       }
       add_values<C, D>(rows, scores, strip);
     }

@@ -162,8 +162,8 @@ struct ColumnScales<e4m3, kTiles> {
   }
 };
 
-// Turns products into scores. kHalves: 1 where the last 8 rows of the tile are no queries.
-template <int kHalves, class C, int kTiles>
+// Turns products into scores.
+template <class C, int kTiles>
 __device__ void score(float (&products)[kTiles][4], const Scoring& scoring,
                       const ColumnScales<C, kTiles>& scales) {
 #pragma unroll
@@ -173,7 +173,7 @@ __device__ void score(float (&products)[kTiles][4], const Scoring& scoring,
       const float factor = scales.of_key(tile, column) * scoring.factor();
       const float of_value = scales.in_score(tile, column);
 #pragma unroll
-      for (int half = 0; half < kHalves; ++half) {
+      for (int half = 0; half < 2; ++half) {
         float& value = products[tile][2 * half + column];
         value = scoring.capped() ? scoring.capped(value * factor) + of_value
                                  : fmaf(value, factor, of_value);
@@ -182,30 +182,31 @@ __device__ void score(float (&products)[kTiles][4], const Scoring& scoring,
   }
 }
 
-// Turns scores into weights. A row's reference moves only when a score passes it by more than
-// 2^kSlack, which is rare after the first keys; f16 holds weights up to 2^15. Each row decides for
-// itself, so its bits do not depend on the others.
-template <int kHalves, class C, int kTiles, int D>
+// A row's reference moves only when a score passes it by more than this, which is rare after the
+// first keys; f16 holds weights up to 2^15.
+constexpr float kReferenceSlack = 8;
+
+// Turns scores into weights. Each row decides for itself, so its bits do not depend on the others.
+template <class C, int kTiles, int D>
 __device__ void weigh(float (&scores)[kTiles][4], QueryRows<D>& rows,
                       const ColumnScales<C, kTiles>& scales) {
-  constexpr float kSlack = 8;
   float largest[2] = {-INFINITY, -INFINITY};
 #pragma unroll
   for (int tile = 0; tile < kTiles; ++tile) {
 #pragma unroll
-    for (int i = 0; i < 2 * kHalves; ++i) largest[i / 2] = fmaxf(largest[i / 2], scores[tile][i]);
+    for (int i = 0; i < 4; ++i) largest[i / 2] = fmaxf(largest[i / 2], scores[tile][i]);
   }
   bool moves[2] = {};
 #pragma unroll
-  for (int half = 0; half < kHalves; ++half) {
+  for (int half = 0; half < 2; ++half) {
     largest[half] = fmaxf(largest[half], __shfl_xor_sync(~0U, largest[half], 1));
     largest[half] = fmaxf(largest[half], __shfl_xor_sync(~0U, largest[half], 2));
-    moves[half] = largest[half] > rows.reference[half] + kSlack;
+    moves[half] = largest[half] > rows.reference[half] + kReferenceSlack;
   }
   if (__any_sync(~0U, moves[0] || moves[1])) {
     float factor[2] = {1, 1};
 #pragma unroll
-    for (int half = 0; half < kHalves; ++half) {
+    for (int half = 0; half < 2; ++half) {
       if (!moves[half]) continue;
       factor[half] = exp2_fast(rows.reference[half] - largest[half]);
       rows.reference[half] = largest[half];
@@ -214,11 +215,11 @@ __device__ void weigh(float (&scores)[kTiles][4], QueryRows<D>& rows,
 #pragma unroll
     for (int tile = 0; tile < D / 8; ++tile) {
 #pragma unroll
-      for (int i = 0; i < 2 * kHalves; ++i) rows.values[tile][i] *= factor[i / 2];
+      for (int i = 0; i < 4; ++i) rows.values[tile][i] *= factor[i / 2];
     }
   }
 #pragma unroll
-  for (int half = 0; half < kHalves; ++half) {
+  for (int half = 0; half < 2; ++half) {
     // A row that has seen no keys yet has only hidden ones here: 2^(-infinity - 0) is zero.
     const float reference = rows.reference[half] == -INFINITY ? 0 : rows.reference[half];
 #pragma unroll
