@@ -163,7 +163,7 @@ void run_case(Bench& bench, const Case& c, DType type) {
     backend.run(write);
   });
 
-  const int64_t model = heads * width, inner = model * 8 / 3;
+  const int64_t model = heads * width, inner = model * 7 / 2;
   const Buffer a = numbers(backend, tokens * inner, hidden);
   const Buffer b = numbers(backend, tokens * inner, hidden);
   const Buffer weight = numbers(backend, model, DType::f32);
@@ -178,6 +178,20 @@ void run_case(Bench& bench, const Case& c, DType type) {
   const op::Gated gated{
       .gate = rows_of(a, inner), .up = rows_of(b, inner), .out = rows_of(b, inner)};
   bench.run(line_of(gated.kName, c), work_of(gated), [&](size_t) { backend.run(gated); });
+
+  const int64_t code_bytes = op::rounded_width(inner);
+  const Buffer codes = backend.allocate(static_cast<size_t>(tokens * code_bytes));
+  const Buffer row_scales = backend.allocate(static_cast<size_t>(tokens) * sizeof(float));
+  const auto rounded = [&](auto op) {
+    const int64_t bytes = op::rounded_width(op.out.row_size());
+    const op::Rounded<decltype(op)> both{.op = op,
+                                         .to = {.codes = codes.view({tokens, bytes}, DType::u8),
+                                                .scales = row_scales.view({tokens}, DType::f32)}};
+    bench.run(line_of(cat(op.kName, "_rounded"), c), work_of(both),
+              [&](size_t) { backend.run(both); });
+  };
+  rounded(norm);
+  rounded(gated);
 }
 
 void run_all(Bench& bench) {
