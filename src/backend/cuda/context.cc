@@ -30,6 +30,11 @@ void* Context::workspace(size_t bytes) const {
   return workspace_;
 }
 
+// Only behind a kernel may one begin early.
+void Context::hold_back() const {
+  cuda_check(cudaMemsetAsync(counters_, 0, sizeof *counters_, stream_));
+}
+
 void Context::open_cublas() {
   if (cublas_ || opening_.valid()) return;
   opening_ = std::async(std::launch::async, [device = options_.device, name = properties_.name,

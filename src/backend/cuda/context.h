@@ -54,6 +54,9 @@ class Context {
   void* workspace(size_t bytes) const;
   // kCounters zeros on the device, for blocks that count each other; an op leaves zeros behind.
   uint32_t* counters() const { return counters_; }
+  // Kernels that are launched early read weights while the one ahead of them runs, which may have
+  // begun early itself: behind this none begins before all that is in the queue has ended.
+  void hold_back() const;
   CUtensorMap tensor_map(const BoxedTensor& tensor) const { return tensor_map_(tensor); }
   // Dense products by the library; null where it is not found. Opening it takes a tenth of a
   // second: open_cublas() begins that in a thread of its own, and cublas() ends it, whoever comes

@@ -95,11 +95,15 @@ void CudaBackend::enter_thread() { cuda::cuda_check(cudaSetDevice(context_.devic
 void CudaBackend::finish() { cuda::cuda_check(cudaStreamSynchronize(context_.stream())); }
 
 Weight CudaBackend::place_stored(std::span<const HostWeight> parts) {
-  return placer_.place(weights_, parts);
+  Weight placed = placer_.place(weights_, parts);
+  context_.hold_back();
+  return placed;
 }
 
 Weight CudaBackend::place_random(std::span<const HostWeight> parts) {
-  return cuda::place_random(context_, weights_, parts);
+  Weight placed = cuda::place_random(context_, weights_, parts);
+  context_.hold_back();
+  return placed;
 }
 
 size_t CudaBackend::placed_bytes(const HostWeight& weight) const {
