@@ -21,7 +21,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS, WORKLOADS = ROOT / "bench/configs", ROOT / "bench/workloads"
-FP8 = ["--quantize", "fp8", "--kv-cache-dtype", "fp8"]
+FP8_CACHE = ["--kv-cache-dtype", "fp8"]
+FP8 = ["--quantize", "fp8", *FP8_CACHE]
+FP8_FAST = ["--quantize", "fp8-fast", *FP8_CACHE]
 
 
 @dataclasses.dataclass
@@ -53,9 +55,9 @@ def chats(label: str, shape: str, lengths: str, *arguments: str) -> Line:
                 *arguments)
 
 
-def in_both(lines) -> list[Line]:
+def in_all(lines) -> list[Line]:
     """`lines`(name, arguments) in 16 and in 8 bits."""
-    return [line for name, arguments in (("bf16", []), ("fp8", FP8))
+    return [line for name, arguments in (("bf16", []), ("fp8", FP8), ("fp8-fast", FP8_FAST))
             for line in lines(name, arguments)]
 
 
@@ -79,8 +81,8 @@ OF_TIME = [("us", "median_us"), ("GB/s", "gb_per_s"), ("GFLOP/s", "gflop_per_s")
 DECODED = "128x1@1024,64x1@4096,1x1@32768,8x1@1024"
 
 TABLES = [
-    Table("chats", 250,
-          in_both(lambda name, of_name: [
+    Table("chats", 350,
+          in_all(lambda name, of_name: [
               chats(f"chats, {name}", "llama-3-8b", "chat_lengths", *of_name),
               chats(f"ShareGPT, {name}", "llama-3-8b", "sharegpt_lengths", *of_name)]),
           OF_LENGTHS),
@@ -88,19 +90,20 @@ TABLES = [
           [chats("Ring-mini-linear 2.0", "ring-mini-linear-2.0", "chat_lengths"),
            chats("Qwen3-30B-A3B", "qwen3-30b-a3b", "chat_lengths")],
           OF_LENGTHS),
-    Table("decode", 60,
-          in_both(lambda name, of_name: [
+    Table("decode", 80,
+          in_all(lambda name, of_name: [
               work(name, "llama-3-8b", "--prompt-tokens", "992", "--output-tokens", "64",
                    "--rows", "1,64,256,512", *of_name)]),
           [("ms a step", "step_ms")]),
-    Table("prefill", 20,
-          in_both(lambda name, of_name: [
+    Table("prefill", 30,
+          in_all(lambda name, of_name: [
               work(name, "llama-3-8b", "--prompt-tokens", "1024", "--output-tokens", "1",
                    "--rows", "64", *of_name)]),
           [("prompt tokens a second", "prefill_tokens_per_second")]),
-    Table("grid", 260,
-          [work("fp8", "llama-3-8b", "--prompt-tokens", prompt, "--output-tokens", output, "--rows",
-                "1000", "--max-num-seqs", "512", *FP8)
+    Table("grid", 500,
+          [work(name, "llama-3-8b", "--prompt-tokens", prompt, "--output-tokens", output, "--rows",
+                "1000", "--max-num-seqs", "512", *of_name)
+           for name, of_name in (("fp8", FP8), ("fp8-fast", FP8_FAST))
            for prompt, output in (("1000", "1000"), ("128", "128"), ("2048", "128"),
                                   ("2048", "2048"))],
           [OUTPUT]),
@@ -114,9 +117,10 @@ TABLES = [
            attention("decode of 32 heads, fp8", "512x1@300,512x1@1024", "e4m3", 32)], OF_TIME),
     Table("prompts", 10,
           [attention("bf16", "1x1024@1024,1x4096@4096,1x16384@16384,16x256@256", "bf16")], OF_TIME),
-    Table("products", 60,
+    Table("products", 75,
           [products("bf16", "1,16,64,512,2048,8192"),
-           products("fp8", "1,16,64,512,2048,8192", "--quantize", "fp8")], OF_TIME),
+           products("fp8", "1,16,64,512,2048,8192", "--quantize", "fp8"),
+           products("fp8-fast", "512,2048,8192", "--quantize", "fp8-fast")], OF_TIME),
     Table("experts", 15,
           [Line("bf16", "bench_op", ["--format", "bf16", "--experts", "128x8", "--shape", "768x2048",
                                      "--rows", "64,512,4096", "--seconds", "0.1"])], OF_TIME),

@@ -2,7 +2,8 @@
 //
 //   build/cpu/bench_op [--format q4_1,f16] [--shape 576x576,1536x576] [--rows 1,16,512]
 //                      [--experts 128x8] [--device cpu|0] [--threads N] [--isa NAME]
-//                      [--kernels linear=NAME] [--quantize none|fp8] [--seconds S | --calls N]
+//                      [--kernels linear=NAME] [--quantize none|fp8|fp8-fast]
+//                      [--seconds S | --calls N]
 //
 // --shape is outputs x inputs; the defaults are the shapes of SmolLM2-135M. With --experts, how
 // many there are and how many of them a row takes, it is the inner width x the width of each
@@ -147,27 +148,31 @@ void run_experts(Bench& bench, const Experts& experts, int64_t rows) {
   backend.upload(op.chosen, chosen.data());
   backend.run(op);
   const auto touched = static_cast<int64_t>(std::set(chosen.begin(), chosen.end()).size());
-  const auto time = [&](const auto& timed, const std::vector<const Weight*>& weights) {
+  const auto time = [&](const auto& timed, int64_t out, int64_t in,
+                        const std::vector<const Weight*>& weights) {
     size_t bytes = 0;
     for (const Weight* weight : weights) bytes += weight->storage.bytes();
     bytes = bytes / static_cast<size_t>(experts.count) * static_cast<size_t>(touched);
     Json line;
     line.set("op", std::string(timed.kName));
     line.set("format", std::string(experts.gate.format->name));
-    line.set("out", timed.out.row_size());
-    line.set("in", timed.x.row_size());
+    line.set("out", out);
+    line.set("in", in);
     line.set("rows", rows);
     line.set("experts", touched);
     bench.run(line,
               {.operations = static_cast<double>(timed.flops()),
                .bytes = static_cast<double>(timed.bytes()),
                .memory_bytes = static_cast<double>(bytes),
-               .of_bytes = timed.packed()},
+               .of_bytes = op.packed()},
               [&](size_t /*call*/) { backend.run(timed); });
   };
-  time(op, {op.gate, op.up, op.down});
-  time(op.into_gate(), {op.gate});
-  time(op.out_of_inner(), {op.down});
+  const int64_t width = experts.width, inner = experts.inner;
+  time(op, width, width, {op.gate, op.up, op.down});
+  time(op.group(), 0, 0, {});
+  time(op.into_gate(), inner, width, {op.gate});
+  time(op.out_of_inner(), width, inner, {op.down});
+  time(op.sum(), width, width, {});
 }
 
 void run_all_experts(Bench& bench) {

@@ -75,8 +75,10 @@ std::vector<double> time_calls(double seconds, Backend& backend,
 }
 
 Quantize quantize_of(const std::string& name) {
-  if (name != "none" && name != "fp8") fail("--quantize ", name, ", expected none or fp8");
-  return name == "fp8" ? Quantize::fp8 : Quantize::none;
+  if (name == "none") return Quantize::none;
+  if (name == "fp8") return Quantize::fp8;
+  if (name != "fp8-fast") fail("--quantize ", name, ", expected none, fp8 or fp8-fast");
+  return Quantize::fp8_fast;
 }
 
 void set_floor(Json& line, double reading, double computing, const char* computing_name,

@@ -360,6 +360,74 @@ TEST(LinearF8, OtherRowsDoNotSeeANan) {
   });
 }
 
+// Kernels that begin early read weights before the one ahead of them has ended. Those that were
+// placed just before are whole even so: here rounding takes longer than two such kernels to begin.
+TEST(LinearF8, WeightsMayJustHaveBeenPlaced) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  constexpr int64_t kOut = 24, kIn = 1 << 18, kRows = 3, kBusy = 2048;
+  const auto backend =
+      open_cuda_backend({.quantize = Quantize::fp8, .kernels = "linear=few_rows"}, 0);
+  Random random(11);
+  const Owned x = random.normal_tensor({kRows, kIn}, DType::bf16);
+  const Owned narrow = random.normal_tensor({kRows, kBusy}, DType::bf16);
+  const auto multiply = [&](const Owned& with, const Weight& weight, const Owned& out) {
+    backend->run(op::Linear{.x = with.tensor, .weight = &weight, .bias = {}, .out = out.tensor});
+  };
+  RandomWeight large(kBf16, kBusy, kBusy, 12);
+  large.host.of_layer = true;
+  const Weight busy = backend->place(large.host);
+  const Owned unused({kRows, kBusy}, DType::bf16);
+  for (uint64_t seed = 0; seed < 4; ++seed) {
+    RandomWeight weight(kBf16, kOut, kIn, seed);
+    weight.host.of_layer = true;
+    const Owned early({kRows, kOut}, DType::f32), late({kRows, kOut}, DType::f32);
+    for (int i = 0; i < 1000; ++i) multiply(narrow, busy, unused);  // what follows waits together
+    const Weight placed = backend->place(weight.host);
+    multiply(x, placed, early);
+    backend->finish();
+    multiply(x, placed, late);
+    backend->finish();
+    expect_same_bits(early, late, cat("weight ", seed));
+  }
+}
+
+// Fast sums of numbers around zero are off by a tenth of what rounding costs, those of positive
+// numbers by some percent of themselves.
+TEST(LinearF8, FastSumsAreBounded) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  constexpr int64_t kOut = 256, kIn = 4096, kRows = 256;
+  for (const bool positive : {false, true}) {
+    RandomWeight weight(kBf16, kOut, kIn, 3);
+    weight.host.of_layer = true;
+    Random random(4);
+    Owned x = random.normal_tensor({kRows, kIn}, DType::bf16);
+    if (positive) {
+      // Rows like the first weight's: its sums are of squares.
+      const std::vector<float> values = reference::decode(weight.host);
+      x.fill([&](int64_t, int64_t i) { return values[static_cast<size_t>(i)]; });
+    }
+    std::vector<std::vector<double>> found;
+    for (const Quantize quantize : {Quantize::fp8, Quantize::fp8_fast}) {
+      const auto backend = open_cuda_backend({.quantize = quantize}, 0);
+      const Weight placed = backend->place(weight.host);
+      Owned out({kRows, kOut}, DType::f32);
+      backend->run(op::Linear{.x = x.tensor, .weight = &placed, .bias = {}, .out = out.tensor});
+      backend->finish();
+      found.push_back(out.values());
+    }
+    double error = 0, size = 0;
+    for (size_t i = 0; i < found[0].size(); ++i) {
+      const bool counts = !positive || i % kOut == 0;
+      if (!counts) continue;
+      error += std::pow(found[1][i] - found[0][i], 2);
+      size += std::pow(found[0][i], 2);
+    }
+    const double share = std::sqrt(error / size);
+    EXPECT_GT(share, 0) << "they are not fast";
+    EXPECT_LT(share, positive ? 0.1 : 0.004);
+  }
+}
+
 // Random weights are rounded as if their bytes were stored; weights that are not of a layer are
 // not rounded at all.
 TEST(LinearF8, PlacesRandomWeightsAsStoredOnes) {

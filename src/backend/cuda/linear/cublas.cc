@@ -77,12 +77,12 @@ uint32_t alignment_of(const void* data, int64_t stride, DType type) {
 struct Key {
   int64_t outputs, rows, inputs, weight_stride, x_stride, out_stride;
   DType type, out_type;
-  bool add;
+  bool add, fast_sums;
   uint32_t weight_alignment, x_alignment, out_alignment;
 
   auto tie() const {
     return std::tie(outputs, rows, inputs, weight_stride, x_stride, out_stride, type, out_type, add,
-                    weight_alignment, x_alignment, out_alignment);
+                    fast_sums, weight_alignment, x_alignment, out_alignment);
   }
   bool operator<(const Key& other) const { return tie() < other.tie(); }
 };
@@ -97,6 +97,7 @@ Key key_of(const DenseProduct& p) {
           .type = p.x.dtype,
           .out_type = p.out.dtype,
           .add = p.add,
+          .fast_sums = p.fast_sums,
           .weight_alignment = alignment_of(p.weight, p.weight_stride, p.x.dtype),
           .x_alignment = alignment_of(p.x.data, p.x.row_stride, p.x.dtype),
           .out_alignment = alignment_of(p.out.data, p.out.row_stride, p.out.dtype)};
@@ -116,7 +117,7 @@ int64_t rounded_rows(int64_t rows) {
 
 std::string choice_key(const Key& key) {
   return cat(name_of(key.type), " ", key.outputs, " x ", key.inputs, " to ", name_of(key.out_type),
-             ", rows to ", rounded_rows(key.rows));
+             key.fast_sums ? " in fast sums" : "", ", rows to ", rounded_rows(key.rows));
 }
 
 std::string text_of(const cublasLtMatmulAlgo_t& algorithm) {
@@ -218,6 +219,10 @@ const Plan& Cublas::State::plan_of(const DenseProduct& product) {
   layout(plan.x, key.type, key.inputs, key.rows, key.x_stride);
   layout(plan.out, key.out_type, key.outputs, key.rows, key.out_stride);
   set_scales(plan, product);
+  if (key.fast_sums) {
+    const int8_t fast = 1;
+    ensure(f.operation_set(plan.operation, CUBLASLT_MATMUL_DESC_FAST_ACCUM, &fast, sizeof fast));
+  }
   choose(key, plan);
   return plan;
 }

@@ -30,6 +30,7 @@ struct DenseProduct {
   bool add = false;
   const float* weight_scales = nullptr;  // [outputs]
   const float* x_scales = nullptr;       // [T]
+  bool fast_sums = false;                // of codes: see Quantize::fp8_fast
 };
 
 class Cublas {

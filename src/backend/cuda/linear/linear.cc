@@ -55,6 +55,7 @@ DenseProduct whole_product(const Problem& p) {
   product.x.row_stride = p.x8->row_bytes;
   product.weight_scales = weight.scales;
   product.x_scales = p.x8->scales;
+  product.fast_sums = p.context.quantize() == Quantize::fp8_fast;
   return product;
 }
 

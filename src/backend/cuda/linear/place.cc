@@ -28,7 +28,7 @@ Units units_of(const Context& context, const Format& format, int64_t out, int64_
 }
 
 bool becomes_f8(const Context& context, const HostWeight& weight) {
-  return weight.of_layer && context.quantize() == Quantize::fp8;
+  return weight.of_layer && context.quantize() != Quantize::none;
 }
 
 // A row of any format as a row of `type`.
