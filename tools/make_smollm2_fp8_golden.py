@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Makes tests/golden/smollm2/fp8.json: the perplexity of the English text with the layers' weights
-and their inputs rounded to e4m3, a scale an output and a token, as PyTorch has it in f32.
+and their inputs rounded to e4m3, a scale an output and a token, and with keys and values rounded
+so, a power of two as the scale of each head of a token; as PyTorch has it in f32.
 
 Needs torch, transformers, gguf and accelerate; the model and the text of `make test-data`. On two
 cores it takes some twenty minutes.
 """
+import copy
 import json
 import math
 import pathlib
@@ -41,6 +43,25 @@ def round_layers(module):
             round_layers(child)
 
 
+def rounded_heads(heads):
+    """Codes times the least power of two, from 2^-32 on, with which the largest is at most 448."""
+    part, exponent = torch.frexp(heads.abs().amax(-1, keepdim=True) / LARGEST)
+    scale = torch.ldexp(torch.ones_like(part), torch.where(part == 0.5, exponent - 1, exponent))
+    scale = scale.clamp(min=2.0**-32)
+    return (heads / scale).to(torch.float8_e4m3fn).float() * scale
+
+
+def round_cache():
+    """From now on attention reads keys and values as a cache of eight bits has them."""
+    functions = transformers.modeling_utils.ALL_ATTENTION_FUNCTIONS
+    attend = functions["sdpa"]
+
+    def attend_rounded(module, query, key, value, *rest, **named):
+        return attend(module, query, rounded_heads(key), rounded_heads(value), *rest, **named)
+
+    functions["sdpa"] = attend_rounded
+
+
 @torch.no_grad()
 def perplexity(model, windows):
     loss = count = 0
@@ -55,16 +76,21 @@ def main():
     window, count = llama_cpp["window"], len(llama_cpp["window_losses"])
     tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER, gguf_file=FILE)
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        FOLDER, gguf_file=FILE, dtype=torch.float32).eval()
+        FOLDER, gguf_file=FILE, dtype=torch.float32, attn_implementation="sdpa").eval()
     text = (ROOT / "test-data/english.txt").read_text()
     ids = tokenizer(text, add_special_tokens=False)["input_ids"][:window * count]
     windows = torch.tensor(ids).view(count, window)
     plain = perplexity(model, windows)
+    layers = copy.deepcopy(model.model.layers)
     round_layers(model.model.layers)
+    in_layers = perplexity(model, windows)
+    model.model.layers = layers
+    round_cache()
     golden = {
         "made_by": f"transformers {transformers.__version__}, torch {torch.__version__}",
         "plain": round(plain, 4),
-        "rounded": round(perplexity(model, windows), 4),
+        "layers": round(in_layers, 4),
+        "cache": round(perplexity(model, windows), 4),
     }
     (GOLDEN / "fp8.json").write_text(json.dumps(golden) + "\n")
 
