@@ -4,7 +4,7 @@ and their inputs rounded to e4m3, a scale an output and a token, and with keys a
 so, a power of two as the scale of each head of a token; as PyTorch has it in f32.
 
 Needs torch, transformers, gguf and accelerate; the model and the text of `make test-data`. On two
-cores it takes some twenty minutes.
+cores it takes some minutes.
 """
 import copy
 import json

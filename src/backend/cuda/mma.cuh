@@ -23,13 +23,18 @@ __device__ inline uint32_t pack<f16>(float low, float high) {
   return *reinterpret_cast<const uint32_t*>(&pair);
 }
 
+// What pack<bf16>() has put together.
+__device__ inline float2 unpack(uint32_t pair) {
+  return __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(&pair));
+}
+
 // A pair of bf16 as a pair of T.
 template <class T>
 __device__ uint32_t convert_pair(uint32_t pair) {
   if constexpr (std::is_same_v<T, bf16>) {
     return pair;
   } else {
-    const float2 floats = __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(&pair));
+    const float2 floats = unpack(pair);
     return pack<T>(floats.x, floats.y);
   }
 }

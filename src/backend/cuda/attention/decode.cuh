@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<typename Team::Quer
   auto* ring = reinterpret_cast<Tile*>(shared + (1024 - shared_address(shared) % 1024) % 1024);
   auto* full = reinterpret_cast<Barrier*>(ring + kRing);          // both [kStages, kTileWarps]
   auto* ring_scales = reinterpret_cast<uint32_t*>(full + kRing);  // [kRing, kScales]
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
   const int block = static_cast<int>(blockIdx.x);
   if (threadIdx.x == 0) {
     for (int i = 0; i < kRing; ++i) init_barrier(full + i, 1 + Layout::kScales);
@@ -92,16 +92,16 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<typename Team::Quer
       queries.begin(problem, at.work.shape, at.kv_head(problem), first);
       seen_by_part = seen_by_all(problem, at.work.shape, first, first + at.queries(problem));
     }
-    const int stage = used.slot;
-    wait_for_phase(full + stage * kTileWarps + warp, used.parity);
+    const int stage = used.slot, in_ring = stage * kTileWarps + warp;
+    wait_for_phase(full + in_ring, used.parity);
     used.advance();
     __syncwarp();  // the oldest keys have been read
     load(place + kStages - 1, stage == 0 ? kStages - 1 : stage - 1);
 
-    Tile& tile = ring[stage * kTileWarps + warp];
+    Tile& tile = ring[in_ring];
     const int first_key = at.first_key();
-    queries.add(tile, ring_scales + (stage * kTileWarps + warp) * Layout::kScales, scoring, problem,
-                at.work.shape, at.first_query(problem), first_key,
+    queries.add(tile, ring_scales + in_ring * Layout::kScales, scoring, problem, at.work.shape,
+                at.first_query(problem), first_key,
                 first_key < seen_by_part.first || first_key + Tile::kKeys - 1 > seen_by_part.last);
 
     if (at.tile + 1 == at.work.tiles || place + 1 == end) {

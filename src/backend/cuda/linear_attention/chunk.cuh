@@ -45,13 +45,13 @@ __device__ inline int slab_place(int row, int vector) {
 struct SplitPair {
   uint32_t high, low;
   __device__ SplitPair(float first, float second) : high(pack<bf16>(first, second)) {
-    const float2 rounded = __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(&high));
+    const float2 rounded = unpack(high);
     low = pack<bf16>(first - rounded.x, second - rounded.y);
   }
   __device__ SplitPair(uint32_t high, uint32_t low) : high(high), low(low) {}
   __device__ float2 floats() const {
-    const float2 a = __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(&high));
-    const float2 b = __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(&low));
+    const float2 a = unpack(high);
+    const float2 b = unpack(low);
     return {a.x + b.x, a.y + b.y};
   }
 };
@@ -101,7 +101,7 @@ __device__ void multiply_keys(float (&sums)[D / 8][4], const unsigned char* k,
       }
 #pragma unroll
       for (int i = 2 * half; i < 2 * half + 2; ++i) {
-        const float2 pair = __bfloat1622float2(*reinterpret_cast<__nv_bfloat162*>(keys + i));
+        const float2 pair = unpack(keys[i]);
         const SplitPair split(pair.x * weight[0], pair.y * weight[1]);
         high[step][i] = split.high;
         low[step][i] = split.low;
