@@ -17,6 +17,7 @@ size_t aligned(size_t entries) { return (entries + kAlign - 1) / kAlign * kAlign
 constexpr int64_t kSegmentsPerRow = 8;
 
 constexpr int64_t kPartEntries = 5;  // see SharedKeys
+static_assert(SharedParts::kTile == SharedKeys::kTile);
 
 // Entries of all tables of a step, for so many tokens, rows and segments.
 size_t table_entries(int64_t tokens, int64_t rows, int64_t segments) {

@@ -6,9 +6,6 @@
 namespace spate {
 namespace {
 
-// A part begins at a multiple of kBegins positions and ends at one of kEnds: whole tiles of the
-// kernels.
-constexpr int64_t kBegins = 128, kEnds = 64;
 // Shorter parts are not worth their pieces of softmax.
 constexpr int64_t kLeastKeys = 128;
 // Fewer bytes that a layer need not read are not worth another pass: it takes about 12 us.
@@ -79,17 +76,17 @@ class Finder {
   }
 
   void add(size_t first, size_t last, int64_t begin, int64_t least, int64_t most, int64_t number) {
-    const int64_t next = rounded_down(least, kBegins);
-    const bool goes_on = number + 1 < SharedParts::kMostOfRow && most >= next + kLeastKeys;
+    const int64_t end = rounded_down(least, SharedParts::kTile);
+    const bool goes_on = number + 1 < SharedParts::kMostOfRow && most >= end + kLeastKeys;
     const SharedPart part{.first_row = static_cast<int64_t>(first),
                           .rows = static_cast<int64_t>(last - first),
                           .begin = begin,
-                          .end = goes_on ? next : rounded_down(least, kEnds),
+                          .end = end,
                           .number = number};
     found_.parts.push_back(part);
     found_.most_of_row = std::max(found_.most_of_row, number + 1);
     found_.saved_reads += (part.rows - 1) * (part.end - part.begin);
-    if (goes_on) cover(first, last, next, number + 1);
+    if (goes_on) cover(first, last, end, number + 1);
   }
 
   std::vector<int64_t> common_;  // of each row with the one before
@@ -112,7 +109,8 @@ void cut_for_balance(SharedParts& shared, const SharingRule& rule) {
     int64_t begin = 0;
     for (int64_t piece = 0; piece < pieces; ++piece) {
       const bool last = piece + 1 == pieces;
-      const int64_t end = last ? part.end : rounded_down((piece + 1) * part.end / pieces, kBegins);
+      const int64_t end =
+          last ? part.end : rounded_down((piece + 1) * part.end / pieces, SharedParts::kTile);
       cut.push_back({part.first_row, part.rows, begin, end, piece});
       begin = end;
     }

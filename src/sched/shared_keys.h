@@ -28,6 +28,8 @@ struct SharedParts {
   int64_t saved_reads = 0;  // of keys
 
   static constexpr int64_t kMostOfRow = 4;
+  // Parts begin and end at multiples of so many positions: whole tiles of the kernels.
+  static constexpr int64_t kTile = 128;
   // Fewer rows are not worth a part, so a batch has at most as many parts as rows.
   static constexpr int64_t kLeastRows = 4;
 };

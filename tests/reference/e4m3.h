@@ -41,8 +41,8 @@ inline double from_e4m3(uint8_t bits) {
 inline double head_scale(const std::vector<double>& head) {
   double largest = 0;
   for (const double x : head) largest = std::max(largest, std::abs(x));
-  int exponent = -32;
-  while (largest > std::ldexp(448, exponent)) ++exponent;
+  int exponent = -15;
+  while (largest > std::ldexp(448, exponent) && exponent < 7) ++exponent;
   return std::ldexp(1, exponent);
 }
 

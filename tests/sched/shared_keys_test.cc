@@ -58,8 +58,8 @@ void expect_true(const std::vector<Row>& rows, const SharedParts& shared) {
   for (const SharedPart& part : shared.parts) {
     ASSERT_GE(part.rows, SharedParts::kLeastRows);
     ASSERT_LT(part.begin, part.end);
-    ASSERT_EQ(part.begin % 128, 0);
-    ASSERT_EQ(part.end % 64, 0);
+    ASSERT_EQ(part.begin % SharedParts::kTile, 0);
+    ASSERT_EQ(part.end % SharedParts::kTile, 0);
     const auto first = static_cast<size_t>(part.first_row);
     const auto last = first + static_cast<size_t>(part.rows);
     ASSERT_LE(last, rows.size());
@@ -97,7 +97,7 @@ TEST(SharedKeys, ARowWhoseSlotsGoOnBehindTheOthersIsOneOfThem) {
   expect_true(rows.rows, shared);
   ASSERT_EQ(shared.parts.size(), 2U);
   EXPECT_EQ(shared.parts[0], (SharedPart{0, 101, 0, 640, 0}));
-  EXPECT_EQ(shared.parts[1], (SharedPart{1, 100, 640, 960, 1})) << "that the others have besides";
+  EXPECT_EQ(shared.parts[1], (SharedPart{1, 100, 640, 896, 1})) << "that the others have besides";
 }
 
 TEST(SharedKeys, PartsFollowEachOther) {

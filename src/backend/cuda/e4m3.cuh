@@ -6,12 +6,12 @@
 
 namespace spate::cuda {
 
-// The least power of two, from 2^-32 on, by which `largest` >= 0 is divided to 448 or less:
-// 448 = 1.75 * 2^8.
+// The least power of two, from 2^-15 to 2^7, by which `largest` >= 0 is divided to 448 or less, if
+// one does: 448 = 1.75 * 2^8.
 __device__ inline float e4m3_scale(float largest) {
   const uint32_t bits = __float_as_uint(largest);
   const int exponent = static_cast<int>(bits >> 23) - 8 + ((bits & 0x7FFFFF) > 0x600000 ? 1 : 0);
-  return __uint_as_float(static_cast<uint32_t>(max(exponent, 127 - 32)) << 23);
+  return __uint_as_float(static_cast<uint32_t>(min(max(exponent, 127 - 15), 127 + 7)) << 23);
 }
 
 // One over a scale.

@@ -305,46 +305,39 @@ __device__ inline void multiply_shared_down(float (&c)[8][4], uint64_t a, uint64
       : "l"(a), "l"(b), "r"(static_cast<int>(add)));
 }
 
-// c[64, N] = a * b, or c += where `add`; a in registers, as for mma().
-template <Along kAlong, int N>
+// With a in registers; TYPE of both, DOWN: b runs down its columns.
+#define SPATE_PRODUCT_OF(TYPE, N, OF_A, OF_B, OF_ADD, OF_DOWN, ...)                              \
+  asm volatile("{ .reg .pred add; setp.ne.b32 add, %" OF_ADD                                     \
+               ", 0; wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE              \
+               " {" SPATE_REGISTERS_##N "}, {" OF_A "}, %" OF_B ", add, 1, 1, %" OF_DOWN "; }"   \
+               : __VA_ARGS__                                                                     \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)), \
+                 "n"(kAlong == Along::columns ? 1 : 0))
+#define SPATE_PRODUCT_OF_T(...)            \
+  if constexpr (std::is_same_v<T, bf16>) { \
+    SPATE_PRODUCT_OF("bf16", __VA_ARGS__); \
+  } else {                                 \
+    SPATE_PRODUCT_OF("f16", __VA_ARGS__);  \
+  }
+
+// c[64, N] = a * b, or c += where `add`; a in registers, as for mma(). T: bf16 or f16, of both.
+template <Along kAlong, int N, class T = bf16>
 __device__ void multiply_registers(float (&c)[N / 8][4], const uint32_t (&a)[4], uint64_t b,
                                    bool add) {
   static_assert(N == 64 || N == 80 || N == 96 || N == 128);
   if constexpr (N == 64) {
-    asm volatile(
-        "{ .reg .pred add; setp.ne.b32 add, %37, 0; "
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" SPATE_REGISTERS_64
-        "}, {%32, %33, %34, %35}, %36, add, 1, 1, %38; }"
-        : SPATE_SUMS_8(0)
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)),
-          "n"(kAlong == Along::columns ? 1 : 0));
+    SPATE_PRODUCT_OF_T(64, "%32, %33, %34, %35", "36", "37", "38", SPATE_SUMS_8(0))
   } else if constexpr (N == 80) {
-    asm volatile(
-        "{ .reg .pred add; setp.ne.b32 add, %45, 0; "
-        "wgmma.mma_async.sync.aligned.m64n80k16.f32.bf16.bf16 {" SPATE_REGISTERS_80
-        "}, {%40, %41, %42, %43}, %44, add, 1, 1, %46; }"
-        : SPATE_SUMS_8(0), SPATE_SUMS_2(8)
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)),
-          "n"(kAlong == Along::columns ? 1 : 0));
+    SPATE_PRODUCT_OF_T(80, "%40, %41, %42, %43", "44", "45", "46", SPATE_SUMS_8(0), SPATE_SUMS_2(8))
   } else if constexpr (N == 96) {
-    asm volatile(
-        "{ .reg .pred add; setp.ne.b32 add, %53, 0; "
-        "wgmma.mma_async.sync.aligned.m64n96k16.f32.bf16.bf16 {" SPATE_REGISTERS_96
-        "}, {%48, %49, %50, %51}, %52, add, 1, 1, %54; }"
-        : SPATE_SUMS_8(0), SPATE_SUMS_4(8)
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)),
-          "n"(kAlong == Along::columns ? 1 : 0));
+    SPATE_PRODUCT_OF_T(96, "%48, %49, %50, %51", "52", "53", "54", SPATE_SUMS_8(0), SPATE_SUMS_4(8))
   } else if constexpr (N == 128) {
-    asm volatile(
-        "{ .reg .pred add; setp.ne.b32 add, %69, 0; "
-        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" SPATE_REGISTERS_128
-        "}, {%64, %65, %66, %67}, %68, add, 1, 1, %70; }"
-        : SPATE_SUMS_8(0), SPATE_SUMS_8(8)
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)),
-          "n"(kAlong == Along::columns ? 1 : 0));
+    SPATE_PRODUCT_OF_T(128, "%64, %65, %66, %67", "68", "69", "70", SPATE_SUMS_16(0))
   }
 }
 
+#undef SPATE_PRODUCT_OF
+#undef SPATE_PRODUCT_OF_T
 #undef SPATE_REGISTERS_16
 #undef SPATE_REGISTERS_32
 #undef SPATE_REGISTERS_48

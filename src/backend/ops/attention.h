@@ -31,11 +31,12 @@ struct RowExtent {
 // Keys that several rows read, for kernels that read them once for all of those. It says nothing
 // that the segments do not say, so a kernel may pass it over.
 //
-// A part is some rows, beside each other, and positions [begin, end) that lie in the same slots in
-// all of them, before any of their tokens of this step. Those rows, and all rows before them, run
-// one token each. The parts that a row belongs to are numbered from 0 on, in the order of their
-// positions, and leave no gap.
+// A part is some rows, beside each other, and positions [begin, end), multiples of kTile, that lie
+// in the same slots in all of them, before any of their tokens of this step. Those rows, and all
+// rows before them, run one token each. The parts that a row belongs to are numbered from 0 on, in
+// the order of their positions, and leave no gap.
 struct SharedKeys {
+  static constexpr int64_t kTile = 128;
   Tensor parts;  // [P, 5] i32: first row, rows, begin, end, number; unused ones are last, 0 rows
   Tensor own;    // [B, 2] i32: where the keys behind a row's parts begin, and how many parts
   int most_parts = 0;       // of a row, at most; 0: nothing is shared
@@ -60,8 +61,9 @@ struct KvView {
   std::span<const RowExtent> extents;
 
   // Each head of a token has a scale of its own, by which its codes are multiplied: the least power
-  // of two (of those from 2^-32 on) with which no code is larger than the largest of e4m3. So what
-  // the cache holds are floats with four bits of mantissa, and products with scales are exact.
+  // of two, from 2^-15 to 2^7, with which no code is larger than the largest of e4m3; elements
+  // beyond 448 * 2^7 become that. So what the cache holds are numbers of f16 with four bits of
+  // mantissa, and products with scales are exact.
   bool scaled() const { return keys.dtype == DType::e4m3; }
   void scales_contract() const {
     if (!scaled()) return;

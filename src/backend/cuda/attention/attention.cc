@@ -50,8 +50,9 @@ void run_tiles(const Context& context, const AttentionProblem& problem, TiledRow
 
 // Trees of tokens, and scales that turn scores round, stay with the other kernels.
 bool fits_hopper(const AttentionProblem& problem) {
-  return problem.cache == DType::bf16 && problem.tree == nullptr && problem.group <= kItemQueries &&
-         problem.scale > 0 && fits_tensor_cores(problem);
+  const bool coded = problem.cache == DType::e4m3 && problem.width <= kMostCodedWidth;
+  return (problem.cache == DType::bf16 || coded) && problem.tree == nullptr &&
+         problem.group <= kItemQueries && problem.scale > 0 && fits_tensor_cores(problem);
 }
 
 void run_hopper(const Context& context, const AttentionProblem& problem, TiledRows rows) {

@@ -13,21 +13,27 @@
 #include <type_traits>
 
 #include "backend/cuda/attention/cache_map.h"
+#include "backend/cuda/attention/hopper_codes.cuh"
 #include "backend/cuda/attention/hopper_load.cuh"
 #include "backend/cuda/attention/hopper_rows.cuh"
 #include "backend/cuda/launch.cuh"
 
 namespace spate::cuda {
 
-constexpr int kHopperThreads = 32 * (kConsumerWarps + 4);  // one warp of the last four loads
+constexpr int kHopperThreads = 32 * (kConsumerWarps + 1 + kConverterWarps);
 
-// Of each thread; the register file has 512 for the three warps of a quarter.
-constexpr int kLoaderRegisters = 40, kConsumerRegisters = 232;
+// Of each thread, where C is the type of the cache; the register file has 512 for the three warps
+// of a quarter. Codes on their way take some.
+template <class C>
+constexpr int kLoaderRegisters = sizeof(C) == 1 ? 56 : 40;
+template <class C>
+constexpr int kConsumerRegisters = sizeof(C) == 1 ? 224 : 232;
 
 // A warpgroup: `number` is 0 or 1.
-template <int D>
+template <int D, class C>
 class HopperConsumer {
-  using Layout = HopperLayout<D>;
+  using Layout = HopperLayout<D, C>;
+  using T = typename Layout::Multiplied;
   static constexpr int kParts = D > 128 ? 2 : 1;  // of the columns, for one product each
   static constexpr int kColumns = D / kParts;
   static constexpr bool kQueriesInRegisters = D <= 128;  // or as an operand in shared memory
@@ -37,7 +43,7 @@ class HopperConsumer {
   using Values = float[kParts][kColumns / 8][4];
 
  public:
-  __device__ HopperConsumer(HopperShared<D>& shared, const AttentionProblem& problem)
+  __device__ HopperConsumer(HopperShared<D, C>& shared, const AttentionProblem& problem)
       : shared_(shared),
         problem_(problem),
         scale_(problem),
@@ -129,6 +135,8 @@ class HopperConsumer {
         const int vector = step % 4 * 2 + lane_ / 16;
         load_matrices(queries[step], shared_.queries[slot] + step / 4 * Layout::kQuerySlab +
                                          row * kSlabRowBytes + (vector ^ row % 8) * 16);
+#pragma unroll
+        for (uint32_t& pair : queries[step]) pair = convert_pair<T>(pair);
       }
       arrive(shared_.items_empty + slot);
     } else {
@@ -143,7 +151,7 @@ class HopperConsumer {
       const int slab = step / 4, in_row = step % 4 * 32;
       const uint64_t of_step = operand_behind(keys, slab * Layout::kKeySlab + in_row);
       if constexpr (kQueriesInRegisters) {
-        multiply_registers<Along::rows, Layout::kKeys>(scores, queries[step], of_step, step > 0);
+        multiply_registers<Along::rows, Layout::kKeys, T>(scores, queries[step], of_step, step > 0);
       } else {
         multiply_shared<Layout::kKeys>(
             scores, operand_behind(queries, slab * Layout::kQuerySlab + in_row), of_step, step > 0);
@@ -159,7 +167,7 @@ class HopperConsumer {
 #pragma unroll
       for (int part = 0; part < kParts; ++part) {
         const int slab = part * kColumns / kSlabColumns;
-        multiply_registers<Along::columns, kColumns>(
+        multiply_registers<Along::columns, kColumns, T>(
             values[part], weights[step],
             operand_behind(of_tile, slab * Layout::kKeySlab + 16 * step * kSlabRowBytes), true);
       }
@@ -182,7 +190,7 @@ class HopperConsumer {
   __device__ static void pack(Weights& weights, const Scores& scores) {
 #pragma unroll
     for (int step = 0; step < Layout::kKeys / 16; ++step) {
-      pack_weights<bf16>(weights[step], scores[2 * step], scores[2 * step + 1]);
+      pack_weights<T>(weights[step], scores[2 * step], scores[2 * step + 1]);
     }
   }
 
@@ -230,7 +238,7 @@ class HopperConsumer {
     }
   }
 
-  HopperShared<D>& shared_;
+  HopperShared<D, C>& shared_;
   const AttentionProblem& problem_;
   const HopperScale scale_;
   const int number_, lane_;
@@ -238,13 +246,13 @@ class HopperConsumer {
   RingPlace<Layout::kStages> key_place_, value_place_;
 };
 
-template <int D>
+template <int D, class C>
 __global__ void __launch_bounds__(kHopperThreads, 1)
     hopper(const __grid_constant__ AttentionProblem problem,
            const __grid_constant__ HopperWork work, const __grid_constant__ HopperMaps maps,
            uint32_t* counters) {
   extern __shared__ __align__(1024) unsigned char bytes[];
-  auto& shared = *reinterpret_cast<HopperShared<D>*>(bytes);
+  auto& shared = *reinterpret_cast<HopperShared<D, C>*>(bytes);
   if (threadIdx.x == 0) shared.init_barriers();
   if (threadIdx.x == 32) {
     prefetch_map(maps.queries);
@@ -253,17 +261,20 @@ __global__ void __launch_bounds__(kHopperThreads, 1)
   }
   __syncthreads();
   if (threadIdx.x >= 32 * kConsumerWarps) {
-    keep_registers<kLoaderRegisters>();
-    if (threadIdx.x >= 32 * (kConsumerWarps + 1)) return;
-    load_items<D>(shared, problem, work, maps, counters);
+    keep_registers<kLoaderRegisters<C>>();
+    if (threadIdx.x >= 32 * (kConsumerWarps + 1)) {
+      if constexpr (HopperLayout<D, C>::kCoded) CodeConverter<D, C>(shared).convert_items();
+      return;
+    }
+    load_items(shared, problem, work, maps, counters);
     // The block that ends last leaves zeros behind.
     if (threadIdx.x == 32 * kConsumerWarps && atomicAdd(counters + 1, 1) == gridDim.x - 1) {
       counters[0] = 0;
       counters[1] = 0;
     }
   } else {
-    take_registers<kConsumerRegisters>();
-    HopperConsumer<D>(shared, problem).attend_items();
+    take_registers<kConsumerRegisters<C>>();
+    HopperConsumer<D, C>(shared, problem).attend_items();
   }
 }
 
@@ -276,11 +287,12 @@ inline int64_t most_items(const AttentionProblem& problem, const HopperWork& wor
   return rows == 0 ? 0 : (rows + problem.tokens / work.tile_tokens) * problem.kv_heads;
 }
 
-template <int D>
-void launch_hopper(const Context& context, const AttentionProblem& problem, TiledRows rows) {
-  const HopperWork work{.rows = rows,
-                        .tile_tokens = kItemQueries / problem.group,
-                        .keys_at_once = context.properties().l2CacheSize / (2 * 2 * 2 * D)};
+template <int D, class C>
+void launch_hopper_of(const Context& context, const AttentionProblem& problem, TiledRows rows) {
+  const HopperWork work{
+      .rows = rows,
+      .tile_tokens = kItemQueries / problem.group,
+      .keys_at_once = context.properties().l2CacheSize / (2 * 2 * static_cast<int>(sizeof(C)) * D)};
   const int heads = problem.kv_heads * problem.group;
   HopperMaps maps;
   maps.queries = context.tensor_map(
@@ -296,12 +308,20 @@ void launch_hopper(const Context& context, const AttentionProblem& problem, Tile
         map_cache(context, problem, problem.values, problem.value_stride, rows_of_box);
   }
   const int64_t blocks = std::min<int64_t>(most_items(problem, work), context.multiprocessors());
-  allow_shared_bytes(hopper<D>, sizeof(HopperShared<D>));
+  allow_shared_bytes(hopper<D, C>, sizeof(HopperShared<D, C>));
   launch(context,
          {.blocks = static_cast<unsigned>(blocks),
           .threads = kHopperThreads,
-          .shared_bytes = sizeof(HopperShared<D>)},
-         hopper<D>, problem, work, maps, context.counters());
+          .shared_bytes = sizeof(HopperShared<D, C>)},
+         hopper<D, C>, problem, work, maps, context.counters());
+}
+
+template <int D>
+void launch_hopper(const Context& context, const AttentionProblem& problem, TiledRows rows) {
+  if constexpr (D <= kMostCodedWidth) {
+    if (problem.cache == DType::e4m3) return launch_hopper_of<D, e4m3>(context, problem, rows);
+  }
+  launch_hopper_of<D, bf16>(context, problem, rows);
 }
 
 }  // namespace spate::cuda

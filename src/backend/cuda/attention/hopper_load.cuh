@@ -1,43 +1,49 @@
-// What a block of the `hopper` kernel works on, and the warp that brings it to shared memory.
-//
-// An item is a tile of queries of one row and key/value head: some tokens with all heads of the
-// group. Each block takes one item after the other, as they are numbered, from a counter on the
-// device. Its loading warp runs ahead of the others and fills rings: of items with their queries,
-// of tiles of keys and of tiles of values.
+// The warp of the `hopper` kernel that brings to shared memory what its block works on. It runs
+// ahead of the others and fills rings: of items with their queries, of tiles of keys and of tiles
+// of values; or, of a cache in e4m3, of tiles of codes, which other warps convert
+// (hopper_codes.cuh).
 #pragma once
 
-#include "backend/cuda/attention/rows.cuh"
-#include "backend/cuda/hopper.cuh"
+#include "backend/cuda/attention/hopper_items.cuh"
 
 namespace spate::cuda {
 
 constexpr int kConsumerWarps = 8;
+constexpr int kConverterWarps = 3;  // of codes; without codes they end at once
 
-template <int D>
-struct HopperLayout {
-  static constexpr int kKeys = D <= 128 ? 128 : 64;  // of a tile
-  static constexpr int kSlabs = (D + kSlabColumns - 1) / kSlabColumns;
-  static constexpr int kQuerySlab = kItemQueries * kSlabRowBytes, kKeySlab = kKeys * kSlabRowBytes;
-  static constexpr int kItemSlots = 1;
-  static constexpr int kStages = D <= 64 ? 4 : D <= 128 ? 3 : 2;  // tiles of keys, and of values
+// Codes of a cache in e4m3, as the copy engine brings them, with their scales (KvScales).
+template <int D, class C>
+struct HopperCodes {
+  using Layout = HopperLayout<D, C>;
+  static constexpr int kStages = Layout::kCodeStages;
+  static constexpr int kSlabs = (D + kSlabRowBytes - 1) / kSlabRowBytes;
+  unsigned char codes[kStages][kSlabs * Layout::kKeySlab];
+  uint32_t scales[kStages][Layout::kKeys];
+  Barrier full[kStages], empty[kStages];
+
+  __device__ void init_barriers() {
+    for (int i = 0; i < kStages; ++i) {
+      init_barrier(full + i, 1 + 32);  // bytes of the copy engine, and scales of a warp
+      init_barrier(empty + i, kConverterWarps);
+    }
+  }
 };
 
-struct HopperItem {
-  int first_token, tokens;  // of the step; no tokens: there are no more items
-  int position;             // of the first token; of shared keys the last one
-  int step;                 // from a token's position to the next one's; 0: they see the same keys
-  int kv_head;
-  int row;                   // whose keys they are
-  int shared_part;           // of its rows: the number; -1: not of shared keys
-  int first_tile, end_tile;  // of keys
+struct NoCodes {
+  __device__ void init_barriers() {}
 };
 
-template <int D>
+template <int D, class C>
 struct HopperShared {
-  using Layout = HopperLayout<D>;
+  using Layout = HopperLayout<D, C>;
+  using Codes = std::conditional_t<Layout::kCoded, HopperCodes<D, C>, NoCodes>;
+  // Who fills tiles, who empties the queue of items.
+  static constexpr int kFillers = Layout::kCoded ? kConverterWarps : 1;
+  static constexpr int kItemReaders = kConsumerWarps + (Layout::kCoded ? kConverterWarps : 0);
   alignas(1024) unsigned char queries[Layout::kItemSlots][Layout::kSlabs * Layout::kQuerySlab];
   unsigned char keys[Layout::kStages][Layout::kSlabs * Layout::kKeySlab];
   unsigned char values[Layout::kStages][Layout::kSlabs * Layout::kKeySlab];
+  Codes codes;
   HopperItem items[Layout::kItemSlots];
   Barrier items_full[Layout::kItemSlots], items_empty[Layout::kItemSlots];
   Barrier keys_full[Layout::kStages], keys_empty[Layout::kStages];
@@ -46,14 +52,15 @@ struct HopperShared {
   __device__ void init_barriers() {
     for (int i = 0; i < Layout::kItemSlots; ++i) {
       init_barrier(items_full + i, 1);
-      init_barrier(items_empty + i, 32 * kConsumerWarps);
+      init_barrier(items_empty + i, 32 * kItemReaders);
     }
     for (int i = 0; i < Layout::kStages; ++i) {
-      init_barrier(keys_full + i, 1);
+      init_barrier(keys_full + i, kFillers);
       init_barrier(keys_empty + i, kConsumerWarps);
-      init_barrier(values_full + i, 1);
+      init_barrier(values_full + i, kFillers);
       init_barrier(values_empty + i, kConsumerWarps);
     }
+    codes.init_barriers();
     publish_barriers();
   }
 };
@@ -71,111 +78,13 @@ struct HopperMaps {
   CUtensorMap keys[kBoxSizes], values[kBoxSizes];
 };
 
-// How items are numbered: row after row; in a row, some heads at once, whose keys fit the L2 cache
-// together; among these, tiles of queries with many keys first, heads beside each other.
-struct HopperWork {
-  TiledRows rows;
-  int tile_tokens;
-  int64_t keys_at_once;  // of all heads that are taken at once
-};
-
-// Finds items in ascending order, for a whole warp.
-class ItemFinder {
- public:
-  __device__ ItemFinder(const AttentionProblem& problem, const HopperWork& work)
-      : problem_(problem),
-        work_(work),
-        rows_(work.rows == TiledRows::shared_parts ? problem.shared.parts_in_table : problem.rows) {
-  }
-
-  // The row (or the part of shared keys) that has it and its number in the row; row -1 when there
-  // are fewer.
-  struct Found {
-    int row, number;
-  };
-  __device__ Found find(int item) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    for (; first_row_ < rows_; first_row_ += 32) {
-      const int row = first_row_ + lane;
-      const int of_row = row < rows_ ? tiles_of(row) * problem_.kv_heads : 0;
-      if (work_.rows == TiledRows::shared_parts && __all_sync(~0U, of_row == 0)) break;
-      const int through = sum_through(of_row);
-      const uint32_t behind = __ballot_sync(~0U, item < before_ + through);
-      if (behind != 0) {
-        const int found = __ffs(static_cast<int>(behind)) - 1;
-        const int others = __shfl_sync(~0U, through, max(found - 1, 0));
-        return {first_row_ + found, item - before_ - (found > 0 ? others : 0)};
-      }
-      before_ += __shfl_sync(~0U, through, 31);
-    }
-    return {-1, 0};
-  }
-
-  __device__ int tiles_of(int row) const {
-    int tokens = 0;
-    if (work_.rows == TiledRows::shared_parts) {
-      tokens = shared_part(problem_, row).rows;
-    } else if (const RowShape shape = row_shape(problem_, row);
-               takes_row(problem_, work_.rows, shape)) {
-      tokens = shape.tokens;
-    }
-    return (tokens + work_.tile_tokens - 1) / work_.tile_tokens;
-  }
-
- private:
-  const AttentionProblem& problem_;
-  const HopperWork& work_;
-  const int rows_;
-  int first_row_ = 0;  // of the 32 that are looked at
-  int before_ = 0;     // items of the rows before
-};
-
-// Item `number` of a part of shared keys.
-template <int D>
-__device__ HopperItem shared_item_of(const AttentionProblem& problem, const HopperWork& work,
-                                     const SharedPart& part, int number) {
-  constexpr int kKeys = HopperLayout<D>::kKeys;
-  const int first = number / problem.kv_heads * work.tile_tokens;
-  return {.first_token = part.first_row + first,
-          .tokens = min(work.tile_tokens, part.rows - first),
-          .position = part.end - 1,
-          .step = 0,
-          .kv_head = number % problem.kv_heads,
-          .row = part.first_row,
-          .shared_part = part.number,
-          .first_tile = part.begin / kKeys,
-          .end_tile = (part.end - 1) / kKeys + 1};
-}
-
-// Item `number` of a row that has so many tiles of tokens.
-template <int D>
-__device__ HopperItem item_of(const AttentionProblem& problem, const HopperWork& work, int row,
-                              int tiles, int number) {
-  constexpr int kKeys = HopperLayout<D>::kKeys;
-  const RowShape shape = row_shape(problem, row);
-  const int most_heads = static_cast<int>(
-      min(int64_t{problem.kv_heads}, max(work.keys_at_once / shape.length, int64_t{1})));
-  const int section = number / (tiles * most_heads);
-  const int of_section = number - section * tiles * most_heads;
-  const int heads = min(most_heads, problem.kv_heads - section * most_heads);
-  const int first = (tiles - 1 - of_section / heads) * work.tile_tokens;
-  HopperItem item;
-  item.first_token = shape.first_token + first;
-  item.tokens = min(work.tile_tokens, shape.tokens - first);
-  item.position = shape.position(first);
-  item.step = 1;
-  item.row = row;
-  item.shared_part = -1;
-  item.kv_head = section * most_heads + of_section % heads;
-  item.first_tile = first_seen(problem, item.position) / kKeys;
-  item.end_tile = (item.position + item.tokens - 1) / kKeys + 1;
-  return item;
-}
-
-// Brings tiles of a row's keys, or values, one after the other; for a whole warp.
-template <int D>
+// Brings tiles of a row's keys, or values, one after the other, as the cache has them; for a whole
+// warp.
+template <int D, class C = bf16>
 class TileLoader {
-  using Layout = HopperLayout<D>;
+  using Layout = HopperLayout<D, C>;
+  static constexpr int kColumns = kSlabRowBytes / static_cast<int>(sizeof(C));  // of a slab
+  static constexpr int kSlabs = (D + kColumns - 1) / kColumns;
 
  public:
   // The first `length` keys of the row.
@@ -184,28 +93,49 @@ class TileLoader {
       : maps_(maps), cursor_(problem, row), length_(length), kv_head_(kv_head) {}
 
   // Some slabs of a tile, as bits, or all. Rows behind the last key are left as they are.
-  static constexpr uint32_t kAllSlabs = (1U << Layout::kSlabs) - 1;
+  static constexpr uint32_t kAllSlabs = (1U << kSlabs) - 1;
   template <uint32_t kWanted = kAllSlabs>
   __device__ void load(unsigned char* to, int tile, Barrier* barrier) {
     if (elected()) {
       arrive_announcing(barrier, rows_of(tile) * __popc(kWanted) * kSlabRowBytes);
     }
     for_boxes(tile, [&](int row, int size, int slot) {
+      if (!elected()) return;
 #pragma unroll
-      for (int slab = 0; slab < Layout::kSlabs; ++slab) {
+      for (int slab = 0; slab < kSlabs; ++slab) {
         if ((kWanted >> slab & 1) == 0) continue;
-        copy_box(to + slab * Layout::kKeySlab + row * kSlabRowBytes, maps_[size],
-                 slab * kSlabColumns, kv_head_, slot, barrier);
+        copy_box(to + slab * Layout::kKeySlab + row * kSlabRowBytes, maps_[size], slab * kColumns,
+                 kv_head_, slot, barrier);
       }
     });
+  }
+
+  // All slabs, and the scales of the tile's keys and values, which every lane announces.
+  __device__ void load_scaled(unsigned char* to, uint32_t* scales, const uint32_t* of_slots,
+                              int tile, Barrier* barrier) {
+    if (elected()) arrive_announcing(barrier, rows_of(tile) * kSlabs * kSlabRowBytes);
+    for_boxes(tile, [&](int row, int size, int slot) {
+      if (elected()) {
+#pragma unroll
+        for (int slab = 0; slab < kSlabs; ++slab) {
+          copy_box(to + slab * Layout::kKeySlab + row * kSlabRowBytes, maps_[size], slab * kColumns,
+                   kv_head_, slot, barrier);
+        }
+      }
+      for (int i = static_cast<int>(threadIdx.x) % 32; i < box_rows<D>(size); i += 32) {
+        copy_4_async(scales + row + i, of_slots + slot + i, true);
+      }
+    });
+    arrive_behind_copies(barrier);
   }
 
   // Brings a tile to the L2 cache.
   __device__ void prefetch(int tile) {
     for_boxes(tile, [&](int, int size, int slot) {
+      if (!elected()) return;
 #pragma unroll
-      for (int slab = 0; slab < Layout::kSlabs; ++slab) {
-        prefetch_box(maps_[size], slab * kSlabColumns, kv_head_, slot);
+      for (int slab = 0; slab < kSlabs; ++slab) {
+        prefetch_box(maps_[size], slab * kColumns, kv_head_, slot);
       }
     });
   }
@@ -216,7 +146,7 @@ class TileLoader {
     const int rows = rows_of(tile);
     if (rows == Layout::kKeys) return;
     constexpr int kVectors = kSlabRowBytes / 16;
-    for (int slab = 0; slab < Layout::kSlabs; ++slab) {
+    for (int slab = 0; slab < kSlabs; ++slab) {
       if ((kWanted >> slab & 1) == 0) continue;
       auto* vectors = reinterpret_cast<uint4*>(to + slab * Layout::kKeySlab);
       for (int i = rows * kVectors + static_cast<int>(threadIdx.x) % 32;
@@ -232,7 +162,7 @@ class TileLoader {
   __device__ int rows_of(int tile) const {
     return min(Layout::kKeys, length_ - tile * Layout::kKeys);
   }
-  // One thread calls box(first row in the tile, size, slot) for each box of a tile.
+  // Calls box(first row in the tile, size, slot) for each box of a tile.
   template <class Box>
   __device__ void for_boxes(int tile, const Box& box) {
     const int rows = rows_of(tile);
@@ -242,7 +172,7 @@ class TileLoader {
       const int run = min(rows - row, cursor_.end() - position);
       int size = 0;
       while (box_rows<D>(size) > run) ++size;
-      if (elected()) box(row, size, slot);
+      box(row, size, slot);
       row += box_rows<D>(size);
     }
   }
@@ -252,16 +182,26 @@ class TileLoader {
   int length_, kv_head_;
 };
 
+template <int D, class C>
+__device__ void load_codes(HopperCodes<D, C>& ring, RingPlace<HopperCodes<D, C>::kStages>& place,
+                           TileLoader<D, C>& from, const uint32_t* scales, int tile) {
+  const int stage = place.slot;
+  wait_for_phase(ring.empty + stage, place.parity ^ 1);
+  from.load_scaled(ring.codes[stage], ring.scales[stage], scales, tile, ring.full + stage);
+  place.advance();
+}
+
 // Fills the rings until the items end; for one warp. Tiles come in the order in which they are
-// used: keys are one tile ahead of values.
-template <int D>
-__device__ void load_items(HopperShared<D>& shared, const AttentionProblem& problem,
+// used: keys are one tile ahead of values. Codes have a ring for both.
+template <int D, class C>
+__device__ void load_items(HopperShared<D, C>& shared, const AttentionProblem& problem,
                            const HopperWork& work, const HopperMaps& maps, uint32_t* counters) {
-  using Layout = HopperLayout<D>;
+  using Layout = HopperLayout<D, C>;
   const int query_bytes = Layout::kSlabs * work.tile_tokens * problem.group * kSlabRowBytes;
   ItemFinder finder(problem, work);
   RingPlace<Layout::kItemSlots> item_place;
   RingPlace<Layout::kStages> key_place, value_place;
+  RingPlace<Layout::kCodeStages> code_place;
   int number = static_cast<int>(blockIdx.x);
   while (true) {
     const ItemFinder::Found found = finder.find(number);
@@ -291,9 +231,15 @@ __device__ void load_items(HopperShared<D>& shared, const AttentionProblem& prob
       }
     }
     if (threadIdx.x % 32 == 0) number = static_cast<int>(gridDim.x + atomicAdd(counters, 1));
-    TileLoader<D> keys(problem, item.row, length, item.kv_head, maps.keys);
-    TileLoader<D> values(problem, item.row, length, item.kv_head, maps.values);
+    TileLoader<D, C> keys(problem, item.row, length, item.kv_head, maps.keys);
+    TileLoader<D, C> values(problem, item.row, length, item.kv_head, maps.values);
+    const uint32_t* scales = problem.scales + int64_t{item.kv_head} * problem.slots;
     for (int tile = item.first_tile; tile <= item.end_tile; ++tile) {
+      if constexpr (Layout::kCoded) {
+        if (tile < item.end_tile) load_codes(shared.codes, code_place, keys, scales, tile);
+        if (tile > item.first_tile) load_codes(shared.codes, code_place, values, scales, tile - 1);
+        continue;
+      }
       if (tile < item.end_tile) {
         wait_for_phase(shared.keys_empty + key_place.slot, key_place.parity ^ 1);
         keys.load(shared.keys[key_place.slot], tile, shared.keys_full + key_place.slot);

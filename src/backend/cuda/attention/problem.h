@@ -59,7 +59,9 @@ void attend_tiles_bf16(const Context& context, const AttentionProblem& problem, 
 void attend_tiles_f16(const Context& context, const AttentionProblem& problem, TiledRows rows);
 void attend_tiles_e4m3(const Context& context, const AttentionProblem& problem, TiledRows rows);
 
-// Hopper's own matrix instructions, for a cache and hidden states in bf16, by width of the heads.
+// Hopper's own matrix instructions, for hidden states in bf16, by width of the heads; for a cache
+// in bf16, or, up to a width, in e4m3.
+constexpr int kMostCodedWidth = 128;
 void attend_hopper_64(const Context& context, const AttentionProblem& problem, TiledRows rows);
 void attend_hopper_80(const Context& context, const AttentionProblem& problem, TiledRows rows);
 void attend_hopper_96(const Context& context, const AttentionProblem& problem, TiledRows rows);
