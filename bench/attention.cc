@@ -7,7 +7,8 @@
 //
 // A case is ROWS x NEW TOKENS of each row @ KEYS of each row. In ROWSx1@KEYS/SHARED*GROUP each
 // GROUP of rows has its first SHARED keys in the same slots; it is timed with the segments alone,
-// and with the tables of shared keys. With --latent E values are the first E elements of keys, and
+// and with the tables of shared keys. In ROWSx1@KEYS+PROMPTSxTOKENS whole prompts stand behind the
+// other rows. With --latent E values are the first E elements of keys, and
 // attention alone is timed: --heads 128 --kv-heads 1 --width 576 --latent 512 is DeepSeek-V3's.
 // support.h says what the lines hold.
 #include <cmath>
@@ -22,6 +23,11 @@ namespace {
 struct Case {
   int64_t rows, tokens, keys;
   int64_t shared = 0, group = 1;
+  int64_t prompts = 0, prompt_tokens = 0;
+
+  int64_t all_rows() const { return rows + prompts; }
+  int64_t tokens_of(int64_t row) const { return row < rows ? tokens : prompt_tokens; }
+  int64_t keys_of(int64_t row) const { return row < rows ? keys : prompt_tokens; }
 };
 
 Json line_of(std::string_view op, const Case& c) {
@@ -33,6 +39,10 @@ Json line_of(std::string_view op, const Case& c) {
   if (c.shared > 0) {
     line.set("shared", c.shared);
     line.set("group", c.group);
+  }
+  if (c.prompts > 0) {
+    line.set("prompts", c.prompts);
+    line.set("prompt_tokens", c.prompt_tokens);
   }
   return line;
 }
@@ -50,9 +60,10 @@ void run_case(Bench& bench, const Case& c, DType type) {
   const int64_t width = std::stoll(bench.flag("--width"));
   const int64_t latent = std::stoll(bench.flag("--latent"));
   const int64_t value_width = latent > 0 ? latent : width;
-  const int64_t tokens = c.rows * c.tokens, groups = (c.rows + c.group - 1) / c.group;
-  const int64_t shared = groups * c.shared, own = c.keys - c.shared;
-  const int64_t slots = shared + c.rows * own;  // shared ones first
+  const int64_t prompt_tokens = c.prompts * c.prompt_tokens;
+  const int64_t tokens = c.rows * c.tokens + prompt_tokens;
+  const int64_t groups = (c.rows + c.group - 1) / c.group, shared = groups * c.shared;
+  const int64_t slots = shared + c.rows * (c.keys - c.shared) + prompt_tokens;  // shared ones first
   const int64_t layer = slots * kv_heads * width;
   const size_t layer_bytes =
       (latent > 0 ? 1 : 2) * static_cast<size_t>(layer) * size_of(type) +
@@ -68,20 +79,23 @@ void run_case(Bench& bench, const Case& c, DType type) {
         integers(backend, std::vector<int32_t>(static_cast<size_t>(slots * kv_heads), kPair)));
   }
   std::vector<int32_t> row_begin{0}, length, segment_begin{0}, segments, slot, positions;
-  for (int64_t row = 0; row < c.rows; ++row) {
-    row_begin.push_back(static_cast<int32_t>((row + 1) * c.tokens));
-    length.push_back(static_cast<int32_t>(c.keys));
+  int64_t next_slot = shared;
+  for (int64_t row = 0; row < c.all_rows(); ++row) {
+    const int64_t of_row = c.tokens_of(row), of_keys = c.keys_of(row), own = of_keys - c.shared;
+    row_begin.push_back(static_cast<int32_t>(row_begin.back() + of_row));
+    length.push_back(static_cast<int32_t>(of_keys));
     segment_begin.push_back(static_cast<int32_t>(segment_begin.back() + (c.shared > 0 ? 2 : 1)));
     if (c.shared > 0) {
       segments.push_back(static_cast<int32_t>(row / c.group * c.shared));
       segments.push_back(static_cast<int32_t>(c.shared));
     }
-    segments.push_back(static_cast<int32_t>(shared + row * own));
+    segments.push_back(static_cast<int32_t>(next_slot));
     segments.push_back(static_cast<int32_t>(own));
-    for (int64_t t = c.keys - c.tokens; t < c.keys; ++t) {
-      slot.push_back(static_cast<int32_t>(shared + row * own + t - c.shared));
+    for (int64_t t = of_keys - of_row; t < of_keys; ++t) {
+      slot.push_back(static_cast<int32_t>(next_slot + t - c.shared));
       positions.push_back(static_cast<int32_t>(t));
     }
+    next_slot += own;
   }
   const Buffer tables[] = {integers(backend, row_begin),     integers(backend, length),
                            integers(backend, segment_begin), integers(backend, segments),
@@ -96,9 +110,9 @@ void run_case(Bench& bench, const Case& c, DType type) {
                           ? Tensor{}
                           : scales[call % keys.size()].view({kv_heads, slots, 2}, DType::bf16),
             .slot = tables[4].view({tokens}, DType::i32),
-            .row_begin = tables[0].view({c.rows + 1}, DType::i32),
-            .length = tables[1].view({c.rows}, DType::i32),
-            .segment_begin = tables[2].view({c.rows + 1}, DType::i32),
+            .row_begin = tables[0].view({c.all_rows() + 1}, DType::i32),
+            .length = tables[1].view({c.all_rows()}, DType::i32),
+            .segment_begin = tables[2].view({c.all_rows() + 1}, DType::i32),
             .segments = tables[3].view({static_cast<int64_t>(segments.size()) / 2, 2}, DType::i32)};
   };
 
@@ -106,8 +120,11 @@ void run_case(Bench& bench, const Case& c, DType type) {
   const Buffer q = numbers(backend, tokens * heads * width, hidden);
   const Buffer out = numbers(backend, tokens * heads * width, hidden);
   const Tensor q_view = q.view({tokens, heads, width}, hidden);
-  const double seen = static_cast<double>(tokens) *
-                      (static_cast<double>(c.keys) - static_cast<double>(c.tokens - 1) / 2);
+  double seen = 0;
+  for (int64_t row = 0; row < c.all_rows(); ++row) {
+    const auto of_row = static_cast<double>(c.tokens_of(row));
+    seen += of_row * (static_cast<double>(c.keys_of(row)) - (of_row - 1) / 2);
+  }
   const auto attention = [&](std::string_view name, const SharedKeys& keys_of_groups) {
     bench.run(line_of(name, c),
               {.operations = 2 * seen * static_cast<double>(heads * (width + value_width)),
@@ -204,16 +221,21 @@ void run_all(Bench& bench) {
   if (cache != name_of(type)) fail("a cache of ", cache, ", expected f32, f16, bf16 or e4m3");
   for (const std::string& item : split(bench.flag("--case"), ',')) {
     int rows = 0, tokens = 0, keys = 0;
-    int shared = 0, group = 1;
-    const int read =
-        std::sscanf(item.c_str(), "%dx%d@%d/%d*%d", &rows, &tokens, &keys, &shared, &group);
-    if ((read != 3 && read != 5) || rows < 1 || tokens < 1 || keys < tokens || group < 1 ||
-        shared < 0 || (shared > 0 && (tokens > 1 || shared >= keys || shared % 64 != 0))) {
+    int shared = 0, group = 1, prompts = 0, prompt_tokens = 0;
+    const char* text = item.c_str();
+    const bool plain = std::sscanf(text, "%dx%d@%d", &rows, &tokens, &keys) == 3;
+    const bool whole = item.find_first_of("/+") == std::string::npos ||
+                       std::sscanf(text, "%*dx%*d@%*d/%d*%d", &shared, &group) == 2 ||
+                       std::sscanf(text, "%*dx%*d@%*d+%dx%d", &prompts, &prompt_tokens) == 2;
+    if (!plain || !whole || rows < 1 || tokens < 1 || keys < tokens || group < 1 || shared < 0 ||
+        (shared > 0 && (tokens > 1 || shared >= keys || shared % SharedKeys::kTile != 0)) ||
+        prompts < 0 || prompt_tokens < (prompts > 0 ? 1 : 0)) {
       fail("a case \"", item,
-           "\", expected ROWSxTOKENS@KEYS with KEYS >= TOKENS, or "
-           "ROWSx1@KEYS/SHARED*GROUP with SHARED a multiple of 64 below KEYS");
+           "\", expected ROWSxTOKENS@KEYS with KEYS >= TOKENS, with +PROMPTSxTOKENS behind it, or "
+           "ROWSx1@KEYS/SHARED*GROUP with SHARED a multiple of ",
+           SharedKeys::kTile, " below KEYS");
     }
-    run_case(bench, {rows, tokens, keys, shared, group}, type);
+    run_case(bench, {rows, tokens, keys, shared, group, prompts, prompt_tokens}, type);
   }
 }
 

@@ -253,6 +253,7 @@ __global__ void __launch_bounds__(kHopperThreads, 1)
            uint32_t* counters) {
   extern __shared__ __align__(1024) unsigned char bytes[];
   auto& shared = *reinterpret_cast<HopperShared<D, C>*>(bytes);
+  let_next_kernel_begin();
   if (threadIdx.x == 0) shared.init_barriers();
   if (threadIdx.x == 32) {
     prefetch_map(maps.queries);

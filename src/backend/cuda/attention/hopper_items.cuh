@@ -55,19 +55,28 @@ class ItemFinder {
     int row, number;
   };
   __device__ Found find(int item) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    for (; first_row_ < rows_; first_row_ += 32) {
-      const int row = first_row_ + lane;
-      const int of_row = row < rows_ ? tiles_of(row) * problem_.kv_heads : 0;
-      if (work_.rows == TiledRows::shared_parts && __all_sync(~0U, of_row == 0)) break;
-      const int through = sum_through(of_row);
-      const uint32_t behind = __ballot_sync(~0U, item < before_ + through);
-      if (behind != 0) {
-        const int found = __ffs(static_cast<int>(behind)) - 1;
-        const int others = __shfl_sync(~0U, through, max(found - 1, 0));
-        return {first_row_ + found, item - before_ - (found > 0 ? others : 0)};
+    constexpr int kAtOnce = 8;  // times 32 rows, whose tokens are read together
+    while (first_row_ < rows_) {
+      int of_row[kAtOnce];
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int row = first_row_ + 32 * i + static_cast<int>(threadIdx.x) % 32;
+        of_row[i] = row < rows_ ? tiles_of(row) * problem_.kv_heads : 0;
       }
-      before_ += __shfl_sync(~0U, through, 31);
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i, first_row_ += 32) {
+        if (__all_sync(~0U, of_row[i] == 0)) continue;
+        const int through = sum_through(of_row[i]);
+        const uint32_t behind = __ballot_sync(~0U, item < before_ + through);
+        if (behind != 0) {
+          const int found = __ffs(static_cast<int>(behind)) - 1;
+          const int others = __shfl_sync(~0U, through, max(found - 1, 0));
+          return {first_row_ + found, item - before_ - (found > 0 ? others : 0)};
+        }
+        before_ += __shfl_sync(~0U, through, 31);
+      }
+      // Unused parts of shared keys are last.
+      if (work_.rows == TiledRows::shared_parts && __all_sync(~0U, of_row[kAtOnce - 1] == 0)) break;
     }
     return {-1, 0};
   }

@@ -181,6 +181,7 @@ __global__ void __launch_bounds__(kTileThreads, PrefillLayout<C, D>::kBlocks)
   using T = ProductType<C>;
   constexpr int kRowTiles = Layout::kRowTiles, kStrip = Layout::kStrip;
   extern __shared__ __align__(16) unsigned char shared[];
+  let_next_kernel_begin();
   Keys* ring = reinterpret_cast<Keys*>(shared);              // [2, kTileWarps]
   T* queries = reinterpret_cast<T*>(ring + 2 * kTileWarps);  // [kQueries, kPitch]
   auto* ring_scales = reinterpret_cast<uint32_t*>(queries + Layout::kQueries * Layout::kPitch);
