@@ -1,6 +1,6 @@
 // Times linear attention, with the shape of Ling-mini-linear unless told otherwise.
 //
-//   build/gpu/bench_linear_attention [--heads 16] [--width 128]
+//   build/gpu/bench_linear_attention [--heads 16] [--width 128] [--state f32|bf16]
 //                                    [--case 1x1024,2x1024,64x1,256x1]
 //                                    [--device cpu|0] [--threads N] [--isa NAME]
 //                                    [--kernels linear_attention=NAME] [--seconds S | --calls N]
@@ -15,6 +15,13 @@
 
 namespace spate::bench {
 namespace {
+
+DType type_of_states(Bench& bench) {
+  const std::string& name = bench.flag("--state");
+  const auto type = name == "bf16" ? DType::bf16 : DType::f32;
+  if (name != name_of(type)) fail("states of ", name, ", expected f32 or bf16");
+  return type;
+}
 
 void run_case(Bench& bench, int64_t rows, int64_t tokens) {
   Backend& backend = bench.backend();
@@ -38,14 +45,15 @@ void run_case(Bench& bench, int64_t rows, int64_t tokens) {
   backend.upload(slope_view, slopes.data());
   backend.finish();
 
-  const size_t bytes =
-      static_cast<size_t>(state) * sizeof(float) + 4 * static_cast<size_t>(hidden) * size_of(type);
+  const DType state_type = type_of_states(bench);
+  const size_t bytes = static_cast<size_t>(state) * size_of(state_type) +
+                       4 * static_cast<size_t>(hidden) * size_of(type);
   struct Layer {
     Buffer state, q, k, v, out;
   };
   std::vector<Layer> layers;
   for (size_t i = 0; i < bench.copies(bytes); ++i) {
-    layers.push_back({numbers(backend, state, DType::f32), numbers(backend, hidden, type),
+    layers.push_back({numbers(backend, state, state_type), numbers(backend, hidden, type),
                       numbers(backend, hidden, type), numbers(backend, hidden, type),
                       numbers(backend, hidden, type)});
   }
@@ -57,7 +65,7 @@ void run_case(Bench& bench, int64_t rows, int64_t tokens) {
             .v = layer.v.view(shape, type),
             .out = layer.out.view(shape, type),
             .slope = slope_view,
-            .state = layer.state.view({rows, heads, width, width}, DType::f32),
+            .state = layer.state.view({rows, heads, width, width}, state_type),
             .row_begin = begins.view({rows + 1}, DType::i32),
             .state_from = slot.view({rows}, DType::i32),
             .state_to = slot.view({rows}, DType::i32),
@@ -67,6 +75,7 @@ void run_case(Bench& bench, int64_t rows, int64_t tokens) {
   line.set("op", "linear_attention");
   line.set("rows", rows);
   line.set("tokens", tokens);
+  line.set("state", name_of(state_type));
   const auto moved = static_cast<double>(op_of(0).bytes());
   bench.run(
       line,
@@ -88,8 +97,10 @@ void run_all(Bench& bench) {
 }  // namespace spate::bench
 
 int main(int argc, char** argv) {
-  return spate::bench::run_bench(
-      "bench_linear_attention",
-      {{"--heads", "16"}, {"--width", "128"}, {"--case", "1x1024,2x1024,64x1,256x1"}}, argc, argv,
-      spate::bench::run_all);
+  return spate::bench::run_bench("bench_linear_attention",
+                                 {{"--heads", "16"},
+                                  {"--width", "128"},
+                                  {"--state", "f32"},
+                                  {"--case", "1x1024,2x1024,64x1,256x1"}},
+                                 argc, argv, spate::bench::run_all);
 }

@@ -122,6 +122,9 @@ FlagGroup engine_flag_group(EngineFlags& flags) {
                                                           {"f16", DType::f16},
                                                           {"bf16", DType::bf16},
                                                           {"fp8", DType::e4m3}})},
+          {"--state-dtype", "NAME",
+           "of the states of linear attention, where a model keeps them: f32, bf16", "f32",
+           choose(options.state_type, {{"f32", DType::f32}, {"bf16", DType::bf16}})},
           {"--quantize", "NAME",
            "products of layers: none; fp8: weights and hidden states as e4m3 (GPU alone); "
            "fp8-fast: faster, with sums of 13 bits",

@@ -112,6 +112,7 @@ Json to_json(const ModelFiles& files, const MemoryPlan& plan, bool tensors) {
                                      {"kv_tokens", plan.kv_tokens},
                                      {"kv_bytes_per_token", plan.kv_bytes_per_token},
                                      {"kv_type", name_of(plan.kv_type)},
+                                     {"state_type", name_of(plan.state_type)},
                                      {"state_bytes", plan.state_bytes},
                                      {"bytes_per_state", plan.bytes_per_state},
                                      {"row_states", plan.row_states},

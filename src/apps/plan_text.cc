@@ -34,7 +34,8 @@ PlanLines plan_lines(const ModelFiles& files, const MemoryPlan& plan, const std:
            name_of(plan.kv_type), ", ", bytes(plan.kv_bytes_per_token), " each)",
            plan.bytes_per_state > 0
                ? cat(" | states ", bytes(plan.state_bytes), " = ", plan.row_states, " rows, ",
-                     plan.snapshots, " prefixes (", bytes(plan.bytes_per_state), " each)")
+                     plan.snapshots, " prefixes (", name_of(plan.state_type), ", ",
+                     bytes(plan.bytes_per_state), " each)")
                : "")},
       {"limits", cat("max-model-len ", with_commas(plan.max_length),
                      "   rows <= ", with_commas(plan.max_rows), "   step tokens ",

@@ -100,7 +100,7 @@ struct Engine::Impl {
         plan(plan_memory(*files.checkpoint, *backend, options)),
         model(load_model(files, *backend, plan, warnings)),
         kv(*backend, kv_needs(files.checkpoint->config()), plan.kv_type, plan.kv_tokens),
-        states(*backend, kv_needs(files.checkpoint->config()).states,
+        states(*backend, kv_needs(files.checkpoint->config()).states, plan.state_type,
                plan.row_states + plan.snapshots),
         runner(*backend, *model, kv, states, files.checkpoint->config(), plan, options.graphs,
                files.end_tokens, options.trace),

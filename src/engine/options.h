@@ -14,6 +14,7 @@ namespace spate {
 struct EngineOptions {
   BackendOptions backend;
   std::optional<DType> kv_type;        // of the cache; f16 when absent
+  DType state_type = DType::f32;       // of states, where the model keeps them; f32 or bf16
   int64_t kv_cache_tokens = 0;         // token slots; 0: what memory_utilization leaves
   int64_t max_num_seqs = 0;            // rows running at once
   int64_t max_num_batched_tokens = 0;  // tokens in a step

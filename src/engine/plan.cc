@@ -126,7 +126,8 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Backend& backend,
   const KvNeeds needs = architecture.kv_needs(config);
   check_kv_type(plan.kv_type, needs, backend);
   plan.kv_bytes_per_token = needs.bytes_per_token(plan.kv_type);
-  plan.bytes_per_state = needs.states.bytes();
+  plan.state_type = options.state_type;
+  plan.bytes_per_state = needs.states.bytes(plan.state_type);
   plan.max_length = positive_or(options.max_model_len, config.max_positions);
   plan.max_rows = positive_or(options.max_num_seqs, defaults.max_rows);
   plan.level_rows = defaults.level_rows;

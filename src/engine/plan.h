@@ -24,6 +24,7 @@ struct MemoryPlan {
   int64_t kv_bytes_per_token = 0;
   DType kv_type = DType::f16;
   // States, where the model keeps them: of rows, and snapshots for prefixes that are shared.
+  DType state_type = DType::f32;
   int64_t row_states = 0, snapshots = 0;
   int64_t state_bytes = 0;      // of all
   int64_t bytes_per_state = 0;  // 0: the model keeps none

@@ -144,6 +144,8 @@ TEST(Cli, EngineFlags) {
                             "fp8",
                             "--kv-cache-dtype",
                             "f32",
+                            "--state-dtype",
+                            "bf16",
                             "--prefix-cache",
                             "off"});
   EXPECT_EQ(flags.options.memory_utilization, 0.5);
@@ -159,6 +161,7 @@ TEST(Cli, EngineFlags) {
   EXPECT_EQ(flags.random_weights->seed, 7U);
   EXPECT_EQ(flags.options.backend.quantize, Quantize::fp8);
   EXPECT_EQ(flags.options.kv_type, DType::f32);
+  EXPECT_EQ(flags.options.state_type, DType::bf16);
   EXPECT_FALSE(flags.options.share_prefixes);
   for (const auto& [flag, value] :
        std::vector<std::pair<std::string, std::string>>{{"--device", "cuda"},
@@ -166,7 +169,8 @@ TEST(Cli, EngineFlags) {
                                                         {"--max-model-len", "long"},
                                                         {"--schedule", "mix"},
                                                         {"--batching", "random"},
-                                                        {"--kv-cache-dtype", "fp4"}}) {
+                                                        {"--kv-cache-dtype", "fp4"},
+                                                        {"--state-dtype", "f16"}}) {
     EXPECT_NE(error_of([&] { parse_command_line(line, {flag, value}); }), "") << flag;
   }
 }

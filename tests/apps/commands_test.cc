@@ -102,8 +102,11 @@ TEST(Inspect, States) {
   EXPECT_EQ(at(json, {"plan", "state_bytes"}).as_integer(),
             15 * at(json, {"plan", "bytes_per_state"}).as_integer());
   const Ended text = run_program({"inspect", model, "--max-num-seqs", "12"});
-  EXPECT_TRUE(contains(text.out, "= 12 rows, 3 prefixes (24.0 KiB each)")) << text.out;
+  EXPECT_TRUE(contains(text.out, "= 12 rows, 3 prefixes (f32, 24.0 KiB each)")) << text.out;
   EXPECT_TRUE(contains(text.out, "4 of 6 layers")) << text.out;
+  const Ended half =
+      run_program({"inspect", model, "--max-num-seqs", "12", "--state-dtype", "bf16"});
+  EXPECT_TRUE(contains(half.out, "= 12 rows, 3 prefixes (bf16, 12.0 KiB each)")) << half.out;
 }
 
 TEST(Inspect, RandomWeightsHaveTheSameSize) {

@@ -118,6 +118,7 @@ TEST_F(Resume, OtherParametersAreRefused) {
   refused({"--seed", "7"}, "seed was 0, is 7");
   refused({"--top-k", "3"}, "top_k");
   refused({"--random-weights=3"}, "random_weights was not set, is 3");
+  refused({"--state-dtype", "bf16"}, R"(state_dtype was not set, is "bf16")");
   refused({"--shard", "1/2"}, "shard was 1/1, is 1/2");
   refused({"--output-format", "ids"}, R"(output_format was "auto", is "ids")");
   // What does not change answers may differ.

@@ -127,6 +127,9 @@ TEST(Engine, StatesArePlanned) {
   EXPECT_EQ(plan.state_bytes, 50 * plan.bytes_per_state);
   options.share_prefixes = false;
   EXPECT_EQ(plan_memory(*files.checkpoint, *backend, options).snapshots, 0);
+  options.state_type = DType::bf16;
+  EXPECT_EQ(plan_memory(*files.checkpoint, *backend, options).state_bytes,
+            40 * plan.bytes_per_state / 2);
 
   // What does not fit is refused with what would; where the number is open it is what fits.
   options = small();

@@ -47,21 +47,26 @@ struct Variation {
   bool must_evict = false, must_share = false;
 };
 
-using CacheType = std::optional<DType>;
+// The types of what is kept of a sequence.
+struct Kept {
+  std::optional<DType> cache;
+  DType states = DType::f32;
+};
 
 // How a device must run for its tokens not to depend on the batch.
-EngineOptions plain_options(const TestDevice& device, const CacheType& cache) {
+EngineOptions plain_options(const TestDevice& device, const Kept& kept) {
   EngineOptions plain;
   plain.backend = device.options();
-  plain.kv_type = cache;
+  plain.kv_type = kept.cache;
+  plain.state_type = kept.states;
   plain.backend.deterministic = true;
   plain.backend.threads = 1;
   plain.kv_cache_tokens = 2000;
   return plain;
 }
 
-std::vector<Variation> variations(const TestDevice& device, const CacheType& cache) {
-  const EngineOptions plain = plain_options(device, cache);
+std::vector<Variation> variations(const TestDevice& device, const Kept& kept) {
+  const EngineOptions plain = plain_options(device, kept);
   const auto with = [&](std::string name, auto change) {
     Variation out{std::move(name), plain};
     change(out);
@@ -120,13 +125,13 @@ std::vector<Variation> variations(const TestDevice& device, const CacheType& cac
   return out;
 }
 
-class Invariance : public testing::TestWithParam<std::tuple<std::string, TestDevice, CacheType>> {};
+class Invariance : public testing::TestWithParam<std::tuple<std::string, TestDevice, Kept>> {};
 
 TEST_P(Invariance, SameTokensHoweverTheyRun) {
-  const auto& [model, device, cache] = GetParam();
+  const auto& [model, device, kept] = GetParam();
   if (const std::string reason = reason_to_skip(device); !reason.empty()) GTEST_SKIP() << reason;
   const ModelFiles files = open_model_files(SPATE_SOURCE_DIR "/tests/golden/models/" + model);
-  EngineOptions alone = plain_options(device, cache);
+  EngineOptions alone = plain_options(device, kept);
   alone.share_prefixes = false;
   alone.ahead = false;
   std::map<std::pair<uint64_t, int>, Generated> expected;
@@ -136,7 +141,7 @@ TEST_P(Invariance, SameTokensHoweverTheyRun) {
   ASSERT_EQ(expected.size(), 15U);
 
   int evictions = 0;
-  for (const Variation& variation : variations(device, cache)) {
+  for (const Variation& variation : variations(device, kept)) {
     SCOPED_TRACE(variation.name);
     EngineStats stats;
     const auto found =
@@ -162,11 +167,12 @@ TEST_P(Invariance, SameTokensHoweverTheyRun) {
 }
 
 TEST_P(Invariance, FreeKernelsPartAtNearTiesOnly) {
-  const auto& [model, device, cache] = GetParam();
+  const auto& [model, device, kept] = GetParam();
   if (!device.gpu) GTEST_SKIP() << "kernels of the CPU keep the bits";
   if (const std::string reason = reason_to_skip(device); !reason.empty()) GTEST_SKIP() << reason;
   const ModelFiles files = open_model_files(SPATE_SOURCE_DIR "/tests/golden/models/" + model);
-  if (device.activation != DType::f32 && files.checkpoint->config().experts.count > 0) {
+  const bool rounds = device.activation != DType::f32 || kept.states != DType::f32;
+  if (rounds && files.checkpoint->config().experts.count > 0) {
     GTEST_SKIP() << "in bf16 experts that nearly tie are chosen either way, and the logits follow";
   }
   std::vector<Request> greedy;
@@ -175,7 +181,7 @@ TEST_P(Invariance, FreeKernelsPartAtNearTiesOnly) {
     request.params.logprobs = 2;
     greedy.push_back(std::move(request));
   }
-  EngineOptions alone = plain_options(device, cache);
+  EngineOptions alone = plain_options(device, kept);
   alone.share_prefixes = false;
   std::map<std::pair<uint64_t, int>, Generated> expected;
   for (const Request& request : greedy) {
@@ -183,8 +189,10 @@ TEST_P(Invariance, FreeKernelsPartAtNearTiesOnly) {
   }
   // Logits of these models are of size 1 to 4; hidden states in bf16 are off by 2^-9 in each layer.
   // In a cache of eight bits an element that is off by the least may be off by a sixteenth.
-  const double tied = cache == DType::e4m3 ? 0.5 : device.activation == DType::f32 ? 1e-3 : 0.1;
-  for (Variation& variation : variations(device, cache)) {
+  const double tied = kept.cache == DType::e4m3         ? 0.5
+                      : device.activation == DType::f32 ? 1e-3
+                                                        : 0.1;
+  for (Variation& variation : variations(device, kept)) {
     SCOPED_TRACE(variation.name);
     variation.options.backend.deterministic = false;
     const auto found = generate(files, variation.options, greedy);
@@ -210,14 +218,19 @@ INSTANTIATE_TEST_SUITE_P(
                                      "qwen2-moe", "qwen3-moe", "deepseek", "bailing",
                                      "bailing-moe2", "bailing-moe-linear", "bailing-moe-linear2",
                                      "gpt-oss", "gpt-oss-mxfp4"),
-                     test_devices(), testing::Values(CacheType())),
+                     test_devices(), testing::Values(Kept{})),
     name_of_setup);
 INSTANTIATE_TEST_SUITE_P(
     CacheOfEightBits, Invariance,
     testing::Combine(testing::Values("llama", "mistral-window", "qwen3", "qwen2-moe"),
                      testing::Values(TestDevice{"gpu_f32", true, DType::f32},
                                      TestDevice{"gpu_bf16", true, DType::bf16}),
-                     testing::Values(CacheType(DType::e4m3))),
+                     testing::Values(Kept{.cache = DType::e4m3})),
+    name_of_setup);
+INSTANTIATE_TEST_SUITE_P(
+    StatesOfSixteenBits, Invariance,
+    testing::Combine(testing::Values("bailing-moe-linear", "bailing-moe-linear2"), test_devices(),
+                     testing::Values(Kept{.states = DType::bf16})),
     name_of_setup);
 
 }  // namespace

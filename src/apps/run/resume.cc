@@ -67,6 +67,7 @@ Manifest run_manifest(const RunFlags& flags, RowFormat format, const ModelFiles&
   add("allow_duplicate_ids", source.repeated_ids);
   add("output_format", word_of(flags.job.answers.format, output_formats()));
   add("kv_cache_dtype", engine.kv_type ? Json(name_of(*engine.kv_type)) : Json());
+  add("state_dtype", engine.state_type == DType::f32 ? Json() : Json(name_of(engine.state_type)));
   add("random_weights", flags.engine.random_weights
                             ? Json(static_cast<int64_t>(flags.engine.random_weights->seed))
                             : Json());

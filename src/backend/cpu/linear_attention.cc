@@ -10,10 +10,11 @@ namespace {
 constexpr int64_t kAlone = 256 * 1024;  // elements of states that one thread goes through before
                                         // others wake up
 
-LinearAttentionHead head_of(const op::LinearAttention& op, int64_t b, int64_t h) {
+template <class State>
+LinearAttentionHead<State> head_of(const op::LinearAttention& op, int64_t b, int64_t h) {
   const int64_t begin = op.row_begin.as<int32_t>()[b], width = op.q.shape[2];
   const int32_t from = op.state_from.as<int32_t>()[b], to = op.state_to.as<int32_t>()[b];
-  float* slots = op.state.as<float>() + h * width * width;
+  State* slots = op.state.as<State>() + h * width * width;
   return {.q = op.q.row<float>(begin) + h * width,
           .k = op.k.row<float>(begin) + h * width,
           .v = op.v.row<float>(begin) + h * width,
@@ -33,23 +34,33 @@ LinearAttentionHead head_of(const op::LinearAttention& op, int64_t b, int64_t h)
           .slot_stride = op.state.row_stride};
 }
 
-}  // namespace
-
-void run(Context& context, const op::LinearAttention& op) {
-  const LinearAttentionKernels& kernels = *context.kernels().linear_attention;
+template <class State>
+void run_heads(Context& context, const op::LinearAttention& op,
+               void (*kernel)(const LinearAttentionHead<State>&, int64_t, State*)) {
   const int64_t rows = op.state_from.rows(), heads = op.q.shape[1], width = op.q.shape[2];
   const int64_t tiles = (width + kStateColumns - 1) / kStateColumns;
   const int64_t tasks = rows * heads * tiles;
-  const size_t tile_bytes = static_cast<size_t>(kStateColumns * width) * sizeof(float);
+  const size_t tile_bytes = static_cast<size_t>(kStateColumns * width) * sizeof(State);
   const auto run_task = [&](int64_t task, int thread) {
     const int64_t head = task / tiles;
-    kernels.run(head_of(op, head / heads, head % heads), task % tiles * kStateColumns,
-                static_cast<float*>(context.scratch(thread, tile_bytes)));
+    kernel(head_of<State>(op, head / heads, head % heads), task % tiles * kStateColumns,
+           static_cast<State*>(context.scratch(thread, tile_bytes)));
   };
   if ((op.q.rows() + rows) * op.state.row_size() <= kAlone) {
     for (int64_t task = 0; task < tasks; ++task) run_task(task, 0);
   } else {
     context.pool().parallel(tasks, run_task);
+  }
+}
+
+}  // namespace
+
+void run(Context& context, const op::LinearAttention& op) {
+  const LinearAttentionKernels& kernels = *context.kernels().linear_attention;
+  switch (op.state.dtype) {
+    case DType::f32: return run_heads(context, op, kernels.of_f32);
+    case DType::bf16: return run_heads(context, op, kernels.of_bf16);
+    default: check(false, "states of type ", name_of(op.state.dtype), ", expected f32 or bf16");
   }
 }
 

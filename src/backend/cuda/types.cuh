@@ -57,6 +57,16 @@ void with_activation_type(DType type, const F& f) {
   }
 }
 
+// The same with the type of states, f32 or bf16.
+template <class F>
+void with_state_type(DType type, const F& f) {
+  switch (type) {
+    case DType::f32: return f(TypeTag<float>{});
+    case DType::bf16: return f(TypeTag<bf16>{});
+    default: check(false, "states of type ", name_of(type), ", expected f32 or bf16");
+  }
+}
+
 // The same with the type of a cache: f32, f16, bf16 or e4m3.
 template <class F>
 void with_cache_type(DType type, const F& f) {

@@ -1,5 +1,6 @@
-// Linear attention: see linear_attention.h. The state's tile lies in scratch, [D, kStateColumns];
-// columns that are missing are zeros there.
+// Linear attention: see linear_attention.h. The state's tile lies in scratch, [D, kStateColumns],
+// in the type of states: so it is rounded after each token, and no cut of a prompt shows. Columns
+// that are missing are zeros there.
 #include "backend/cpu/kernels/linear_attention.h"
 
 #include "backend/cpu/kernels/vec.h"
@@ -14,31 +15,41 @@ struct TileRow {
   Vec at[kVecs];
 };
 
-TileRow load_row(const float* from) {
+Vec load_vec(const float* from) { return load(from); }
+Vec load_vec(const uint16_t* from) { return load_bf16(from); }
+void store_vec(float* to, Vec x) { store(to, x); }
+void store_vec(uint16_t* to, Vec x) { store_bf16(to, x); }
+
+template <class T>
+TileRow load_row(const T* from) {
   TileRow row;
-  for (int i = 0; i < kVecs; ++i) row.at[i] = load(from + i * kLanes);
+  for (int i = 0; i < kVecs; ++i) row.at[i] = load_vec(from + i * kLanes);
   return row;
 }
 
-void store_row(float* to, const TileRow& row) {
-  for (int i = 0; i < kVecs; ++i) store(to + i * kLanes, row.at[i]);
+template <class T>
+void store_row(T* to, const TileRow& row) {
+  for (int i = 0; i < kVecs; ++i) store_vec(to + i * kLanes, row.at[i]);
 }
 
-TileRow load_columns(const float* from, int columns) {
+template <class T>
+TileRow load_columns(const T* from, int columns) {
   if (columns == kStateColumns) return load_row(from);
-  float all[kStateColumns] = {};
+  T all[kStateColumns] = {};
   for (int i = 0; i < columns; ++i) all[i] = from[i];
   return load_row(all);
 }
 
-void store_columns(float* to, const TileRow& row, int columns) {
+template <class T>
+void store_columns(T* to, const TileRow& row, int columns) {
   if (columns == kStateColumns) return store_row(to, row);
-  float all[kStateColumns];
+  T all[kStateColumns];
   store_row(all, row);
   for (int i = 0; i < columns; ++i) to[i] = all[i];
 }
 
-void begin_tile(const LinearAttentionHead& head, int64_t column, int columns, float* tile) {
+template <class State>
+void begin_tile(const LinearAttentionHead<State>& head, int64_t column, int columns, State* tile) {
   for (int64_t d = 0; d < head.width; ++d) {
     TileRow row;
     for (Vec& vec : row.at) vec = broadcast(0);
@@ -47,30 +58,33 @@ void begin_tile(const LinearAttentionHead& head, int64_t column, int columns, fl
   }
 }
 
-void keep_tile(const float* tile, int64_t width, int64_t column, int columns, float* state) {
+template <class State>
+void keep_tile(const State* tile, int64_t width, int64_t column, int columns, State* state) {
   for (int64_t d = 0; d < width; ++d) {
     store_columns(state + d * width + column, load_row(tile + d * kStateColumns), columns);
   }
 }
 
-// One token: the tile's new state, and q times it.
+// One token: the tile's new state, and q times it before it is rounded.
+template <class State>
 TileRow step(const float* q, const float* k, const TileRow& v, Vec decay, int64_t width,
-             float* tile) {
+             State* tile) {
   TileRow sum;
   for (Vec& vec : sum.at) vec = broadcast(0);
   for (int64_t d = 0; d < width; ++d) {
     const Vec key = broadcast(k[d]), query = broadcast(q[d]);
-    float* row = tile + d * kStateColumns;
+    State* row = tile + d * kStateColumns;
     for (int i = 0; i < kVecs; ++i) {
-      const Vec state = fma(key, v.at[i], decay * load(row + i * kLanes));
-      store(row + i * kLanes, state);
+      const Vec state = fma(key, v.at[i], decay * load_vec(row + i * kLanes));
+      store_vec(row + i * kLanes, state);
       sum.at[i] = fma(query, state, sum.at[i]);
     }
   }
   return sum;
 }
 
-void run(const LinearAttentionHead& head, int64_t column, float* tile) {
+template <class State>
+void run(const LinearAttentionHead<State>& head, int64_t column, State* tile) {
   const int64_t left = head.width - column;
   const int columns = left < kStateColumns ? static_cast<int>(left) : kStateColumns;
   const Vec decay = broadcast(head.decay), scale = broadcast(head.scale);
@@ -91,6 +105,6 @@ void run(const LinearAttentionHead& head, int64_t column, float* tile) {
 }  // namespace
 
 extern const LinearAttentionKernels kLinearAttention;
-const LinearAttentionKernels kLinearAttention{.run = run};
+const LinearAttentionKernels kLinearAttention{.of_f32 = run<float>, .of_bf16 = run<uint16_t>};
 
 }  // namespace spate::cpu::SPATE_ISA

@@ -7,6 +7,7 @@
 #include "backend/cuda/attention/rows.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/linear_attention/chunk.cuh"
+#include "backend/cuda/packs.cuh"
 
 namespace spate::cuda {
 namespace {
@@ -124,8 +125,8 @@ constexpr int kCarryThreads = 256, kCarried = 4;  // elements of a thread
 
 // Of the eight elements of two neighbouring lanes the first gets the high parts, the other one the
 // low ones.
-__device__ uint4 split_with_neighbour(const float4& elements) {
-  const SplitPair pairs[2] = {{elements.x, elements.y}, {elements.z, elements.w}};
+__device__ uint4 split_with_neighbour(const float (&elements)[kCarried]) {
+  const SplitPair pairs[2] = {{elements[0], elements[1]}, {elements[2], elements[3]}};
   const bool odd = threadIdx.x % 2 != 0;
   uint2 theirs;
   theirs.x = __shfl_xor_sync(~0U, odd ? pairs[0].high : pairs[0].low, 1);
@@ -134,7 +135,7 @@ __device__ uint4 split_with_neighbour(const float4& elements) {
   return {pairs[0].high, pairs[1].high, theirs.x, theirs.y};
 }
 
-template <int D>
+template <int D, class State>
 __global__ void __launch_bounds__(kCarryThreads)
     carry_states(const __grid_constant__ LinearAttentionProblem problem, Spans spans) {
   constexpr int kAtOnce = 8;
@@ -152,18 +153,18 @@ __global__ void __launch_bounds__(kCarryThreads)
       (static_cast<int>(blockIdx.z) * kCarryThreads + static_cast<int>(threadIdx.x)) * kCarried;
   const float slope = problem.slope[head] * kLog2E;
   const auto slot = [&](int32_t number) {
-    return reinterpret_cast<float4*>(problem.state + number * problem.state_stride +
-                                     int64_t{head} * (D * D) + element);
+    return static_cast<State*>(problem.state) + number * problem.state_stride +
+           int64_t{head} * (D * D) + element;
   };
-  float4 state{};
-  if (problem.from[row] >= 0) state = *slot(problem.from[row]);
+  float state[kCarried] = {};
+  if (problem.from[row] >= 0) load_pack(slot(problem.from[row]), true, kCarried, state);
   const int64_t step = int64_t{spans.heads} * (D * D);
   float* at = state_of<D>(spans, spans.first[row]) + element;
   for (int first = 0; first < count; first += kAtOnce) {
-    float4 sums[kAtOnce];
+    float sums[kAtOnce][kCarried];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      if (first + i < count) sums[i] = *reinterpret_cast<float4*>(at + (first + i) * step);
+      if (first + i < count) load_pack(at + (first + i) * step, true, kCarried, sums[i]);
     }
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
@@ -171,11 +172,11 @@ __global__ void __launch_bounds__(kCarryThreads)
       *reinterpret_cast<uint4*>(at + (first + i) * step) = split_with_neighbour(state);
       const int of_span = min(spans.tokens, tokens - (first + i) * spans.tokens);
       const float decay = exp2f(-slope * static_cast<float>(of_span));
-      state = {fmaf(decay, state.x, sums[i].x), fmaf(decay, state.y, sums[i].y),
-               fmaf(decay, state.z, sums[i].z), fmaf(decay, state.w, sums[i].w)};
+#pragma unroll
+      for (int j = 0; j < kCarried; ++j) state[j] = fmaf(decay, state[j], sums[i][j]);
     }
   }
-  if (problem.to[row] >= 0) *slot(problem.to[row]) = state;
+  if (problem.to[row] >= 0) store_pack(slot(problem.to[row]), true, kCarried, state);
 }
 
 // ---- The results of a span. Grid: spans, heads.
@@ -256,7 +257,10 @@ void launch_heads(const Context& context, const LinearAttentionProblem& problem,
   const dim3 carry(static_cast<unsigned>(most_rows), grid.y, D * D / (kCarried * kCarryThreads));
   launch(context, {.blocks = grid, .threads = kThreads, .shared_bytes = sizeof(SumShared<D>)},
          sum_spans<D>, problem, spans);
-  launch(context, {.blocks = carry, .threads = kCarryThreads}, carry_states<D>, problem, spans);
+  with_state_type(problem.state_type, [&]<class State>(TypeTag<State>) {
+    launch(context, {.blocks = carry, .threads = kCarryThreads}, carry_states<D, State>, problem,
+           spans);
+  });
   launch(context, {.blocks = grid, .threads = kThreads, .shared_bytes = sizeof(AttendShared<D>)},
          attend_spans<D>, problem, spans);
 }

@@ -2,7 +2,8 @@
 // the state of one head of one row, a lane each, through all tokens of the row; a warp holds those
 // of 32 keys in its registers. Tokens come in tiles whose q, k and v lie in shared memory; each
 // warp leaves its part of q times the state there, and the parts are added in the order of keys. No
-// token's numbers depend on its place in a tile.
+// token's numbers depend on its place in a tile, and a state is rounded after each token to what it
+// is in memory.
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/linear_attention/problem.h"
 #include "backend/cuda/packs.cuh"
@@ -36,7 +37,7 @@ __device__ void load_tile(Rows<const T> from, int64_t token, int count, int firs
   }
 }
 
-template <class T>
+template <class T, class State>
 __global__ void __launch_bounds__(kWarp* kMostWarps)
     general(const __grid_constant__ LinearAttentionProblem problem) {
   extern __shared__ float4 shared[];
@@ -53,23 +54,23 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
 
   // The thread's first element in the state of a slot.
   const auto state_of = [&](int32_t slot) {
-    return problem.state + slot * problem.state_stride +
+    return static_cast<State*>(problem.state) + slot * problem.state_stride +
            (int64_t{head} * problem.width + warp * kKeys) * problem.width + first_column + lane;
   };
   float state[kKeys] = {};
   const auto keep = [&](int32_t slot) {
     if (slot < 0 || lane >= columns) return;
-    float* to = state_of(slot);
+    State* to = state_of(slot);
 #pragma unroll
     for (int i = 0; i < kKeys; ++i) {
-      if (i < keys) to[int64_t{i} * problem.width] = state[i];
+      if (i < keys) to[int64_t{i} * problem.width] = from_float<State>(state[i]);
     }
   };
   if (problem.from[row] >= 0 && lane < columns) {
-    const float* from = state_of(problem.from[row]);
+    const State* from = state_of(problem.from[row]);
 #pragma unroll
     for (int i = 0; i < kKeys; ++i) {
-      if (i < keys) state[i] = from[int64_t{i} * problem.width];
+      if (i < keys) state[i] = to_float(from[int64_t{i} * problem.width]);
     }
   }
   const auto decay = static_cast<float>(exp(-static_cast<double>(problem.slope[head])));
@@ -91,8 +92,9 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
       const float value = v[t * kWarp + lane];
       float sum = 0;
       const auto step = [&](float& element, float key_element, float query_element) {
-        element = fmaf(key_element, value, decay * element);
-        sum = fmaf(query_element, element, sum);
+        const float next = fmaf(key_element, value, decay * element);
+        sum = fmaf(query_element, next, sum);
+        element = to_float(from_float<State>(next));
       };
 #pragma unroll
       for (int i = 0; i < kKeys / 4; ++i) {
@@ -124,13 +126,14 @@ void attend_linear_general(const Context& context, const LinearAttentionProblem&
   check(warps <= kMostWarps, "linear attention with heads of ", problem.width,
         " elements, expected up to ", kMostWarps * kKeys);
   const auto tiles = static_cast<unsigned>(divide_up(problem.width, kWarp));
+  const Grid grid{.blocks = dim3(static_cast<unsigned>(problem.heads) * tiles,
+                                 static_cast<unsigned>(problem.rows)),
+                  .threads = dim3(kWarp, static_cast<unsigned>(warps)),
+                  .shared_bytes = shared_floats(warps) * sizeof(float)};
   with_activation_type(problem.activation, [&]<class T>(TypeTag<T>) {
-    launch(context,
-           {.blocks = dim3(static_cast<unsigned>(problem.heads) * tiles,
-                           static_cast<unsigned>(problem.rows)),
-            .threads = dim3(kWarp, static_cast<unsigned>(warps)),
-            .shared_bytes = shared_floats(warps) * sizeof(float)},
-           general<T>, problem);
+    with_state_type(problem.state_type, [&]<class State>(TypeTag<State>) {
+      launch(context, grid, general<T, State>, problem);
+    });
   });
 }
 

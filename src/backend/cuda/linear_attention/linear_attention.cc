@@ -22,7 +22,8 @@ bool in_vectors(const LinearAttentionProblem& problem) {
   return (problem.width == 64 || problem.width == 128) && aligned(problem.q, problem.q_stride, 8) &&
          aligned(problem.k, problem.k_stride, 8) && aligned(problem.v, problem.v_stride, 8) &&
          aligned(problem.out, problem.out_stride, 8) &&
-         aligned(problem.state, problem.state_stride, 4);
+         aligned(problem.state, problem.state_stride,
+                 16 / static_cast<int64_t>(size_of(problem.state_type)));
 }
 
 bool fits_chunks(const LinearAttentionProblem& problem) {
@@ -57,7 +58,7 @@ LinearAttentionProblem problem_of(const op::LinearAttention& op) {
           .k_stride = op.k.row_stride,
           .v_stride = op.v.row_stride,
           .out_stride = op.out.row_stride,
-          .state = op.state.as<float>(),
+          .state = op.state.data,
           .state_stride = op.state.row_stride,
           .slope = op.slope.as<float>(),
           .row_begin = op.row_begin.as<int32_t>(),
@@ -69,7 +70,8 @@ LinearAttentionProblem problem_of(const op::LinearAttention& op) {
           .heads = static_cast<int>(op.q.shape[1]),
           .width = static_cast<int>(op.q.shape[2]),
           .scale = op.scale,
-          .activation = op.q.dtype};
+          .activation = op.q.dtype,
+          .state_type = op.state.dtype};
 }
 
 }  // namespace

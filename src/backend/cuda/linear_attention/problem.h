@@ -11,13 +11,13 @@ struct LinearAttentionProblem {
   const void *q, *k, *v;  // [T, H, D] of `activation`
   void* out;              // the same
   int64_t q_stride, k_stride, v_stride, out_stride;
-  float* state;  // [slots, H, D, D]
+  void* state;  // [slots, H, D, D] of `state_type`
   int64_t state_stride;
   const float* slope;                           // [H]
   const int32_t *row_begin, *from, *to, *each;  // see op::LinearAttention; `each` may be null
   int tokens, rows, heads, width;               // T, B, H, D
   float scale;
-  DType activation;
+  DType activation, state_type;
 };
 
 // Which rows the kernels that go token by token take: every one, or those that `chunked` leaves.

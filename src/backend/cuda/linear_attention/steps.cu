@@ -1,9 +1,11 @@
 // Linear attention token by token, bound by reading and writing states. A block has the state of
-// one head of one row in its registers, through all tokens of the row: a thread four columns of
-// some neighbouring keys. The sums of the keys of a token are added in one order, so a token's bits
-// do not depend on how its row is cut.
+// one head of one row in its registers, through all tokens of the row: a thread 16 bytes of some
+// neighbouring keys, in the type that states have in memory, so that they are rounded after each
+// token. The sums of the keys of a token are added in one order, so a token's bits do not depend on
+// how its row is cut.
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/linear_attention/problem.h"
+#include "backend/cuda/mma.cuh"
 #include "backend/cuda/packs.cuh"
 
 namespace spate::cuda {
@@ -12,81 +14,102 @@ namespace {
 constexpr int kTokens = 2;  // whose sums are added at once
 
 // What a thread needs of a token.
-template <int kKeys>
+template <class T, int kKeys, int kColumns>
 struct Token {
-  float q[kKeys], k[kKeys], v[4];
+  alignas(16) T q[kKeys], k[kKeys], v[kColumns];
 };
+
+// 16 bytes of a state, and what they stand for: four elements of f32 or eight of bf16.
+__device__ void unpack_state(const uint4& bits, float (&to)[4]) { memcpy(to, &bits, sizeof(bits)); }
+__device__ void unpack_state(const uint4& bits, float (&to)[8]) {
+  const uint32_t pairs[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const float2 pair = unpack(pairs[i]);
+    to[2 * i] = pair.x;
+    to[2 * i + 1] = pair.y;
+  }
+}
+__device__ uint4 pack_state(const float (&from)[4]) {
+  uint4 bits;
+  memcpy(&bits, from, sizeof(bits));
+  return bits;
+}
+__device__ uint4 pack_state(const float (&from)[8]) {
+  return {pack<bf16>(from[0], from[1]), pack<bf16>(from[2], from[3]), pack<bf16>(from[4], from[5]),
+          pack<bf16>(from[6], from[7])};
+}
 
 template <int D>
 constexpr int kStepThreads = 4 * D;
 
-template <class T, int D>
+template <class T, class State, int D>
 __global__ void __launch_bounds__(kStepThreads<D>, 1024 / kStepThreads<D>)
     steps(const __grid_constant__ LinearAttentionProblem problem, SteppedRows rows) {
   constexpr int kThreads = kStepThreads<D>, kWarps = kThreads / kWarp;
-  constexpr int kVectors = D / 4;                   // of a row of the state
+  constexpr int kColumns = 16 / sizeof(State);      // of a thread
+  constexpr int kVectors = D / kColumns;            // of a row of the state
   constexpr int kKeys = D / (kThreads / kVectors);  // of a thread
-  __shared__ float4 parts[2][kTokens][kWarps][kVectors];
+  __shared__ __align__(16) float parts[2][kTokens][kWarps][D];
   const int row = static_cast<int>(blockIdx.y), thread = static_cast<int>(threadIdx.x);
   const int begin = problem.row_begin[row], end = problem.row_begin[row + 1];
   if (rows == SteppedRows::of_few_tokens && end - begin >= kLeastChunkTokens) return;
   const int head = static_cast<int>(blockIdx.x), lane = thread % kWarp, warp = thread / kWarp;
-  const int key = thread / kVectors * kKeys, column = thread % kVectors * 4;
+  const int key = thread / kVectors * kKeys, column = thread % kVectors * kColumns;
 
   const auto state_of = [&](int32_t slot) {
-    return reinterpret_cast<float4*>(problem.state + slot * problem.state_stride +
-                                     (int64_t{head} * D + key) * D + column);
+    return reinterpret_cast<uint4*>(static_cast<State*>(problem.state) +
+                                    slot * problem.state_stride + (int64_t{head} * D + key) * D +
+                                    column);
   };
-  float4 state[kKeys] = {};
+  uint4 state[kKeys] = {};
   if (problem.from[row] >= 0) {
-    const float4* from = state_of(problem.from[row]);
+    const uint4* from = state_of(problem.from[row]);
 #pragma unroll
-    for (int i = 0; i < kKeys; ++i) state[i] = __ldcs(from + i * (D / 4));
+    for (int i = 0; i < kKeys; ++i) state[i] = __ldcs(from + i * kVectors);
   }
   const auto keep = [&](int32_t slot) {
     if (slot < 0) return;
-    float4* to = state_of(slot);
+    uint4* to = state_of(slot);
 #pragma unroll
-    for (int i = 0; i < kKeys; ++i) __stcs(to + i * (D / 4), state[i]);
+    for (int i = 0; i < kKeys; ++i) __stcs(to + i * kVectors, state[i]);
   };
   const auto decay = static_cast<float>(exp(-static_cast<double>(problem.slope[head])));
 
-  const auto load = [&](int token, Token<kKeys>& to) {
+  const auto load = [&](int token, Token<T, kKeys, kColumns>& to) {
     const auto at = [&](const void* data, int64_t stride, int element) {
       return static_cast<const T*>(data) + token * stride + head * D + element;
     };
-    load_pack(at(problem.q, problem.q_stride, key), true, kKeys, to.q);
-    load_pack(at(problem.k, problem.k_stride, key), true, kKeys, to.k);
-    load_pack(at(problem.v, problem.v_stride, column), true, 4, to.v);
+    copy_pack<kKeys>(at(problem.q, problem.q_stride, key), to.q, true, kKeys);
+    copy_pack<kKeys>(at(problem.k, problem.k_stride, key), to.k, true, kKeys);
+    copy_pack<kColumns>(at(problem.v, problem.v_stride, column), to.v, true, kColumns);
   };
-  Token<kKeys> next;
+  Token<T, kKeys, kColumns> next;
   if (begin < end) load(begin, next);
   int buffer = 0;
   for (int first = begin; first < end; first += kTokens, buffer ^= 1) {
     const int count = min(end - first, kTokens);
     for (int t = 0; t < count; ++t) {
-      const Token<kKeys> token = next;
+      const Token<T, kKeys, kColumns> token = next;
       if (first + t + 1 < end) load(first + t + 1, next);
-      float4 sum{};
-      const auto step = [&](float& element, float& of_sum, float q, float k, float v) {
-        element = fmaf(k, v, decay * element);
-        of_sum = fmaf(q, element, of_sum);
-      };
+      float sums[kColumns] = {};
 #pragma unroll
       for (int i = 0; i < kKeys; ++i) {
-        step(state[i].x, sum.x, token.q[i], token.k[i], token.v[0]);
-        step(state[i].y, sum.y, token.q[i], token.k[i], token.v[1]);
-        step(state[i].z, sum.z, token.q[i], token.k[i], token.v[2]);
-        step(state[i].w, sum.w, token.q[i], token.k[i], token.v[3]);
+        float elements[kColumns];
+        unpack_state(state[i], elements);
+#pragma unroll
+        for (int j = 0; j < kColumns; ++j) {
+          elements[j] = fmaf(to_float(token.k[i]), to_float(token.v[j]), decay * elements[j]);
+          sums[j] = fmaf(to_float(token.q[i]), elements[j], sums[j]);
+        }
+        state[i] = pack_state(elements);
       }
 #pragma unroll
       for (int distance = kVectors; distance < kWarp; distance *= 2) {
-        sum.x += __shfl_xor_sync(~0U, sum.x, distance);
-        sum.y += __shfl_xor_sync(~0U, sum.y, distance);
-        sum.z += __shfl_xor_sync(~0U, sum.z, distance);
-        sum.w += __shfl_xor_sync(~0U, sum.w, distance);
+#pragma unroll
+        for (float& sum : sums) sum += __shfl_xor_sync(~0U, sum, distance);
       }
-      if (lane < kVectors) parts[buffer][t][warp][lane] = sum;
+      if (lane < kVectors) store_pack(parts[buffer][t][warp] + column, true, kColumns, sums);
       if (problem.each != nullptr) keep(problem.each[first + t]);
     }
     __syncthreads();
@@ -96,7 +119,7 @@ __global__ void __launch_bounds__(kStepThreads<D>, 1024 / kStepThreads<D>)
       float sum = 0;
 #pragma unroll
       for (int other = 0; other < kWarps; ++other) {
-        sum += reinterpret_cast<const float*>(parts[buffer][t][other])[element];
+        sum += parts[buffer][t][other][element];
       }
       static_cast<T*>(problem.out)[(first + t) * problem.out_stride + head * D + element] =
           from_float<T>(sum * problem.scale);
@@ -107,11 +130,12 @@ __global__ void __launch_bounds__(kStepThreads<D>, 1024 / kStepThreads<D>)
 
 template <int D>
 void launch_steps(const Context& context, const LinearAttentionProblem& problem, SteppedRows rows) {
-  const Grid grid{
-      .blocks = dim3(static_cast<unsigned>(problem.heads), static_cast<unsigned>(problem.rows)),
-      .threads = kStepThreads<D>};
+  const dim3 blocks(static_cast<unsigned>(problem.heads), static_cast<unsigned>(problem.rows));
   with_activation_type(problem.activation, [&]<class T>(TypeTag<T>) {
-    launch(context, grid, steps<T, D>, problem, rows);
+    with_state_type(problem.state_type, [&]<class State>(TypeTag<State>) {
+      launch(context, {.blocks = blocks, .threads = kStepThreads<D>}, steps<T, State, D>, problem,
+             rows);
+    });
   });
 }
 
