@@ -3,6 +3,8 @@
 // are numbered, from a counter on the device.
 #pragma once
 
+#include <type_traits>
+
 #include "backend/cuda/attention/rows.cuh"
 #include "backend/cuda/hopper.cuh"
 
