@@ -2,7 +2,6 @@
 #include "backend/cuda/gated.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/linear/f8_round.cuh"
-#include "backend/cuda/mma.cuh"
 #include "backend/cuda/ops.h"
 #include "backend/cuda/packs.cuh"
 #include "backend/cuda/types.cuh"
@@ -93,34 +92,6 @@ struct Combined {
   }
 };
 
-// A pack, as T.
-template <class T>
-struct KeptPack {
-  float values[kPack];
-  __device__ void keep(const RoundedPack& from) {
-#pragma unroll
-    for (int i = 0; i < kPack; ++i) values[i] = from[i];
-  }
-  __device__ void take(RoundedPack& to) const {
-#pragma unroll
-    for (int i = 0; i < kPack; ++i) to[i] = values[i];
-  }
-};
-template <>
-struct KeptPack<bf16> {
-  uint32_t pairs[kPack / 2];
-  __device__ void keep(const RoundedPack& from) {
-#pragma unroll
-    for (int i = 0; i < kPack / 2; ++i) pairs[i] = pack<bf16>(from[2 * i], from[2 * i + 1]);
-  }
-  __device__ void take(RoundedPack& to) const {
-#pragma unroll
-    for (int i = 0; i < kPack; ++i) {
-      to[i] = __uint_as_float(i % 2 == 0 ? pairs[i / 2] << 16 : pairs[i / 2] & 0xFFFF0000);
-    }
-  }
-};
-
 // The same, rounded: a block takes a row, whose packs are all kept. As T they take so few registers
 // that a multiprocessor has two blocks of any size, of which one loads while the other stores.
 template <class T, class Combine>
@@ -130,23 +101,14 @@ __global__ void __launch_bounds__(kMostRoundingThreads, sizeof(T) == 2 ? 2 : 1)
   wait_for_kernel_before();
   const int64_t row = blockIdx.x;
   const auto column = [&](int k) { return (int64_t{k} * blockDim.x + threadIdx.x) * kPack; };
-  KeptPack<T> kept[kRoundedKept];
-  float largest = 0;
+  KeptPack<T, kPack> kept[kRoundedKept];
 #pragma unroll
   for (int k = 0; k < kRoundedKept; ++k) {
     RoundedPack values = {};
     if (column(k) < to.width) combined.load(row, column(k), to.width - column(k), values);
     kept[k].keep(values);
-    kept[k].take(values);
-    largest = largest_of(values, largest);
   }
-  const RowRounder rounder(to, row, block_max(largest));
-#pragma unroll
-  for (int k = 0; k < kRoundedKept; ++k) {
-    RoundedPack values;
-    kept[k].take(values);
-    rounder.store(column(k), values);
-  }
+  round_kept(to, row, kept);
 }
 
 template <class T, class Combine>

@@ -19,6 +19,14 @@ __device__ inline float inverse_of_scale(float scale) {
   return __uint_as_float((uint32_t{254} << 23) - __float_as_uint(scale));
 }
 
+// The codes of four neighbouring elements; what is larger than 448 becomes that.
+__device__ inline uint32_t four_codes(const float* values) {
+  const auto pair = [&](int i) -> uint32_t {
+    return __nv_cvt_float2_to_fp8x2({values[i], values[i + 1]}, __NV_SATFINITE, __NV_E4M3);
+  };
+  return pair(0) | pair(2) << 16;
+}
+
 // The scales of a token's head, as they lie side by side.
 struct KvScales {
   uint32_t pair;

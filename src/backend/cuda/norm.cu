@@ -26,7 +26,8 @@ struct Norm {
   Rows<const T> gate{};  // gate: what is normed is multiplied with its sigmoid
   Rows<T> out;
   const float* weight;  // [width]; gate: [heads, width]
-  int64_t rows, heads, width;
+  unsigned rows, heads;
+  int width;
   float eps;
   bool aligned;
   F8Rows rounded;  // with kRound: in place of out
@@ -43,101 +44,128 @@ __device__ float row_sum(float value) {
   return warp_sum(lane < blockDim.x / kWarp ? of_warp[lane] : 0);
 }
 
-template <Kind kKind, bool kRound, class T>
+template <Kind kKind, bool kRound, bool kAligned, class T>
 __global__ void __launch_bounds__(kMostThreads) rms_norm(Norm<T> norm) {
   let_next_kernel_begin();
-  wait_for_kernel_before();
-  const int64_t row = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
-  if (row >= norm.rows) return;
-  const int64_t t = row / norm.heads, first = row % norm.heads * norm.width;
-  const T* x = norm.x[t] + first;
   constexpr bool kAdd = kKind == Kind::add;
-  T* residual = kAdd ? norm.residual[t] + first : nullptr;
+  const unsigned row = blockIdx.x * blockDim.y + threadIdx.y;
+  const unsigned t = kAdd ? row : row / norm.heads;
+  const int width = norm.width, first = kAdd ? 0 : static_cast<int>(row % norm.heads) * width;
+  const int own = static_cast<int>(threadIdx.x) * kPack,
+            step = static_cast<int>(blockDim.x) * kPack;
   const float* weight = norm.weight + (kKind == Kind::gate ? first : 0);
-  const int64_t step = int64_t{blockDim.x} * kPack;
-
-  // What is normed, from column `i` on; after an addition, the sum as its type rounds it.
-  const auto read = [&](int64_t i, float(&values)[kPack]) {
-    load_pack(x + i, norm.aligned, norm.width - i, values);
-    if constexpr (kAdd) {
-      float old[kPack];
-      load_pack(residual + i, norm.aligned, norm.width - i, old);
+  float weights[kKept][kPack];  // no kernel writes them, so they are read before the wait
 #pragma unroll
-      for (int j = 0; j < kPack; ++j) values[j] = to_float(from_float<T>(old[j] + values[j]));
-      store_pack(residual + i, norm.aligned, norm.width - i, values);
-    }
-  };
-  float kept[kKept][kPack] = {}, sum = 0;
-  int64_t i = threadIdx.x * kPack;
-#pragma unroll
-  for (int k = 0; k < kKept; ++k, i += step) {
-    if (i >= norm.width) continue;
-    read(i, kept[k]);
-#pragma unroll
-    for (int j = 0; j < kPack; ++j) sum = fmaf(kept[k][j], kept[k][j], sum);
+  for (int k = 0; k < kKept; ++k) {
+    const int i = own + k * step;
+    if (i < width) load_pack(weight + i, kAligned, width - i, weights[k]);
   }
-  for (; i < norm.width; i += step) {
+  wait_for_kernel_before();
+  if (row >= norm.rows) return;
+  const T* x = norm.x[t] + first;
+  T* residual = kAdd ? norm.residual[t] + first : nullptr;
+  T* out = norm.out[t] + first;
+
+  using Pack = KeptPack<T, kPack>;
+  const auto load = [&](int i, Pack& pack, Pack& old) {
+    pack.load(x + i, kAligned, width - i);
+    if constexpr (kAdd) old.load(residual + i, kAligned, width - i);
+  };
+  // Makes a pack what is normed: after an addition, the sum as its type rounds it.
+  float sum = 0;
+  const auto add = [&](int i, Pack& pack, const Pack& old) {
     float values[kPack];
-    read(i, values);
+    pack.take(values);
+    if constexpr (kAdd) {
+      float others[kPack];
+      old.take(others);
+#pragma unroll
+      for (int j = 0; j < kPack; ++j) values[j] = others[j] + values[j];
+      pack.keep(values);
+      pack.store(residual + i, kAligned, width - i);
+      pack.take(values);
+    }
 #pragma unroll
     for (int j = 0; j < kPack; ++j) sum = fmaf(values[j], values[j], sum);
-  }
-  const float factor = 1 / sqrtf(row_sum(sum) / static_cast<float>(norm.width) + norm.eps);
-
-  const auto scale = [&](int64_t at, float(&values)[kPack]) {
-    float weights[kPack];
-    load_pack(weight + at, norm.aligned, norm.width - at, weights);
+  };
+  // All loads come before the first store: behind it they would wait, lest they read what it wrote.
+  Pack kept[kKept], old[kKept];
 #pragma unroll
-    for (int j = 0; j < kPack; ++j) values[j] = values[j] * factor * weights[j];
+  for (int k = 0; k < kKept; ++k) {
+    if (own + k * step < width) load(own + k * step, kept[k], old[k]);
+  }
+#pragma unroll
+  for (int k = 0; k < kKept; ++k) {
+    if (own + k * step < width) add(own + k * step, kept[k], old[k]);
+  }
+  if constexpr (!kRound) {
+    for (int i = own + kKept * step; i < width; i += step) {
+      Pack pack, other;
+      load(i, pack, other);
+      add(i, pack, other);
+    }
+  }
+  const float factor = 1 / sqrtf(row_sum(sum) / static_cast<float>(width) + norm.eps);
+
+  const auto scale = [&](int i, Pack& pack, const float(&by)[kPack]) {
+    float values[kPack];
+    pack.take(values);
+#pragma unroll
+    for (int j = 0; j < kPack; ++j) values[j] = values[j] * factor * by[j];
     if constexpr (kKind == Kind::gate) {
       float gates[kPack];
-      load_pack(norm.gate[t] + first + at, norm.aligned, norm.width - at, gates);
+      load_pack(norm.gate[t] + first + i, kAligned, width - i, gates);
 #pragma unroll
       for (int j = 0; j < kPack; ++j) values[j] /= 1 + expf(-gates[j]);
     }
+    pack.keep(values);
   };
-  if constexpr (kRound) {  // all of the row is kept
-    i = threadIdx.x * kPack;
 #pragma unroll
-    for (int k = 0; k < kKept; ++k, i += step) {
-      if (i < norm.width) scale(i, kept[k]);
-#pragma unroll
-      for (float& value : kept[k]) value = to_float(from_float<T>(value));
+  for (int k = 0; k < kKept; ++k) {
+    const int i = own + k * step;
+    if (i < width) {
+      scale(i, kept[k], weights[k]);
+      if constexpr (!kRound) kept[k].store(out + i, kAligned, width - i);
+    } else {
+      kept[k] = {};
     }
-    return round_kept(norm.rounded, row, kept);
   }
-  const auto write = [&](int64_t at, float(&values)[kPack]) {
-    scale(at, values);
-    store_pack(norm.out[t] + first + at, norm.aligned, norm.width - at, values);
-  };
-  i = threadIdx.x * kPack;
-#pragma unroll
-  for (int k = 0; k < kKept; ++k, i += step) {
-    if (i < norm.width) write(i, kept[k]);
+  if constexpr (kRound) {  // all of the row is kept
+    round_kept(norm.rounded, row, kept);
+  } else {
+    for (int i = own + kKept * step; i < width; i += step) {
+      Pack pack;
+      pack.load((kAdd ? residual : x) + i, kAligned, width - i);
+      load_pack(weight + i, kAligned, width - i, weights[0]);
+      scale(i, pack, weights[0]);
+      pack.store(out + i, kAligned, width - i);
+    }
   }
-  for (; i < norm.width; i += step) {
-    float values[kPack];
-    load_pack((kAdd ? residual : x) + i, norm.aligned, norm.width - i, values);
-    write(i, values);
-  }
+}
+
+template <Kind kKind, bool kRound, class T>
+void launch_norm(const Context& context, const Grid& grid, const Norm<T>& norm) {
+  launch_early(context, grid,
+               norm.aligned ? rms_norm<kKind, kRound, true, T> : rms_norm<kKind, kRound, false, T>,
+               norm);
 }
 
 template <Kind kKind, class T>
 void run_norm(const Context& context, const Norm<T>& norm) {
-  if (norm.rounded.codes != nullptr) {
-    return launch_early(
-        context,
-        {.blocks = static_cast<unsigned>(norm.rows), .threads = rounding_threads(norm.width)},
-        rms_norm<kKind, true, T>, norm);
+  if constexpr (kKind != Kind::gate) {
+    if (norm.rounded.codes != nullptr) {
+      return launch_norm<kKind, true>(
+          context, {.blocks = norm.rows, .threads = rounding_threads(norm.width)}, norm);
+    }
   }
   const int64_t wanted = divide_up(norm.width, kKept * kPack);
   const auto threads = static_cast<unsigned>(
       std::clamp<int64_t>(divide_up(wanted, kWarp) * kWarp, kWarp, kMostThreads));
   const unsigned together = threads == kWarp ? 4 : 1;  // rows of a block
-  launch_early(context,
-               {.blocks = static_cast<unsigned>(divide_up(norm.rows, together)),
-                .threads = dim3(threads, together)},
-               rms_norm<kKind, false, T>, norm);
+  launch_norm<kKind, false>(context,
+                            {.blocks = static_cast<unsigned>(divide_up(norm.rows, together)),
+                             .threads = dim3(threads, together)},
+                            norm);
 }
 
 // Where `rounded` has codes, they are written in place of out.
@@ -148,9 +176,9 @@ void run_norm(const Context& context, const op::RmsNorm& op, const F8Rows& round
                                            .residual = {},
                                            .out = rows_of<T>(op.out),
                                            .weight = op.weight.as<float>(),
-                                           .rows = op.x.rows() * heads,
-                                           .heads = heads,
-                                           .width = width,
+                                           .rows = static_cast<unsigned>(op.x.rows() * heads),
+                                           .heads = static_cast<unsigned>(heads),
+                                           .width = static_cast<int>(width),
                                            .eps = op.eps,
                                            .aligned = packs_fit<kPack>(width, op.x, op.out) &&
                                                       starts_at_pack<kPack>(op.weight),
@@ -166,9 +194,9 @@ void run_norm(const Context& context, const op::AddRmsNorm& op, const F8Rows& ro
                                 .residual = rows_of<T>(op.residual),
                                 .out = rows_of<T>(op.out),
                                 .weight = op.weight.as<float>(),
-                                .rows = op.x.rows(),
+                                .rows = static_cast<unsigned>(op.x.rows()),
                                 .heads = 1,
-                                .width = width,
+                                .width = static_cast<int>(width),
                                 .eps = op.eps,
                                 .aligned = packs_fit<kPack>(width, op.x, op.residual, op.out) &&
                                            starts_at_pack<kPack>(op.weight),
@@ -185,9 +213,9 @@ void run_norm(const Context& context, const op::GatedGroupNorm& op) {
                                  .gate = rows_of<const T>(op.gate),
                                  .out = rows_of<T>(op.out),
                                  .weight = op.weight.as<float>(),
-                                 .rows = op.x.rows() * op.groups,
-                                 .heads = op.groups,
-                                 .width = width,
+                                 .rows = static_cast<unsigned>(op.x.rows() * op.groups),
+                                 .heads = static_cast<unsigned>(op.groups),
+                                 .width = static_cast<int>(width),
                                  .eps = op.eps,
                                  .aligned = packs_fit<kPack>(width, op.x, op.gate, op.out) &&
                                             starts_at_pack<kPack>(op.weight)});

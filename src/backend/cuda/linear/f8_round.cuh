@@ -1,10 +1,10 @@
 // Rounding a row to e4m3: what the kernels share that end with it.
 #pragma once
 
-#include <cuda_fp8.h>
-
 #include <algorithm>
 
+#include "backend/cuda/e4m3.cuh"
+#include "backend/cuda/kept_pack.cuh"
 #include "backend/cuda/linear/f8.h"
 #include "backend/cuda/packs.cuh"
 
@@ -55,18 +55,13 @@ class RowRounder {
   // Elements from `begin` on, with zeros behind the row.
   __device__ void store(int64_t begin, const RoundedPack& values) const {
     if (begin >= stride_) return;
-    *reinterpret_cast<uint2*>(codes_ + begin) = {pack_four(values), pack_four(values + 4)};
+    RoundedPack scaled;
+#pragma unroll
+    for (int i = 0; i < kRoundedPack; ++i) scaled[i] = values[i] * factor_;
+    *reinterpret_cast<uint2*>(codes_ + begin) = {four_codes(scaled), four_codes(scaled + 4)};
   }
 
  private:
-  __device__ uint32_t pack_four(const float* values) const {
-    const auto pair = [&](int i) -> uint32_t {
-      return __nv_cvt_float2_to_fp8x2({values[i] * factor_, values[i + 1] * factor_},
-                                      __NV_SATFINITE, __NV_E4M3);
-    };
-    return pair(0) | pair(2) << 16;
-  }
-
   uint8_t* codes_;
   int64_t stride_;
   float factor_;
@@ -74,15 +69,21 @@ class RowRounder {
 
 // Rounds a row that the block's threads keep: pack k of a thread begins at element
 // (k * blockDim.x + threadIdx.x) * kRoundedPack. Behind the row are zeros.
-__device__ inline void round_kept(const F8Rows& to, int64_t row,
-                                  const RoundedPack (&kept)[kRoundedKept]) {
+template <class T>
+__device__ void round_kept(const F8Rows& to, int64_t row,
+                           const KeptPack<T, kRoundedPack> (&kept)[kRoundedKept]) {
   float largest = 0;
+  RoundedPack values;
 #pragma unroll
-  for (const RoundedPack& pack : kept) largest = largest_of(pack, largest);
+  for (const auto& pack : kept) {
+    pack.take(values);
+    largest = largest_of(values, largest);
+  }
   const RowRounder rounder(to, row, block_max(largest));
 #pragma unroll
   for (int k = 0; k < kRoundedKept; ++k) {
-    rounder.store((int64_t{k} * blockDim.x + threadIdx.x) * kRoundedPack, kept[k]);
+    kept[k].take(values);
+    rounder.store((int64_t{k} * blockDim.x + threadIdx.x) * kRoundedPack, values);
   }
 }
 
