@@ -167,11 +167,13 @@ void run_case(Bench& bench, const Case& c, DType type) {
   const Buffer frequencies = backend.allocate(angles.size() * sizeof(float));
   const Tensor frequencies_view = frequencies.view({width / 2}, DType::f32);
   backend.upload(frequencies_view, angles.data());
-  const Buffer key = numbers(backend, tokens * kv_heads * width, hidden);
-  const Tensor key_view = key.view({tokens, kv_heads, width}, hidden);
-  op::QkvNormRopeWrite write{.q = q_view,
-                             .key = key_view,
-                             .value = key_view,
+  // Queries, keys and values of a token lie side by side, as one product writes them.
+  const int64_t q_width = heads * width, kv_width = kv_heads * width;
+  const Buffer qkv = numbers(backend, tokens * (q_width + 2 * kv_width), hidden);
+  const Tensor joined = qkv.view({tokens, q_width + 2 * kv_width}, hidden);
+  op::QkvNormRopeWrite write{.q = joined.columns(0, {heads, width}),
+                             .key = joined.columns(q_width, {kv_heads, width}),
+                             .value = joined.columns(q_width + kv_width, {kv_heads, width}),
                              .positions = tables[5].view({tokens}, DType::i32),
                              .rope = {.frequencies = frequencies_view},
                              .kv = view(0)};

@@ -182,8 +182,8 @@ TEST(RopeApply, AnglesAreExactFarOut) {
 // A cache of `slots` slots and a table that sends T tokens to some of them.
 struct Cache {
   Cache(int64_t tokens, int64_t kv_heads, int64_t width, DType type)
-      : keys({3 * tokens + 1, kv_heads, width}, type, 4),
-        values({3 * tokens + 1, kv_heads, width}, type, 4) {
+      : keys({3 * tokens + 1, kv_heads, width}, type, 8),
+        values({3 * tokens + 1, kv_heads, width}, type, 8) {
     for (int64_t t = 0; t < tokens; ++t) slots.push_back(1 + 3 * (tokens - 1 - t));
     slot.emplace(test::integers({tokens}, slots));
   }
@@ -516,6 +516,49 @@ TEST(QkvNormRopeWrite, WritesEightBits) {
               }
             }
           });
+    }
+  }
+}
+
+Owned with_gap(const Owned& x, int64_t gap) {
+  Owned out(x.tensor.shape, x.tensor.dtype, gap);
+  out.fill([&](int64_t row, int64_t column) { return x.at(row, column); });
+  return out;
+}
+
+// Aligned heads of the usual widths may take another way.
+TEST(QkvNormRopeWrite, BitsDoNotDependOnTheGaps) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  Random random(9);
+  for (const RopePairs pairs : {RopePairs::halves, RopePairs::neighbours}) {
+    for (const int64_t width : {32, 64, 128}) {
+      for (const DType type : test::activation_types()) {
+        const QkvInputs in({20, 7, width, width, pairs, 1.25F, 8}, type, random);
+        test::for_each_gpu_setup(
+            "qkv_norm_rope_write", [&](Backend& backend, const std::string& name) {
+              if (backend.activation_type() != type) return;
+              const ScaledCache cache(20, 1, width), other_cache(20, 1, width);
+              const Owned q = in.q, key = in.key, other_q = with_gap(q, 3),
+                          other_key = with_gap(key, 3);
+              const auto run = [&](const Owned& some_q, const Owned& some_key, const KvView& kv) {
+                backend.run(op::QkvNormRopeWrite{.q = some_q.tensor,
+                                                 .key = some_key.tensor,
+                                                 .value = in.value.tensor,
+                                                 .q_norm = in.q_norm.tensor,
+                                                 .k_norm = in.k_norm.tensor,
+                                                 .positions = in.positions.tensor,
+                                                 .rope = in.rope,
+                                                 .kv = kv});
+              };
+              run(q, key, cache.view());
+              run(other_q, other_key, other_cache.view());
+              test::expect_same_bits(other_q, q, name + ", q");
+              test::expect_same_bits(other_key, key, name + ", key");
+              test::expect_same_bits(other_cache.keys, cache.keys, name + ", cached keys");
+              test::expect_same_bits(other_cache.values, cache.values, name + ", cached values");
+              test::expect_same_bits(other_cache.scales, cache.scales, name + ", scales");
+            });
+      }
     }
   }
 }

@@ -4,7 +4,7 @@
 //   basic.cu     GatherRows, PutRows, TakeDrawn, Add, Scale, Gated
 //   moe/         Route, GroupPairs, ExpertLinear, ExpertSum, ExpertMlp, GateRows
 //   norm.cu      RmsNorm, AddRmsNorm, GatedGroupNorm
-//   rope.cu      RopeApply, KvWrite, QkvNormRopeWrite
+//   rope/        RopeApply, KvWrite, QkvNormRopeWrite
 //   attention/   Attention
 //   linear_attention/    LinearAttention
 //   sampling/    Penalize, LogitEdit, KeepOnly, MaskTop, Draw, Logprobs
