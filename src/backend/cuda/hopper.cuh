@@ -129,7 +129,15 @@ __device__ inline void copy_box(void* shared, const CUtensorMap& map, int x, int
 }
 
 // Four matrices of 8 x 8 elements of two bytes, of which a thread has a pair in a row as mma() has
-// them of c. Columns become rows: lane 8 * n + i gives the address for column i of matrix n.
+// them of c; lane 8 * n + i gives the address for row i of matrix n.
+__device__ inline void store_matrices(void* row, const uint32_t (&from)[4]) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared::cta.b16 [%0], {%1, %2, %3, %4};"
+               :
+               : "r"(shared_address(row)), "r"(from[0]), "r"(from[1]), "r"(from[2]), "r"(from[3])
+               : "memory");
+}
+
+// The same, where columns become rows: lane 8 * n + i gives the address for column i of matrix n.
 __device__ inline void store_matrices_transposed(void* row, const uint32_t (&from)[4]) {
   asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared::cta.b16 [%0], {%1, %2, %3, %4};"
                :
@@ -190,14 +198,6 @@ __device__ void copy_box_to_all(void* shared, const CUtensorMap& map, int x, int
       : "memory");
 }
 
-// Starts to bring the box to the L2 cache.
-__device__ inline void prefetch_box(const CUtensorMap& map, int x, int y, int z) {
-  asm volatile("cp.async.bulk.prefetch.tensor.3d.L2.global [%0, {%1, %2, %3}];"
-               :
-               : "l"(&map), "r"(x), "r"(y), "r"(z)
-               : "memory");
-}
-
 // ---- Products of a warpgroup. Of c[64, N] a warp has 16 rows, warp after warp, laid out as tiles
 // of mma(), N / 8 of them. Between begin_products() and the wait for the products nothing else may
 // touch c, nor a in registers.
@@ -240,6 +240,12 @@ __device__ inline uint64_t operand_at(uint32_t address, int slab_bytes) {
   constexpr uint64_t kEightRows = 8 * kSlabRowBytes, kSwizzle128 = uint64_t{1} << 62;
   return kSwizzle128 | kEightRows / 16 << 32 | static_cast<uint64_t>(slab_bytes / 16) << 16 |
          address / 16;
+}
+
+// The address of what is at the same place for all lanes. So the compiler knows that it is, and an
+// operand there lies in the registers that products read, instead of being brought there for each.
+__device__ inline uint32_t uniform_address(const void* shared) {
+  return __shfl_sync(~0U, shared_address(shared), 0);
 }
 
 // The same operand, `bytes` further on.

@@ -92,36 +92,18 @@ class TileLoader {
                         const CUtensorMap* maps)
       : maps_(maps), cursor_(problem, row), length_(length), kv_head_(kv_head) {}
 
-  // Some slabs of a tile, as bits, or all. Rows behind the last key are left as they are.
-  static constexpr uint32_t kAllSlabs = (1U << kSlabs) - 1;
-  template <uint32_t kWanted = kAllSlabs>
+  // Rows behind the last key are left as they are.
   __device__ void load(unsigned char* to, int tile, Barrier* barrier) {
-    if (elected()) {
-      arrive_announcing(barrier, rows_of(tile) * __popc(kWanted) * kSlabRowBytes);
-    }
-    for_boxes(tile, [&](int row, int size, int slot) {
-      if (!elected()) return;
-#pragma unroll
-      for (int slab = 0; slab < kSlabs; ++slab) {
-        if ((kWanted >> slab & 1) == 0) continue;
-        copy_box(to + slab * Layout::kKeySlab + row * kSlabRowBytes, maps_[size], slab * kColumns,
-                 kv_head_, slot, barrier);
-      }
-    });
+    if (elected()) arrive_announcing(barrier, rows_of(tile) * kSlabs * kSlabRowBytes);
+    for_boxes(tile, [&](int row, int size, int slot) { copy(to, row, size, slot, barrier); });
   }
 
-  // All slabs, and the scales of the tile's keys and values, which every lane announces.
+  // The same with the scales of the tile's keys and values, for which every lane arrives.
   __device__ void load_scaled(unsigned char* to, uint32_t* scales, const uint32_t* of_slots,
                               int tile, Barrier* barrier) {
     if (elected()) arrive_announcing(barrier, rows_of(tile) * kSlabs * kSlabRowBytes);
     for_boxes(tile, [&](int row, int size, int slot) {
-      if (elected()) {
-#pragma unroll
-        for (int slab = 0; slab < kSlabs; ++slab) {
-          copy_box(to + slab * Layout::kKeySlab + row * kSlabRowBytes, maps_[size], slab * kColumns,
-                   kv_head_, slot, barrier);
-        }
-      }
+      copy(to, row, size, slot, barrier);
       for (int i = static_cast<int>(threadIdx.x) % 32; i < box_rows<D>(size); i += 32) {
         copy_4_async(scales + row + i, of_slots + slot + i, true);
       }
@@ -129,25 +111,12 @@ class TileLoader {
     arrive_behind_copies(barrier);
   }
 
-  // Brings a tile to the L2 cache.
-  __device__ void prefetch(int tile) {
-    for_boxes(tile, [&](int, int size, int slot) {
-      if (!elected()) return;
-#pragma unroll
-      for (int slab = 0; slab < kSlabs; ++slab) {
-        prefetch_box(maps_[size], slab * kColumns, kv_head_, slot);
-      }
-    });
-  }
-
   // Writes zeros behind the last key: values there have no weight, but must be numbers.
-  template <uint32_t kWanted = kAllSlabs>
   __device__ void clear_behind(unsigned char* to, int tile) const {
     const int rows = rows_of(tile);
     if (rows == Layout::kKeys) return;
     constexpr int kVectors = kSlabRowBytes / 16;
     for (int slab = 0; slab < kSlabs; ++slab) {
-      if ((kWanted >> slab & 1) == 0) continue;
       auto* vectors = reinterpret_cast<uint4*>(to + slab * Layout::kKeySlab);
       for (int i = rows * kVectors + static_cast<int>(threadIdx.x) % 32;
            i < Layout::kKeys * kVectors; i += 32) {
@@ -161,6 +130,15 @@ class TileLoader {
  private:
   __device__ int rows_of(int tile) const {
     return min(Layout::kKeys, length_ - tile * Layout::kKeys);
+  }
+  // One thread starts to copy a box.
+  __device__ void copy(unsigned char* to, int row, int size, int slot, Barrier* barrier) const {
+    if (!elected()) return;
+#pragma unroll
+    for (int slab = 0; slab < kSlabs; ++slab) {
+      copy_box(to + slab * Layout::kKeySlab + row * kSlabRowBytes, maps_[size], slab * kColumns,
+               kv_head_, slot, barrier);
+    }
   }
   // Calls box(first row in the tile, size, slot) for each box of a tile.
   template <class Box>

@@ -10,6 +10,7 @@
 //
 // A query's result takes nothing from others, and tiles of keys begin at multiples of their size
 // counted from position 0: where items are not cut, a token's bits depend on its own keys alone.
+#include "backend/cuda/attention/latent_load.cuh"
 #include "backend/cuda/attention/latent_values.cuh"
 #include "backend/cuda/launch.cuh"
 
@@ -20,7 +21,7 @@ constexpr int kValueWarps = 8, kScoreWarps = 4;
 constexpr int kLatentThreads = 32 * (kValueWarps + kScoreWarps + 4);  // of the last four one loads
 
 // Of each thread; the register file has 512 for the four warps of a quarter.
-constexpr int kValueRegisters = 176, kScoreRegisters = 112, kLoaderRegisters = 48;
+constexpr int kValueRegisters = 176, kScoreRegisters = 120, kLoaderRegisters = 40;
 
 __global__ void __launch_bounds__(kLatentThreads, 1)
     latent(const __grid_constant__ AttentionProblem problem,
@@ -41,7 +42,7 @@ __global__ void __launch_bounds__(kLatentThreads, 1)
     LatentValues(shared, problem, work, pieces, share.part).add_up();
   } else if (warp < kValueWarps + kScoreWarps) {
     keep_registers<kScoreRegisters>();
-    score_latents(shared, problem, work, share);
+    LatentScores(shared, problem, work).weigh_share(share);
   } else {
     keep_registers<kLoaderRegisters>();
     if (warp > kValueWarps + kScoreWarps) return;

@@ -7,104 +7,124 @@
 
 namespace spate::cuda {
 
-// A place in the tile of weights.
-__device__ inline unsigned char* weight_place(LatentShared& shared, int row, int vector) {
-  return shared.weights + row * kSlabRowBytes + (vector ^ row % 8) * 16;
-}
-
-// With the columns of a group of slabs.
-template <int kGroup>
-__device__ void multiply_latent_keys(float (&scores)[kLatentKeys / 8][4], LatentShared& shared,
-                                     int slot) {
-  const uint64_t queries = operand_at(shared_address(shared.queries), 0);
-  const uint64_t keys = operand_at(shared_address(shared.keys[slot]), 0);
-  bool add = kGroup > 0;
-#pragma unroll
-  for (int step = 0; step < kLatentWidth / 16; ++step) {
-    if ((latent_slabs(kGroup) >> step / 4 & 1) == 0) continue;
-    const int place = step / 4 * LatentLayout::kKeySlab + step % 4 * 32;
-    multiply_shared<kLatentKeys>(scores, operand_behind(queries, place),
-                                 operand_behind(keys, place), add);
-    add = true;
-  }
-}
-
-// Leaves weights, and what brings the sums before to their references.
-__device__ inline void leave_weights(LatentShared& shared,
-                                     const float (&weights)[kLatentKeys / 8][4],
-                                     const float (&correction)[2], int row) {
+// Where a lane stores, or loads, the 16 columns of a step in the tile of weights, for its warp's 16
+// rows.
+__device__ inline unsigned char* weight_place(LatentShared& shared, int step) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-#pragma unroll
-    for (int tile = 0; tile < kLatentKeys / 8; ++tile) {
-      *reinterpret_cast<uint32_t*>(weight_place(shared, row + 8 * half, tile) + 4 * (lane % 4)) =
-          pack<bf16>(weights[tile][2 * half], weights[tile][2 * half + 1]);
-    }
-    if (lane % 4 == 0) shared.correction[row + 8 * half] = correction[half];
+  const int row = static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane % 16;
+  return shared.weights + row * kSlabRowBytes + ((2 * step + lane / 16) ^ row % 8) * 16;
+}
+
+class LatentScores {
+  using Scores = float[kLatentKeys / 8][4];
+
+ public:
+  __device__ LatentScores(LatentShared& shared, const AttentionProblem& problem,
+                          const LatentWork& work)
+      : shared_(shared),
+        problem_(problem),
+        work_(work),
+        scale_(problem),
+        lane_(static_cast<int>(threadIdx.x) % 32),
+        row_(static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane_ / 4),
+        rows_(problem, {}, row_) {}
+
+  __device__ void weigh_share(const LatentShare& share) {
+    for (LatentWalk walk(problem_, work_, share); walk.there(); walk.advance()) weigh_item(walk);
+    wait_for_phase(&shared_.weights_empty, weights_parity_ ^ 1);
+    if (row_ == 0 && lane_ == 0) shared_.item.tiles = 0;
+    arrive(&shared_.weights_full);
   }
-}
 
-__device__ inline LatentTile tile_of(const LatentWalk& walk, const LatentWork& work) {
-  using End = LatentTile::End;
-  const LatentPlace& at = walk.at();
-  const End end = !walk.last()                  ? End::none
-                  : !walk.begun_here()          ? End::of_first_piece
-                  : at.tile + 1 == walk.tiles() ? End::of_item
-                                                : End::of_last_piece;
-  return {walk.first(), end, at.shape.first_token + at.first_token(work), at.tokens(work)};
-}
-
-__device__ inline void score_latents(LatentShared& shared, const AttentionProblem& problem,
-                                     const LatentWork& work, const LatentShare& share) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int row = static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane / 4;
-  const HopperScale scale(problem);
-  uint32_t weights_parity = 0, queries_parity = 0;
-  RingPlace<LatentShared::kStages> key_place;
-  HopperRows rows(problem, {}, row);
-  float scores[kLatentKeys / 8][4], correction[2];
-  for (LatentWalk walk(problem, work, share); walk.there(); walk.advance()) {
-    const int position = walk.at().position(work), first_key = walk.at().tile * kLatentKeys;
-    if (walk.first()) {
-      rows = HopperRows(problem, {.position = position, .step = 1}, row);
-      wait_for_phase(&shared.queries_full, queries_parity);
-      queries_parity ^= 1;
+ private:
+  __device__ void weigh_item(const LatentWalk& walk) {
+    const LatentPlace& at = walk.at();
+    const int begin = at.tile, end = walk.end_tile();
+    item_ = {.tiles = end - begin,
+             .end = begin > 0                ? LatentItem::End::of_first_piece
+                    : end == at.tiles(work_) ? LatentItem::End::of_item
+                                             : LatentItem::End::of_last_piece,
+             .first_token = at.shape.first_token + at.first_token(work_),
+             .tokens = at.tokens(work_)};
+    position_ = at.position(work_);
+    rows_ = HopperRows(problem_, {.position = position_, .step = 1}, row_);
+    wait_for_phase(&shared_.queries_full, queries_parity_);
+    queries_parity_ ^= 1;
+    for (int tile = begin; tile < end; ++tile) {
+      const bool first = tile == begin, last = tile + 1 == end;
+      Scores scores;
+      multiply(scores, last);
+      weigh(scores, tile, first, last);
     }
-    wait_for_phase(shared.keys_full[key_place.slot], key_place.parity);
-    begin_products();
-    multiply_latent_keys<0>(scores, shared, key_place.slot);
-    end_product_group();
-    wait_for_phase(shared.keys_full[key_place.slot] + 1, key_place.parity);
-    begin_products();
-    multiply_latent_keys<1>(scores, shared, key_place.slot);
-    end_product_group();
-    wait_for_products<0>(scores);
-    if (lane == 0) {
-      for (Barrier& group : shared.keys_empty[key_place.slot]) arrive(&group);
-      if (walk.last()) arrive(&shared.queries_empty);
-    }
-    key_place.advance();
-    if (scale.cap > 0) cap_scores(scores, scale);
-    if (first_key + kLatentKeys - 1 > position) rows.hide(scores, first_key, false);
-    rows.weigh(scores, scale.factor, correction);
+  }
 
-    wait_for_phase(&shared.weights_empty, weights_parity ^ 1);
-    weights_parity ^= 1;
-    leave_weights(shared, scores, correction, row);
-    if (walk.last()) {
+  // With the next tile of keys, the last of the item or not.
+  __device__ void multiply(Scores& products, bool last) {
+    const uint64_t queries = operand_at(uniform_address(shared_.queries), 0);
+    const uint64_t keys = operand_at(uniform_address(shared_.keys[key_place_.slot]), 0);
+    for_latent_groups([&]<int kGroup>(std::integral_constant<int, kGroup>) {
+      wait_for_phase(shared_.keys_full[key_place_.slot] + kGroup, key_place_.parity);
+      begin_products();
+      bool add = kGroup > 0;
+#pragma unroll
+      for (int step = 0; step < kLatentWidth / 16; ++step) {
+        if ((latent_slabs(kGroup) >> step / 4 & 1) == 0) continue;
+        const int place = step / 4 * LatentLayout::kKeySlab + step % 4 * 32;
+        multiply_shared<kLatentKeys>(products, operand_behind(queries, place),
+                                     operand_behind(keys, place), add);
+        add = true;
+      }
+      end_product_group();
+    });
+    wait_for_products<0>(products);
+    if (lane_ == 0) {
+      for (Barrier& group : shared_.keys_empty[key_place_.slot]) arrive(&group);
+      if (last) arrive(&shared_.queries_empty);
+    }
+    key_place_.advance();
+  }
+
+  // Turns products into weights and leaves them, with what brings the sums before to their
+  // references.
+  __device__ void weigh(Scores& scores, int tile, bool first, bool last) {
+    const int first_key = tile * kLatentKeys;
+    if (scale_.cap > 0) cap_scores(scores, scale_);
+    if (first_key + kLatentKeys - 1 > position_) rows_.hide(scores, first_key, false);
+    float correction[2];
+    rows_.weigh(scores, scale_.factor, correction);
+    wait_for_phase(&shared_.weights_empty, weights_parity_ ^ 1);
+    weights_parity_ ^= 1;
+#pragma unroll
+    for (int step = 0; step < kLatentKeys / 16; ++step) {
+      uint32_t weights[4];
+      pack_weights<bf16>(weights, scores[2 * step], scores[2 * step + 1]);
+      store_matrices(weight_place(shared_, step), weights);
+    }
+    if (lane_ % 4 == 0) {
+      shared_.correction[row_] = correction[0];
+      shared_.correction[row_ + 8] = correction[1];
+    }
+    if (first && row_ == 0 && lane_ == 0) shared_.item = item_;
+    if (last) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const float sum = row_sum(rows.sum[half]);
-        if (lane % 4 == 0) shared.stats[row + 8 * half] = {rows.reference[half], sum};
+        const float sum = row_sum(rows_.sum[half]);
+        if (lane_ % 4 == 0) shared_.stats[row_ + 8 * half] = {rows_.reference[half], sum};
       }
     }
-    if (row == 0 && lane == 0) shared.tile = tile_of(walk, work);
-    arrive(&shared.weights_full);
+    arrive(&shared_.weights_full);
   }
-  wait_for_phase(&shared.weights_empty, weights_parity ^ 1);
-  if (row == 0 && lane == 0) shared.tile.tokens = 0;
-  arrive(&shared.weights_full);
-}
+
+  LatentShared& shared_;
+  const AttentionProblem& problem_;
+  const LatentWork& work_;
+  const HopperScale scale_;
+  const int lane_, row_;
+  HopperRows rows_;
+  LatentItem item_;
+  int position_;  // of the item's first token
+  uint32_t weights_parity_ = 0, queries_parity_ = 0;
+  RingPlace<LatentShared::kStages> key_place_;
+};
 
 }  // namespace spate::cuda

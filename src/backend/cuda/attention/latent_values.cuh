@@ -47,7 +47,8 @@ struct LatentQuery {
 };
 
 class LatentValues {
-  static constexpr int kColumns = kLatentValues / 4;  // of a product, and of a group of slabs
+  // Of a product, and of a group of slabs.
+  static constexpr int kColumns = kLatentValues / 2 / kLatentGroups;
   using Weights = uint32_t[kLatentKeys / 16][4];
 
  public:
@@ -60,105 +61,97 @@ class LatentValues {
         part_(part),
         lane_(static_cast<int>(threadIdx.x) % 32),
         row_(static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane_ / 4),
-        first_column_(static_cast<int>(threadIdx.x) / 128 * 2 * kColumns) {}
+        first_column_(static_cast<int>(threadIdx.x) / 128 * kLatentGroups * kColumns) {}
 
   __device__ void add_up() {
-    uint32_t weights_parity = 0;
-    RingPlace<LatentShared::kStages> key_place;
     while (true) {
-      wait_for_phase(&shared_.weights_full, weights_parity);
-      weights_parity ^= 1;
-      const LatentTile tile = shared_.tile;
-      if (tile.tokens == 0) return;
-      Weights weights;
-      float correction[2];
-      float2 stats[2];
-      take_weights(weights, correction, stats);
-      if (tile.first) clear();
-      if (__any_sync(~0U, correction[0] != 1 || correction[1] != 1)) rescale(values_, correction);
-
-#pragma unroll
-      for (int group = 0; group < kLatentGroups; ++group) {
-        wait_for_phase(shared_.keys_full[key_place.slot] + group, key_place.parity);
-        begin_products();
-        multiply(group, weights, key_place.slot);
-        end_product_group();
+      wait_for_weights();
+      const LatentItem item = shared_.item;
+      if (item.tiles == 0) return;
+      for (int tile = 0; tile < item.tiles; ++tile) {
+        if (tile > 0) wait_for_weights();
+        add_tile(tile == 0, tile + 1 == item.tiles);
       }
-      wait_for_products<1>(values_[0]);
-      if (lane_ == 0) arrive(shared_.keys_empty[key_place.slot]);
-      wait_for_products<0>(values_[1]);
-      if (lane_ == 0) arrive(shared_.keys_empty[key_place.slot] + 1);
-      key_place.advance();
-      if (tile.end == LatentTile::End::of_item) {
-        write(tile, stats);
-      } else if (tile.end != LatentTile::End::none) {
-        leave_piece(tile.end == LatentTile::End::of_last_piece, stats);
+      if (item.end == LatentItem::End::of_item) {
+        write(item);
+      } else {
+        leave_piece(item.end == LatentItem::End::of_last_piece);
       }
     }
   }
 
  private:
-  __device__ void clear() {
-#pragma unroll
-    for (auto& part : values_) {
-#pragma unroll
-      for (auto& tile : part) {
-#pragma unroll
-        for (float& value : tile) value = 0;
-      }
-    }
+  __device__ void wait_for_weights() {
+    wait_for_phase(&shared_.weights_full, weights_parity_);
+    weights_parity_ ^= 1;
   }
 
-  __device__ void take_weights(Weights& weights, float (&correction)[2], float2 (&stats)[2]) {
-    const int row = static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane_ % 16;
+  __device__ void add_tile(bool first, bool last) {
+    Weights weights;
 #pragma unroll
     for (int step = 0; step < kLatentKeys / 16; ++step) {
-      load_matrices(weights[step], weight_place(shared_, row, 2 * step + lane_ / 16));
+      load_matrices(weights[step], weight_place(shared_, step));
     }
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      correction[half] = shared_.correction[row_ + 8 * half];
-      stats[half] = shared_.stats[row_ + 8 * half];
+    const float correction[2] = {shared_.correction[row_], shared_.correction[row_ + 8]};
+    if (last) {
+      stats_[0] = shared_.stats[row_];
+      stats_[1] = shared_.stats[row_ + 8];
     }
     arrive(&shared_.weights_empty);
+    if (!first && __any_sync(~0U, correction[0] != 1 || correction[1] != 1)) {
+      rescale(values_, correction);
+    }
+    for_latent_groups([&]<int kGroup>(std::integral_constant<int, kGroup>) {
+      wait_for_phase(shared_.keys_full[key_place_.slot] + kGroup, key_place_.parity);
+      begin_products();
+      multiply(kGroup, weights, !first);
+      end_product_group();
+    });
+    for_latent_groups([&]<int kGroup>(std::integral_constant<int, kGroup>) {
+      wait_for_products<kLatentGroups - 1 - kGroup>(values_[kGroup]);
+      if (lane_ == 0) arrive(shared_.keys_empty[key_place_.slot] + kGroup);
+    });
+    key_place_.advance();
   }
 
-  // With the group's half of the columns.
-  __device__ void multiply(int group, const Weights& weights, int slot) {
-    const uint64_t keys = operand_at(shared_address(shared_.keys[slot]), LatentLayout::kKeySlab);
+  // With the columns of a group; the first products of an item are not added to what was before.
+  __device__ void multiply(int group, const Weights& weights, bool add) {
     const int slab = (first_column_ + group * kColumns) / kSlabColumns;
+    const uint64_t keys =
+        operand_at(uniform_address(shared_.keys[key_place_.slot] + slab * LatentLayout::kKeySlab),
+                   LatentLayout::kKeySlab);
 #pragma unroll
     for (int step = 0; step < kLatentKeys / 16; ++step) {
-      multiply_registers<Along::columns, kColumns>(
-          values_[group], weights[step],
-          operand_behind(keys, slab * LatentLayout::kKeySlab + 16 * step * kSlabRowBytes), true);
+      multiply_registers<Along::columns, kColumns>(values_[group], weights[step],
+                                                   operand_behind(keys, 16 * step * kSlabRowBytes),
+                                                   step > 0 || add);
     }
   }
 
-  __device__ void write(const LatentTile& tile, const float2 (&stats)[2]) {
+  __device__ void write(const LatentItem& item) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const LatentQuery query(problem_, work_, part_, tile.first_token, tile.tokens,
+      const LatentQuery query(problem_, work_, part_, item.first_token, item.tokens,
                               row_ + 8 * half);
       const float factor =
-          output_factor(problem_, query.there ? query.head : 0, stats[half].x, stats[half].y);
+          output_factor(problem_, query.there ? query.head : 0, stats_[half].x, stats_[half].y);
 #pragma unroll
-      for (int part = 0; part < 2; ++part) {
+      for (int part = 0; part < kLatentGroups; ++part) {
         write_columns(query.out(problem_) + first_column_ + part * kColumns, values_[part], half,
                       factor, query.there);
       }
     }
   }
 
-  __device__ void leave_piece(bool goes_on, const float2 (&stats)[2]) {
+  __device__ void leave_piece(bool goes_on) {
     const int64_t place = LatentPieces::place(static_cast<int>(blockIdx.x), goes_on) + row_;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int64_t query = place + 8 * half;
-      if (lane_ % 4 == 0 && first_column_ == 0) pieces_.stats[query] = stats[half];
+      if (lane_ % 4 == 0 && first_column_ == 0) pieces_.stats[query] = stats_[half];
       float* to = pieces_.values + query * kLatentValues + first_column_ + 2 * (lane_ % 4);
 #pragma unroll
-      for (int part = 0; part < 2; ++part) {
+      for (int part = 0; part < kLatentGroups; ++part) {
 #pragma unroll
         for (int tile = 0; tile < kColumns / 8; ++tile) {
           *reinterpret_cast<float2*>(to + part * kColumns + 8 * tile) = {
@@ -175,6 +168,9 @@ class LatentValues {
   const int part_;  // of the heads
   const int lane_, row_, first_column_;
   float values_[kLatentGroups][kColumns / 8][4];
+  float2 stats_[2];  // of the item
+  uint32_t weights_parity_ = 0;
+  RingPlace<LatentShared::kStages> key_place_;
 };
 
 }  // namespace spate::cuda

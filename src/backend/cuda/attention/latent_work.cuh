@@ -1,4 +1,4 @@
-// What the blocks of the `latent` kernel work on, and the warp that brings it to shared memory.
+// What the blocks of the `latent` kernel work on, and what they have in shared memory.
 //
 // All heads of latent attention have one key, whose first elements are its value. An item is a tile
 // of up to 64 queries of one row: some tokens with all their heads, or one token with 64 of them.
@@ -7,6 +7,9 @@
 // more than 64 heads, a share belongs to some blocks side by side, one for each 64 heads, which
 // find keys that another one has read in the L2 cache.
 #pragma once
+
+#include <type_traits>
+#include <utility>
 
 #include "backend/cuda/attention/cache_map.h"
 #include "backend/cuda/attention/hopper_load.cuh"
@@ -120,47 +123,30 @@ struct LatentPlace {
   }
 };
 
-// Goes through the tiles of a share.
+// Goes through the items of a share; of the first and the last one it may have a part.
 class LatentWalk {
  public:
   __device__ LatentWalk(const AttentionProblem& problem, const LatentWork& work,
                         const LatentShare& share)
-      : problem_(problem),
-        work_(work),
-        share_(share),
-        at_(problem, work, share.found),
-        tiles_(at_.tiles(work)) {
-    if (!work.whole_items || at_.tile == 0) return;
-    at_.place += tiles_ - at_.tile - 1;  // another block has the rest of this item
-    at_.tile = tiles_ - 1;
-    advance();
+      : problem_(problem), work_(work), share_(share), at_(problem, work, share.found) {
+    if (work.whole_items && at_.tile > 0) advance();  // another block has this item
   }
+  __device__ bool there() const { return at_.place < share_.end; }
+  // The first tile of the item in this share, and the end of its tiles here.
   __device__ const LatentPlace& at() const { return at_; }
-  __device__ int tiles() const { return tiles_; }  // of the item
-  // Whether the share has such a tile.
-  __device__ bool there() const {
-    return at_.place < share_.end || (work_.whole_items && at_.tile > 0);
+  __device__ int end_tile() const {
+    const int tiles = at_.tiles(work_);
+    return work_.whole_items ? tiles : min(tiles, at_.tile + share_.end - at_.place);
   }
-  // What it is of its item, in this share.
-  __device__ bool first() const { return at_.tile == 0 || at_.place == share_.begin; }
-  __device__ bool last() const {
-    return at_.tile + 1 == tiles_ || (!work_.whole_items && at_.place + 1 == share_.end);
-  }
-  __device__ bool begun_here() const { return at_.place - at_.tile >= share_.begin; }
   __device__ void advance() {
-    if (++at_.place == share_.shares.total) {
-      at_.tile = 0;
-      return;
-    }
-    if (++at_.tile < tiles_) return;
+    at_.place += at_.tiles(work_) - at_.tile;
     at_.tile = 0;
-    if (++at_.item == items_of(work_, at_.shape)) {
-      at_.item = 0;
-      do {
-        at_.shape = row_shape(problem_, ++at_.row);
-      } while (at_.shape.tokens == 0);
-    }
-    tiles_ = at_.tiles(work_);
+    if (!there()) return;
+    if (++at_.item < items_of(work_, at_.shape)) return;
+    at_.item = 0;
+    do {
+      at_.shape = row_shape(problem_, ++at_.row);
+    } while (at_.shape.tokens == 0);
   }
 
  private:
@@ -168,22 +154,30 @@ class LatentWalk {
   const LatentWork& work_;
   const LatentShare& share_;
   LatentPlace at_;
-  int tiles_;
 };
 
-// What those who weigh values must know of a tile.
-struct LatentTile {
-  enum class End { none, of_item, of_first_piece, of_last_piece };
-  bool first;               // of its item in the share
-  End end;                  // whether it is the last, and of what
-  int first_token, tokens;  // of the step; no tokens: there are no more tiles
+// What those who weigh values must know of an item.
+struct LatentItem {
+  enum class End { of_item, of_first_piece, of_last_piece };
+  int tiles;                // in this share; 0: there are no more items
+  End end;                  // what the last tile ends
+  int first_token, tokens;  // of the step
 };
 
-// Slabs of keys come, and become free, in two groups: the first half of each value warpgroup's
-// columns with what only scores need, and the second half.
+// Slabs of keys come, and become free, in groups: the same part of each value warpgroup's columns;
+// the first has what only scores need, too.
 constexpr int kLatentGroups = 2;
 __host__ __device__ constexpr uint32_t latent_slabs(int group) {  // bits
   return group == 0 ? 0b1'0011'0011 : 0b0'1100'1100;
+}
+// Calls body(std::integral_constant<int, group>) for each.
+template <class Body, int... kGroups>
+__device__ void for_latent_groups(const Body& body, std::integer_sequence<int, kGroups...>) {
+  (body(std::integral_constant<int, kGroups>{}), ...);
+}
+template <class Body>
+__device__ void for_latent_groups(const Body& body) {
+  for_latent_groups(body, std::make_integer_sequence<int, kLatentGroups>{});
 }
 
 struct LatentShared {
@@ -194,7 +188,7 @@ struct LatentShared {
   unsigned char weights[kLatentQueries * kSlabRowBytes];  // of a tile's keys, as a slab
   float correction[kLatentQueries];  // of the sums before, as it comes with the weights
   float2 stats[kLatentQueries];      // reference and sum of weights, with the last of an item
-  LatentTile tile;                   // that has the weights
+  LatentItem item;                   // as it comes with the first weights of an item
   Barrier queries_full, queries_empty;
   Barrier keys_full[kStages][kLatentGroups], keys_empty[kStages][kLatentGroups];
   Barrier weights_full, weights_empty;
@@ -211,48 +205,5 @@ struct LatentShared {
     publish_barriers();
   }
 };
-
-// Brings the queries and keys of a share; for one warp.
-__device__ inline void load_latents(LatentShared& shared, const AttentionProblem& problem,
-                                    const LatentWork& work, const LatentMaps& maps,
-                                    const LatentShare& share) {
-  const int query_bytes = LatentLayout::kSlabs * work.tokens * work.heads * kSlabRowBytes;
-  RingPlace<1> query_place;
-  RingPlace<LatentShared::kStages> key_place;
-  LatentWalk walk(problem, work, share);
-  while (walk.there()) {
-    const int first_token = walk.at().shape.first_token + walk.at().first_token(work);
-    const TileLoader<kLatentWidth> loader(problem, walk.at().row, walk.at().shape.length, 0,
-                                          maps.keys);
-    TileLoader<kLatentWidth> groups[] = {loader, loader}, ahead = loader;
-    bool first = true, last = false;
-    for (; !last; walk.advance(), key_place.advance(), first = false) {
-      last = walk.last();
-      const int slot = key_place.slot, tile = walk.at().tile;
-      const auto load = [&]<int kGroup>(std::integral_constant<int, kGroup>) {
-        wait_for_phase(shared.keys_empty[slot] + kGroup, key_place.parity ^ 1);
-        groups[kGroup].clear_behind<latent_slabs(kGroup)>(shared.keys[slot], tile);
-        groups[kGroup].load<latent_slabs(kGroup)>(shared.keys[slot], tile,
-                                                  shared.keys_full[slot] + kGroup);
-      };
-      load(std::integral_constant<int, 0>{});
-      load(std::integral_constant<int, 1>{});
-      // Blocks of the same keys need only one to fetch them.
-      if (share.part == 0 && tile + LatentShared::kStages < walk.tiles()) {
-        ahead.prefetch(tile + LatentShared::kStages);
-      }
-      if (!first) continue;
-      wait_for_phase(&shared.queries_empty, query_place.parity ^ 1);
-      query_place.advance();
-      if (!elected()) continue;
-      arrive_announcing(&shared.queries_full, query_bytes);
-#pragma unroll
-      for (int slab = 0; slab < LatentLayout::kSlabs; ++slab) {
-        copy_box(shared.queries + slab * LatentLayout::kKeySlab, maps.queries, slab * kSlabColumns,
-                 share.part * kLatentQueries, first_token, &shared.queries_full);
-      }
-    }
-  }
-}
 
 }  // namespace spate::cuda
