@@ -8,9 +8,9 @@
 // A case is ROWS x NEW TOKENS of each row @ KEYS of each row. In ROWSx1@KEYS/SHARED*GROUP each
 // GROUP of rows has its first SHARED keys in the same slots; it is timed with the segments alone,
 // and with the tables of shared keys. In ROWSx1@KEYS+PROMPTSxTOKENS whole prompts stand behind the
-// other rows. With --latent E values are the first E elements of keys, and
-// attention alone is timed: --heads 128 --kv-heads 1 --width 576 --latent 512 is DeepSeek-V3's.
-// support.h says what the lines hold.
+// other rows. With --latent E values are the first E elements of keys, and attention alone is
+// timed: --heads 128 --kv-heads 1 --width 576 --latent 512 is DeepSeek-V3's. support.h says what
+// the lines hold.
 #include <cmath>
 #include <cstdio>
 

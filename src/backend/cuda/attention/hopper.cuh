@@ -25,6 +25,8 @@ template <class C>
 constexpr int kLoaderRegisters = sizeof(C) == 1 ? 56 : 40;
 template <class C>
 constexpr int kConsumerRegisters = sizeof(C) == 1 ? 224 : 232;
+static_assert(2 * kConsumerRegisters<e4m3> + kLoaderRegisters<e4m3> <= 512);  // or they wait
+static_assert(2 * kConsumerRegisters<bf16> + kLoaderRegisters<bf16> <= 512);
 
 template <int D, class C>
 __global__ void __launch_bounds__(kHopperThreads, 1)

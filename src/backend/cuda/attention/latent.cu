@@ -22,6 +22,7 @@ constexpr int kLatentThreads = 32 * (kValueWarps + kScoreWarps + 4);  // of the 
 
 // Of each thread; the register file has 512 for the four warps of a quarter.
 constexpr int kValueRegisters = 176, kScoreRegisters = 120, kLoaderRegisters = 40;
+static_assert(2 * kValueRegisters + kScoreRegisters + kLoaderRegisters <= 512);  // or they wait
 
 __global__ void __launch_bounds__(kLatentThreads, 1)
     latent(const __grid_constant__ AttentionProblem problem,

@@ -63,7 +63,7 @@ __device__ inline void norm_pack(Vector& values, float factor, const float* weig
 }
 
 // The angles of the token, in shared memory.
-struct VectorAngles {
+struct alignas(16) VectorAngles {
   float cosine[kMostPairs], sine[kMostPairs];
 };
 
