@@ -78,6 +78,24 @@ struct HopperMaps {
   CUtensorMap keys[kBoxSizes], values[kBoxSizes];
 };
 
+// Writes zeros behind the last of `rows` keys of a tile, in some of its slabs, as bits: values
+// there have no weight, but must be numbers. For a whole warp.
+template <class Layout, uint32_t kWanted>
+__device__ void clear_keys_behind(unsigned char* tile, int rows) {
+  if (rows == Layout::kKeys) return;
+  constexpr int kVectors = kSlabRowBytes / 16;
+  for (int slab = 0; slab < Layout::kSlabs; ++slab) {
+    if ((kWanted >> slab & 1) == 0) continue;
+    auto* vectors = reinterpret_cast<uint4*>(tile + slab * Layout::kKeySlab);
+    for (int i = rows * kVectors + static_cast<int>(threadIdx.x) % 32; i < Layout::kKeys * kVectors;
+         i += 32) {
+      vectors[i] = {};
+    }
+  }
+  publish_writes();
+  __syncwarp();
+}
+
 // Brings tiles of a row's keys, or values, one after the other, as the cache has them; for a whole
 // warp.
 template <int D, class C = bf16>
@@ -111,20 +129,9 @@ class TileLoader {
     arrive_behind_copies(barrier);
   }
 
-  // Writes zeros behind the last key: values there have no weight, but must be numbers.
+  // See clear_keys_behind().
   __device__ void clear_behind(unsigned char* to, int tile) const {
-    const int rows = rows_of(tile);
-    if (rows == Layout::kKeys) return;
-    constexpr int kVectors = kSlabRowBytes / 16;
-    for (int slab = 0; slab < kSlabs; ++slab) {
-      auto* vectors = reinterpret_cast<uint4*>(to + slab * Layout::kKeySlab);
-      for (int i = rows * kVectors + static_cast<int>(threadIdx.x) % 32;
-           i < Layout::kKeys * kVectors; i += 32) {
-        vectors[i] = {};
-      }
-    }
-    publish_writes();
-    __syncwarp();
+    clear_keys_behind<Layout, (1U << kSlabs) - 1>(to, rows_of(tile));
   }
 
  private:
@@ -216,19 +223,19 @@ __device__ void load_items(HopperShared<D, C>& shared, const AttentionProblem& p
       if constexpr (Layout::kCoded) {
         if (tile < item.end_tile) load_codes(shared.codes, code_place, keys, scales, tile);
         if (tile > item.first_tile) load_codes(shared.codes, code_place, values, scales, tile - 1);
-        continue;
-      }
-      if (tile < item.end_tile) {
-        wait_for_phase(shared.keys_empty + key_place.slot, key_place.parity ^ 1);
-        keys.load(shared.keys[key_place.slot], tile, shared.keys_full + key_place.slot);
-        key_place.advance();
-      }
-      if (tile > item.first_tile) {
-        wait_for_phase(shared.values_empty + value_place.slot, value_place.parity ^ 1);
-        values.clear_behind(shared.values[value_place.slot], tile - 1);
-        values.load(shared.values[value_place.slot], tile - 1,
-                    shared.values_full + value_place.slot);
-        value_place.advance();
+      } else {
+        if (tile < item.end_tile) {
+          wait_for_phase(shared.keys_empty + key_place.slot, key_place.parity ^ 1);
+          keys.load(shared.keys[key_place.slot], tile, shared.keys_full + key_place.slot);
+          key_place.advance();
+        }
+        if (tile > item.first_tile) {
+          wait_for_phase(shared.values_empty + value_place.slot, value_place.parity ^ 1);
+          values.clear_behind(shared.values[value_place.slot], tile - 1);
+          values.load(shared.values[value_place.slot], tile - 1,
+                      shared.values_full + value_place.slot);
+          value_place.advance();
+        }
       }
     }
     number = __shfl_sync(~0U, number, 0);

@@ -24,7 +24,7 @@ class LatentLoader {
   template <int kGroup>
   __device__ void load(LatentShared& shared, int slot) const {
     constexpr uint32_t kWanted = latent_slabs(kGroup);
-    clear_behind<kWanted>(shared.keys[slot]);
+    clear_keys_behind<LatentLayout, kWanted>(shared.keys[slot], rows_);
     if (elected()) {
       Barrier* full = shared.keys_full[slot] + kGroup;
       arrive_announcing(full, rows_ * __popc(kWanted) * kSlabRowBytes);
@@ -60,23 +60,6 @@ class LatentLoader {
       if (row >= rows_) return;
       box = box_at(cursor, row);
     }
-  }
-
-  // Writes zeros behind the last key: values there have no weight, but must be numbers.
-  template <uint32_t kWanted>
-  __device__ void clear_behind(unsigned char* to) const {
-    if (rows_ == kLatentKeys) return;
-    constexpr int kVectors = kSlabRowBytes / 16;
-    for (int slab = 0; slab < LatentLayout::kSlabs; ++slab) {
-      if ((kWanted >> slab & 1) == 0) continue;
-      auto* vectors = reinterpret_cast<uint4*>(to + slab * LatentLayout::kKeySlab);
-      for (int i = rows_ * kVectors + static_cast<int>(threadIdx.x) % 32;
-           i < kLatentKeys * kVectors; i += 32) {
-        vectors[i] = {};
-      }
-    }
-    publish_writes();
-    __syncwarp();
   }
 
   const LatentMaps& maps_;
