@@ -33,6 +33,7 @@ Phases find_phases(const EngineStats& stats) {
   const auto full = std::find_if(slices.begin(), slices.end(), [&](const StepSlice& slice) {
     return slice.steps > 0 && mean_rows(slice) >= kFull * most;
   });
+  StepSlice full_decode;
   const size_t first_full = std::min(static_cast<size_t>(full - slices.begin()), last_prompt);
   for (size_t i = 0; i < slices.size(); ++i) {
     const StepSlice& slice = slices[i];
@@ -47,9 +48,16 @@ Phases find_phases(const EngineStats& stats) {
       phases.tail_seconds += slice.seconds;
       add(tail, slice, slice.output_tokens);
     }
+    if (slice.prompt_tokens == 0 && slice.steps > 0 && mean_rows(slice) >= kFull * most) {
+      full_decode.seconds += slice.seconds;
+      full_decode.steps += slice.steps;
+    }
     if (mean_rows(slice) < most / 2) {
       phases.under_half_seconds += slice.seconds;
     }
+  }
+  if (full_decode.steps > 0) {
+    phases.full_decode_step_seconds = full_decode.seconds / static_cast<double>(full_decode.steps);
   }
   if (steady.tokens > 0) {
     const double at_best = static_cast<double>(tail.tokens) / steady.per_second();

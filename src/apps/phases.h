@@ -20,8 +20,9 @@ struct Phases {
   double steady_seconds = 0;          // from there to the last slice that computed prompt tokens
   double tail_seconds = 0;            // after it
   Rate steady_prompt, steady_output;  // within the steady part; empty when there is none
-  double under_half_seconds = 0;      // fewer rows than half of the most
-  double tail_cost_seconds = 0;       // the tail, less what its tokens take at the steady rate
+  double full_decode_step_seconds = 0;  // a step of outputs alone with 95 % of the most rows
+  double under_half_seconds = 0;        // fewer rows than half of the most
+  double tail_cost_seconds = 0;         // the tail, less what its tokens take at the steady rate
 };
 
 Phases find_phases(const EngineStats& stats);

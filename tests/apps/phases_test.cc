@@ -27,6 +27,16 @@ TEST(Phases, RampSteadyTail) {
   EXPECT_NEAR(phases.tail_cost_seconds, 0.3 - 13 / (147 / 0.3), 1e-9);
 }
 
+// Steps with prompts do not count, nor those whose rows have become fewer.
+TEST(Phases, AFullStepOfOutputs) {
+  EngineStats stats;
+  stats.slices = {slice(8, 100, 0), slice(8, 10, 8), slice(8, 0, 8), slice(6, 0, 6)};
+  const double step = find_phases(stats).full_decode_step_seconds;
+  EXPECT_NEAR(step, stats.slices[2].seconds / static_cast<double>(stats.slices[2].steps), 1e-12);
+  stats.slices.resize(2);
+  EXPECT_EQ(find_phases(stats).full_decode_step_seconds, 0);
+}
+
 TEST(Phases, NothingRan) {
   const Phases phases = find_phases({});
   EXPECT_EQ(phases.ramp_seconds + phases.steady_seconds + phases.tail_seconds, 0);

@@ -36,6 +36,8 @@ constexpr BenchMetric kMetrics[] = {
      [](const BenchRun& run) { return run.phases.steady_prompt.per_second(); }},
     {"steady_output_tokens_per_second", "steady output tok/s", 1,
      [](const BenchRun& run) { return run.phases.steady_output.per_second(); }},
+    {"full_decode_step_ms", "full decode step ms", 3,
+     [](const BenchRun& run) { return 1000 * run.phases.full_decode_step_seconds; }},
     {"seconds", "seconds", 2, [](const BenchRun& run) { return run.seconds; }},
     {"ramp_seconds", "ramp s", 2, [](const BenchRun& run) { return run.phases.ramp_seconds; }},
     {"steady_seconds", "steady s", 2,
