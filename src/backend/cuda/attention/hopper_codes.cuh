@@ -78,10 +78,8 @@ class CodeConverter {
     }
     publish_writes();
     __syncwarp();
-    if (lane_ == 0) {
-      arrive(full + place.slot);
-      arrive(shared_.codes.empty + stage);
-    }
+    if (lane_ == 0) arrive(full + place.slot);
+    arrive(shared_.codes.empty + stage);
     place.advance();
     code_place_.advance();
   }

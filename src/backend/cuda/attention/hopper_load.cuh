@@ -24,7 +24,7 @@ struct HopperCodes {
   __device__ void init_barriers() {
     for (int i = 0; i < kStages; ++i) {
       init_barrier(full + i, 1 + 32);  // bytes of the copy engine, and scales of a warp
-      init_barrier(empty + i, kConverterWarps);
+      init_barrier(empty + i, 32 * kConverterWarps);
     }
   }
 };
@@ -116,16 +116,26 @@ class TileLoader {
     for_boxes(tile, [&](int row, int size, int slot) { copy(to, row, size, slot, barrier); });
   }
 
-  // The same with the scales of the tile's keys and values, for which every lane arrives.
+  // The same with the scales of the tile's keys and values, and zeros behind the last: each lane
+  // copies those of its own keys, and arrives for them.
   __device__ void load_scaled(unsigned char* to, uint32_t* scales, const uint32_t* of_slots,
                               int tile, Barrier* barrier) {
-    if (elected()) arrive_announcing(barrier, rows_of(tile) * kSlabs * kSlabRowBytes);
+    const int rows = rows_of(tile), lane = static_cast<int>(threadIdx.x) % 32;
+    if (elected()) arrive_announcing(barrier, rows * kSlabs * kSlabRowBytes);
+    int own_slots[Layout::kKeys / 32] = {};
     for_boxes(tile, [&](int row, int size, int slot) {
       copy(to, row, size, slot, barrier);
-      for (int i = static_cast<int>(threadIdx.x) % 32; i < box_rows<D>(size); i += 32) {
-        copy_4_async(scales + row + i, of_slots + slot + i, true);
+#pragma unroll
+      for (int i = 0; i < Layout::kKeys / 32; ++i) {
+        const int key = 32 * i + lane;
+        if (key >= row) own_slots[i] = slot + key - row;
       }
     });
+#pragma unroll
+    for (int i = 0; i < Layout::kKeys / 32; ++i) {
+      const int key = 32 * i + lane;
+      copy_4_async(scales + key, of_slots + own_slots[i], key < rows);
+    }
     arrive_behind_copies(barrier);
   }
 
