@@ -1,14 +1,15 @@
 // Times matrix products, and layers of experts.
 //
 //   build/cpu/bench_op [--format q4_1,f16] [--shape 576x576,1536x576] [--rows 1,16,512]
-//                      [--experts 128x8] [--device cpu|0] [--threads N] [--isa NAME]
+//                      [--experts 128x8 | --gated 1] [--device cpu|0] [--threads N] [--isa NAME]
 //                      [--kernels linear=NAME] [--quantize none|fp8|fp8-fast]
 //                      [--seconds S | --calls N]
 //
 // --shape is outputs x inputs; the defaults are the shapes of SmolLM2-135M. With --experts, how
 // many there are and how many of them a row takes, it is the inner width x the width of each
-// expert, and rows choose at random. GFLOP/s and GB/s count what the op must compute and move at
-// least. support.h says what the lines hold.
+// expert, and rows choose at random. With --gated, the outputs are those of gate and up, whose
+// activation follows; rows that were rounded are rounded again. GFLOP/s and GB/s count what the op
+// must compute and move at least. support.h says what the lines hold.
 #include <algorithm>
 #include <cstring>
 #include <numeric>
@@ -72,21 +73,35 @@ void run_case(Bench& bench, const std::vector<Weight>& weights, int64_t rows) {
     backend.run(op::RoundRows{.x = op.x, .to = op.rounded});
     op.x = {};
   }
-  Json line;
-  line.set("op", "linear");
-  line.set("format", op.rounded.there() ? "e4m3" : std::string(first.format->name));
-  line.set("out", first.out);
-  line.set("in", first.in);
-  line.set("rows", rows);
-  bench.run(line,
-            {.operations = static_cast<double>(op.flops()),
-             .bytes = static_cast<double>(op.bytes()),
-             .memory_bytes = static_cast<double>(op::placed_bytes(first)),
-             .of_bytes = first.format->block > 1},
-            [&](size_t call) {
-              op.weight = &weights[call % weights.size()];
-              backend.run(op);
-            });
+  const auto time = [&](auto& timed, op::Linear& product) {
+    Json line;
+    line.set("op", std::string(timed.kName));
+    line.set("format", op.rounded.there() ? "e4m3" : std::string(first.format->name));
+    line.set("out", first.out);
+    line.set("in", first.in);
+    line.set("rows", rows);
+    bench.run(line,
+              {.operations = static_cast<double>(timed.flops()),
+               .bytes = static_cast<double>(timed.bytes()),
+               .memory_bytes = static_cast<double>(op::placed_bytes(first)),
+               .of_bytes = first.format->block > 1},
+              [&](size_t call) {
+                product.weight = &weights[call % weights.size()];
+                backend.run(timed);
+              });
+  };
+  if (bench.flag("--gated").empty()) return time(op, op);
+  const int64_t inner = first.out / 2;
+  op::JoinedGated gated{.product = op, .out = op.out.columns(0, {inner})};
+  if (!op.rounded.there()) return time(gated, gated.product);
+  const Buffer to_scales = backend.allocate(static_cast<size_t>(rows) * sizeof(float));
+  op::Rounded<op::JoinedGated> rounded{
+      .op = gated,
+      .to = {
+          .codes = view_of(op.out.data, DType::u8, {rows, op::rounded_width(inner)}, op.out.device),
+          .scales = to_scales.view({rows}, DType::f32)}};
+  rounded.to.codes.row_stride = op.out.row_stride * static_cast<int64_t>(size_of(type));
+  time(rounded, rounded.op.product);
 }
 
 // ---- A layer of experts.
@@ -232,6 +247,7 @@ int main(int argc, char** argv) {
                                  {{"--format", "q4_1,q8_0,f16"},
                                   {"--shape", "576x576,192x576,1536x576,576x1536,49152x576"},
                                   {"--rows", "1,16,512"},
-                                  {"--experts", ""}},
+                                  {"--experts", ""},
+                                  {"--gated", ""}},
                                  argc, argv, spate::bench::run_all);
 }

@@ -34,6 +34,7 @@ $attention/apart_64:$attention/apart_64_e4m3:$shared/width_80_all:$shared/nested
       echo "Linear.NoRowsIsFine:Linear.OtherRowsDoNotSeeANan:LinearQkv.*:\
 LinearF8.FusedProductsAreTheirParts" ;;
     wide) echo "Linear.TakesWideWeights" ;;
+    gated) echo "Choices/JoinedGated.AgreesWithItsMeaning/gpu_bf16_hopper" ;;
     experts) echo "Route.*:GroupPairs.*:ExpertSum.*:GateRows.*:ExpertMlp.ATokens*:LinearHeads.*" ;;
     states) echo "LinearAttention.GoesOn*:LinearAttention.RowsAndTokensMayBeMissing" ;;
     sampling)
@@ -60,7 +61,7 @@ check() {
 }
 
 # Places beyond 2^31 are for the tools that look at addresses.
-groups=${chosen:-ops attention latents linear wide experts states sampling engine models}
+groups=${chosen:-ops attention latents linear wide gated experts states sampling engine models}
 groups_of() {
   case $1 in
     racecheck | synccheck) echo "${groups//wide/}" ;;

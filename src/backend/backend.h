@@ -166,6 +166,8 @@ class Backend {
   virtual void execute(const op::Rounded<op::Gated>&);
   virtual void execute(const op::LinearQkv&);
   virtual void execute(const op::LinearGated&);
+  virtual void execute(const op::JoinedGated&);
+  virtual void execute(const op::Rounded<op::JoinedGated>&);
   virtual void execute(const op::ExpertMlp&);
   virtual void execute(const op::QkvNormRopeWrite&);
 

@@ -38,6 +38,16 @@ void Backend::execute(const op::LinearGated& op) {
   execute(op::Gated{.gate = op.out, .up = op.scratch, .out = op.out, .activation = op.activation});
 }
 
+void Backend::execute(const op::JoinedGated& op) {
+  execute(op.product);
+  execute(op.gated());
+}
+
+void Backend::execute(const op::Rounded<op::JoinedGated>& op) {
+  execute(op.op.product);
+  execute(op::Rounded<op::Gated>{.op = op.op.gated(), .to = op.to});
+}
+
 void Backend::execute(const op::ExpertMlp& op) {
   execute(op.group());
   execute(op.into_gate());

@@ -62,12 +62,15 @@ class Linear {
 
   // out [T, O] = x [T, I] * weight^T + bias
   void forward(Step& step, const Operand& x, Tensor out) const {
+    step.backend.run(product(x, out));
+  }
+  op::Linear product(const Operand& x, Tensor out) const {
     op::Linear product{.x = x.rows, .weight = &weight_, .bias = bias_.view, .out = out};
     if (x.rounded.there()) {
       product.x = {};
       product.rounded = x.rounded;
     }
-    step.backend.run(product);
+    return product;
   }
   // As one of several products of the same x.
   op::LinearQkv::Part part(Tensor out) const {

@@ -32,11 +32,17 @@ class GatedMlp {
     auto frame = step.scratch.frame();
     const Tensor both = step.take({step.tokens(), 2 * inner_});
     const Tensor gate = both.columns(0, {inner_}), up = both.columns(inner_, {inner_});
+    const Operand activated = down_.operand(step, gate);
     if (const Linear* joined = into_inner_.joined()) {
-      joined->forward(step, x, both);
+      run_rounded(step,
+                  op::JoinedGated{
+                      .product = joined->product(x, both), .out = gate, .activation = activation_},
+                  activated);
     } else if (bias_) {  // the fused op has no bias
       into_inner_[0].forward(step, x, gate);
       into_inner_[1].forward(step, x, up);
+      run_rounded(step, op::Gated{.gate = gate, .up = up, .out = gate, .activation = activation_},
+                  activated);
     } else {
       step.backend.run(op::LinearGated{.x = x.rows,
                                        .gate = &into_inner_[0].weight(),
@@ -46,9 +52,6 @@ class GatedMlp {
                                        .activation = activation_});
       return down_.forward(step, gate, out);
     }
-    const Operand activated = down_.operand(step, gate);
-    run_rounded(step, op::Gated{.gate = gate, .up = up, .out = gate, .activation = activation_},
-                activated);
     down_.forward(step, activated, out);
   }
 

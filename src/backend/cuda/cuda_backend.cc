@@ -148,6 +148,8 @@ void CudaBackend::execute(const op::Rounded<op::Gated>& op) { cuda::run(context_
 void CudaBackend::execute(const op::AddRmsNorm& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::LinearQkv& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::LinearGated& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::JoinedGated& op) { cuda::run(context_, op); }
+void CudaBackend::execute(const op::Rounded<op::JoinedGated>& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::ExpertMlp& op) { cuda::run(context_, op); }
 void CudaBackend::execute(const op::QkvNormRopeWrite& op) { cuda::run(context_, op); }
 

@@ -76,6 +76,8 @@ class CudaBackend final : public Backend {
   void execute(const op::AddRmsNorm& op) override;
   void execute(const op::LinearQkv& op) override;
   void execute(const op::LinearGated& op) override;
+  void execute(const op::JoinedGated& op) override;
+  void execute(const op::Rounded<op::JoinedGated>& op) override;
   void execute(const op::ExpertMlp& op) override;
   void execute(const op::QkvNormRopeWrite& op) override;
   ChosenKernels take_chosen() override { return std::exchange(context_.choice().chosen, {}); }

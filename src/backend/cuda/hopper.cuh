@@ -174,6 +174,17 @@ __device__ inline void arrive_in_block(Barrier* barrier, int rank) {
                : "memory");
 }
 
+// For a warp: arrives in all blocks of a cluster of so many.
+template <int kBlocks>
+__device__ void arrive_in_all(Barrier* barrier) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  if constexpr (kBlocks == 1) {
+    if (lane == 0) arrive(barrier);
+  } else {
+    if (lane < kBlocks) arrive_in_block(barrier, lane);
+  }
+}
+
 // Starts to store 16 bytes in that block; they count at its barrier.
 __device__ inline void store_in_block(void* shared, int4 value, Barrier* barrier, int rank) {
   asm volatile(
@@ -264,6 +275,14 @@ __device__ inline uint64_t operand_behind(uint64_t operand, int bytes) {
 #define SPATE_REGISTERS_128 SPATE_REGISTERS_112 ", %56, %57, %58, %59, %60, %61, %62, %63"
 #define SPATE_REGISTERS_144 SPATE_REGISTERS_128 ", %64, %65, %66, %67, %68, %69, %70, %71"
 #define SPATE_REGISTERS_160 SPATE_REGISTERS_144 ", %72, %73, %74, %75, %76, %77, %78, %79"
+#define SPATE_REGISTERS_192 \
+  SPATE_REGISTERS_160       \
+  ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define SPATE_REGISTERS_256                                                                    \
+  SPATE_REGISTERS_192                                                                          \
+  ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, "   \
+  "%111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, " \
+  "%126, %127"
 #define SPATE_SUMS_2(i)                                                          \
   "+f"(c[i][0]), "+f"(c[i][1]), "+f"(c[i][2]), "+f"(c[i][3]), "+f"(c[i + 1][0]), \
       "+f"(c[i + 1][1]), "+f"(c[i + 1][2]), "+f"(c[i + 1][3])
@@ -282,7 +301,7 @@ __device__ inline uint64_t operand_behind(uint64_t operand, int bytes) {
 // c[64, N] = a[64, 16] * b[N, 16]^T, or c += where `add`; rows of both in shared memory.
 template <int N>
 __device__ void multiply_shared(float (&c)[N / 8][4], uint64_t a, uint64_t b, bool add) {
-  static_assert(N % 16 == 0 && N <= 160);
+  static_assert((N % 16 == 0 && N <= 160) || N == 192 || N == 256);
   if constexpr (N == 16) SPATE_PRODUCT(16, "8", "9", "10", SPATE_SUMS_2(0));
   if constexpr (N == 32) SPATE_PRODUCT(32, "16", "17", "18", SPATE_SUMS_4(0));
   if constexpr (N == 48) SPATE_PRODUCT(48, "24", "25", "26", SPATE_SUMS_4(0), SPATE_SUMS_2(4));
@@ -294,6 +313,9 @@ __device__ void multiply_shared(float (&c)[N / 8][4], uint64_t a, uint64_t b, bo
   if constexpr (N == 128) SPATE_PRODUCT(128, "64", "65", "66", SPATE_SUMS_16(0));
   if constexpr (N == 144) SPATE_PRODUCT(144, "72", "73", "74", SPATE_SUMS_16(0), SPATE_SUMS_2(16));
   if constexpr (N == 160) SPATE_PRODUCT(160, "80", "81", "82", SPATE_SUMS_16(0), SPATE_SUMS_4(16));
+  if constexpr (N == 192) SPATE_PRODUCT(192, "96", "97", "98", SPATE_SUMS_16(0), SPATE_SUMS_8(16));
+  if constexpr (N == 256)
+    SPATE_PRODUCT(256, "128", "129", "130", SPATE_SUMS_16(0), SPATE_SUMS_16(16));
 }
 
 // Where the inner dimension of b runs in shared memory: along its rows, b[N, 16]; or down its
@@ -354,6 +376,8 @@ __device__ void multiply_registers(float (&c)[N / 8][4], const uint32_t (&a)[4],
 #undef SPATE_REGISTERS_128
 #undef SPATE_REGISTERS_144
 #undef SPATE_REGISTERS_160
+#undef SPATE_REGISTERS_192
+#undef SPATE_REGISTERS_256
 #undef SPATE_SUMS_2
 #undef SPATE_SUMS_4
 #undef SPATE_SUMS_8

@@ -5,8 +5,8 @@
 namespace spate {
 
 std::vector<KernelFamily> cuda_kernel_families() {
-  return {cuda::linear_family(), cuda::attention_family(), cuda::linear_attention_family(),
-          cuda::expert_family()};
+  return {cuda::linear_family(), cuda::joined_gated_family(), cuda::attention_family(),
+          cuda::linear_attention_family(), cuda::expert_family()};
 }
 
 }  // namespace spate

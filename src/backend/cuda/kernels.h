@@ -7,6 +7,7 @@
 namespace spate::cuda {
 
 KernelFamily linear_family();            // linear/linear.cc
+KernelFamily joined_gated_family();      // linear/gated.cc
 KernelFamily attention_family();         // attention/attention.cc
 KernelFamily linear_attention_family();  // linear_attention/linear_attention.cc
 KernelFamily expert_family();            // moe/products.cc

@@ -1,6 +1,6 @@
 // The ops of the CUDA backend, one function each. Hidden states are f32 or bf16, logits f32; every
 // sum is in f32. Definitions:
-//   linear/      Linear, LinearHeads, LinearQkv, LinearGated, Embed, RoundRows
+//   linear/      Linear, LinearHeads, LinearQkv, LinearGated, JoinedGated, Embed, RoundRows
 //   basic.cu     GatherRows, PutRows, TakeDrawn, Add, Scale, Gated
 //   moe/         Route, GroupPairs, ExpertLinear, ExpertSum, ExpertMlp, GateRows
 //   norm.cu      RmsNorm, AddRmsNorm, GatedGroupNorm
@@ -48,6 +48,8 @@ void run(Context& context, const op::Rounded<op::Gated>& op);
 void run(Context& context, const op::AddRmsNorm& op);
 void run(Context& context, const op::LinearQkv& op);
 void run(Context& context, const op::LinearGated& op);
+void run(Context& context, const op::JoinedGated& op);
+void run(Context& context, const op::Rounded<op::JoinedGated>& op);
 void run(Context& context, const op::ExpertMlp& op);
 void run(Context& context, const op::QkvNormRopeWrite& op);
 

@@ -127,4 +127,29 @@ struct LinearGated {
   bool packed() const { return gate->format->block > 1; }
 };
 
+// Fused: the same with gate and up as one weight, the outputs of up behind those of gate. Meaning:
+// backend/fused.cc.
+struct JoinedGated {
+  static constexpr std::string_view kName = "joined_gated";
+  Linear product;  // [T, I] times [2 * F, I]; its out, [T, 2 * F], is overwritten
+  Tensor out;      // [T, F]; may be the first half of the product's
+  Activation activation = Activation::silu;
+  Gated gated() const {
+    const int64_t inner = product.weight->out / 2;
+    return {.gate = product.out.columns(0, {inner}),
+            .up = product.out.columns(inner, {inner}),
+            .out = out,
+            .activation = activation};
+  }
+  void contract() const {
+    product.contract();
+    check(product.weight->out % 2 == 0, "op contract: gate and up are ", product.weight->out,
+          " outputs together");
+    gated().contract();
+  }
+  int64_t bytes() const { return product.bytes() - product.out.bytes() + out.bytes(); }
+  int64_t flops() const { return product.flops() + gated().flops(); }
+  bool packed() const { return product.packed(); }
+};
+
 }  // namespace spate::op

@@ -68,7 +68,7 @@ class HopperConsumer {
   }
 
   // All peers may fill the slot again.
-  __device__ void release(int slot) const { arrive_in_peers<kPeers>(shared_.empty + slot); }
+  __device__ void release(int slot) const { arrive_in_all<kPeers>(shared_.empty + slot); }
 
   template <int kUnits>
   __device__ void multiply(const HopperItem& item) {

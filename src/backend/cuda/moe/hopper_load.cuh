@@ -76,17 +76,6 @@ struct HopperShared {
   }
 };
 
-// For a warp: arrives in all peers.
-template <int kPeers>
-__device__ void arrive_in_peers(Barrier* barrier) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  if constexpr (kPeers == 1) {
-    if (lane == 0) arrive(barrier);
-  } else {
-    if (lane < kPeers) arrive_in_block(barrier, lane);
-  }
-}
-
 // For a warp that takes the items one after the other; the first peer gives them.
 template <int kPeers>
 __device__ HopperItem take_item(HopperShared<kPeers>& shared, RingPlace<kItemSlots>& place) {

@@ -1,0 +1,350 @@
+// The product with gate and up joined, and the activation at its end, on Hopper's matrix products.
+//
+// A block stays on its multiprocessor and takes items: 128 tokens times the same outputs of gate
+// and of up, 128 of each, or 96 where so few items are left that these fill the device better. One
+// warp brings tiles of both operands, two warpgroups multiply, 64 tokens each, and three warps turn
+// sums into results while the next item is multiplied: sums go to them by shared memory, rounded to
+// bf16, as a product of its own would leave them in memory.
+//
+// Two blocks are peers: a cluster that takes the same weights for tokens that follow each other.
+// Each brings half of the weights to both, so that they leave the L2 cache once.
+#include <algorithm>
+#include <limits>
+
+#include "backend/cuda/gated.cuh"
+#include "backend/cuda/hopper.cuh"
+#include "backend/cuda/launch.cuh"
+#include "backend/cuda/linear/gated_hopper.h"
+#include "backend/cuda/mma.cuh"
+#include "backend/cuda/types.cuh"
+
+namespace spate::cuda {
+namespace {
+
+constexpr int kPeers = 2;
+constexpr int kGroups = 2;  // warpgroups that multiply
+constexpr int kGroupTokens = 64, kItemTokens = kGroups * kGroupTokens;
+constexpr int kConsumerWarps = 4 * kGroups, kGateWarps = 3;
+constexpr int kThreads = 32 * (kConsumerWarps + 1 + kGateWarps);
+// Of each thread; the register file has 512 for the three warps of a quarter.
+constexpr int kOtherRegisters = 88, kConsumerRegisters = 208;
+constexpr int64_t kInputsAtOnce = int64_t{8} << 20;  // of tokens, that stay in the L2 cache
+
+struct GatedWork {
+  int tokens, outputs;
+  int item_outputs;  // of gate, and as many of up
+  int inputs;
+  int pairs_at_once;  // of tiles of tokens, whose x the L2 cache keeps
+  Rows<bf16> out;
+  op::Activation activation;
+
+  struct Item {
+    int token, output;  // the first ones
+  };
+  __host__ __device__ int pairs() const {
+    constexpr int kTokens = kPeers * kItemTokens;
+    return (tokens + kTokens - 1) / kTokens;
+  }
+  __host__ __device__ int output_tiles() const {
+    return (outputs + item_outputs - 1) / item_outputs;
+  }
+  // Of all peers at once.
+  __host__ __device__ int items() const { return pairs() * output_tiles(); }
+  // Some pairs of tiles at once; with each tile of outputs all of them.
+  __device__ Item item(int number) const {
+    const int of_section = pairs_at_once * output_tiles();
+    const int first_pair = number / of_section * pairs_at_once;
+    const int in_section = number % of_section;
+    const int pairs_there = min(pairs_at_once, pairs() - first_pair);
+    const int pair = first_pair + in_section % pairs_there;
+    return {.token = (pair * kPeers + cluster_rank()) * kItemTokens,
+            .output = in_section / pairs_there * item_outputs};
+  }
+  __device__ int slabs() const { return (inputs + kSlabColumns - 1) / kSlabColumns; }
+};
+
+// Calls body(item) for the block's items.
+template <class Body>
+__device__ void for_items(const GatedWork& work, const Body& body) {
+  for (int i = static_cast<int>(blockIdx.x) / kPeers; i < work.items();
+       i += static_cast<int>(gridDim.x) / kPeers) {
+    body(work.item(i));
+  }
+}
+
+template <int kOutputs>
+struct GatedShared {
+  static constexpr int kStages = kOutputs <= 96 ? 4 : 3;  // tiles of both operands
+  static constexpr int kPartBytes = kOutputs * kSlabRowBytes;
+  static constexpr int kTileBytes = 2 * kPartBytes + kItemTokens * kSlabRowBytes;
+  static constexpr int kSumSlabs = 2 * kOutputs / kSlabColumns;
+  alignas(1024) unsigned char weights[kStages][2][kPartBytes];  // of gate and up
+  unsigned char tokens[kStages][kGroups][kGroupTokens * kSlabRowBytes];
+  unsigned char sums[kGroups][kSumSlabs][kGroupTokens * kSlabRowBytes];  // bf16
+  Barrier full[kStages], empty[kStages];
+  Barrier sums_full[kGroups], sums_empty[kGroups];
+
+  __device__ void init_barriers() {
+    for (int i = 0; i < kStages; ++i) {
+      init_barrier(full + i, 1);
+      init_barrier(empty + i, kPeers * kConsumerWarps);
+    }
+    for (int i = 0; i < kGroups; ++i) {
+      init_barrier(sums_full + i, kConsumerWarps / kGroups);
+      init_barrier(sums_empty + i, kGateWarps);
+    }
+    publish_barriers();
+  }
+
+  // Where a vector of eight sums lies.
+  __device__ unsigned char* sums_at(int group, int token, int vector) {
+    return sums[group][vector / 8] + token * kSlabRowBytes + ((vector % 8 ^ token % 8) * 16);
+  }
+};
+
+struct GatedMaps {
+  CUtensorMap tokens, weights;
+};
+
+// Fills the ring; for one warp.
+template <int kOutputs>
+__device__ void load_tiles(GatedShared<kOutputs>& shared, const GatedWork& work,
+                           const GatedMaps& maps) {
+  const int part = cluster_rank();  // of the weights, for all peers
+  RingPlace<GatedShared<kOutputs>::kStages> place;
+  for_items(work, [&](const GatedWork::Item& item) {
+    for (int slab = 0; slab < work.slabs(); ++slab) {
+      const int slot = place.slot;
+      wait_for_phase(shared.empty + slot, place.parity ^ 1);
+      if (elected()) {
+        Barrier* full = shared.full + slot;
+        arrive_announcing(full, GatedShared<kOutputs>::kTileBytes);
+        copy_box_to_all<kPeers>(shared.weights[slot][part], maps.weights, slab * kSlabColumns,
+                                item.output + part * work.outputs, 0, full);
+        copy_box(shared.tokens[slot], maps.tokens, slab * kSlabColumns, item.token, 0, full);
+      }
+      place.advance();
+    }
+  });
+}
+
+// For a warpgroup.
+template <int kOutputs>
+__device__ void multiply_tiles(GatedShared<kOutputs>& shared, const GatedWork& work) {
+  const int thread = static_cast<int>(threadIdx.x), group = thread / 128, lane = thread % 32;
+  const int warp_token = thread % 128 / 32 * 16;
+  RingPlace<GatedShared<kOutputs>::kStages> place;
+  uint32_t parity = 1;  // of sums_empty
+  for_items(work, [&](const GatedWork::Item&) {
+    float sums[2 * kOutputs / 8][4];  // of gate, then of up
+    int slot = 0;
+#pragma unroll 1
+    for (int slab = 0; slab < work.slabs(); ++slab) {
+      const int before = slot;
+      slot = place.slot;
+      wait_for_phase(shared.full + slot, place.parity);
+      place.advance();
+      const uint64_t tokens = operand_at(uniform_address(shared.tokens[slot][group]), 0);
+      const uint64_t weights = operand_at(uniform_address(shared.weights[slot]), 0);
+      begin_products();
+#pragma unroll
+      for (int bytes = 0; bytes < kSlabRowBytes; bytes += 32) {
+        multiply_shared<2 * kOutputs>(sums, operand_behind(tokens, bytes),
+                                      operand_behind(weights, bytes), slab > 0 || bytes > 0);
+      }
+      end_product_group();
+      if (slab == 0) continue;
+      wait_for_products<1>(sums);
+      arrive_in_all<kPeers>(shared.empty + before);
+    }
+    wait_for_products<0>(sums);
+    arrive_in_all<kPeers>(shared.empty + slot);
+    wait_for_phase(shared.sums_empty + group, parity);
+    parity ^= 1;
+#pragma unroll
+    for (int tile = 0; tile < 2 * kOutputs / 8; tile += 2) {
+      const uint32_t pairs[4] = {pack<bf16>(sums[tile][0], sums[tile][1]),
+                                 pack<bf16>(sums[tile][2], sums[tile][3]),
+                                 pack<bf16>(sums[tile + 1][0], sums[tile + 1][1]),
+                                 pack<bf16>(sums[tile + 1][2], sums[tile + 1][3])};
+      store_matrices(shared.sums_at(group, warp_token + lane % 16, tile + lane / 16), pairs);
+    }
+    __syncwarp();
+    if (lane == 0) arrive(shared.sums_full + group);
+  });
+}
+
+// Turns sums into results; for the warps that do. A thread has the same eight outputs of every
+// sixth token.
+template <int kOutputs, class Gate>
+class SumGater {
+  static constexpr int kVectors = kOutputs / 8;  // of a token
+  static constexpr int kTokensAtOnce = 32 * kGateWarps / kVectors;
+
+ public:
+  __device__ SumGater(GatedShared<kOutputs>& shared, const GatedWork& work)
+      : shared_(shared), work_(work), thread_(static_cast<int>(threadIdx.x) % (32 * kGateWarps)) {}
+
+  __device__ void take_items() {
+    uint32_t parity = 0;
+    for_items(work_, [&](const GatedWork::Item& item) {
+      const int output = item.output + 8 * vector();
+      for (int group = 0; group < kGroups; ++group) {
+        wait_for_phase(shared_.sums_full + group, parity);
+        const int first = item.token + group * kGroupTokens;
+        const int tokens = min(kGroupTokens, work_.tokens - first);
+        if (output < work_.outputs) {
+#pragma unroll 2
+          for (int token = thread_ / kVectors; token < tokens; token += kTokensAtOnce) {
+            write(group, token, first + token, output);
+          }
+        }
+        __syncwarp();
+        if (thread_ % 32 == 0) arrive(shared_.sums_empty + group);
+      }
+      parity ^= 1;
+    });
+  }
+
+ private:
+  __device__ int vector() const { return thread_ % kVectors; }
+
+  __device__ void write(int group, int in_group, int token, int output) const {
+    const auto gates = *reinterpret_cast<const uint4*>(shared_.sums_at(group, in_group, vector()));
+    const auto ups =
+        *reinterpret_cast<const uint4*>(shared_.sums_at(group, in_group, kVectors + vector()));
+    const uint32_t of_gate[4] = {gates.x, gates.y, gates.z, gates.w};
+    const uint32_t of_up[4] = {ups.x, ups.y, ups.z, ups.w};
+    uint32_t results[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float2 gate = unpack(of_gate[i]), up = unpack(of_up[i]);
+      results[i] = pack<bf16>(Gate{}(gate.x, up.x), Gate{}(gate.y, up.y));
+    }
+    *reinterpret_cast<uint4*>(work_.out[token] + output) =
+        make_uint4(results[0], results[1], results[2], results[3]);
+  }
+
+  GatedShared<kOutputs>& shared_;
+  const GatedWork& work_;
+  const int thread_;
+};
+
+template <int kOutputs>
+__device__ void gate_sums(GatedShared<kOutputs>& shared, const GatedWork& work) {
+  const auto gate_with = [&]<class Gate>(TypeTag<Gate>) {
+    SumGater<kOutputs, Gate>(shared, work).take_items();
+  };
+  switch (work.activation) {
+    case op::Activation::silu: return gate_with(TypeTag<SiluTimes<FastRatio>>{});
+    case op::Activation::gelu_tanh: return gate_with(TypeTag<GeluTanhTimes<FastRatio>>{});
+    case op::Activation::clipped_silu: return gate_with(TypeTag<ClippedSiluTimes<FastRatio>>{});
+  }
+}
+
+template <int kOutputs>
+__global__ void __cluster_dims__(kPeers, 1, 1) __launch_bounds__(kThreads, 1)
+    gated_hopper(const __grid_constant__ GatedWork work, const __grid_constant__ GatedMaps maps) {
+  extern __shared__ __align__(1024) unsigned char bytes[];
+  auto& shared = *reinterpret_cast<GatedShared<kOutputs>*>(bytes);
+  if (threadIdx.x == 0) shared.init_barriers();
+  if (threadIdx.x == 32) {
+    prefetch_map(maps.tokens);
+    prefetch_map(maps.weights);
+  }
+  sync_cluster();
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  if (warp < kConsumerWarps) {
+    take_registers<kConsumerRegisters>();
+    multiply_tiles(shared, work);
+  } else {
+    keep_registers<kOtherRegisters>();
+    if (warp == kConsumerWarps) {
+      load_tiles(shared, work, maps);
+    } else {
+      gate_sums(shared, work);
+    }
+  }
+  sync_cluster();  // peers still arrive at the barriers
+}
+
+// Rows in boxes of a slab of so many.
+CUtensorMap map_rows(const Context& context, const void* data, int64_t rows, int64_t stride,
+                     int64_t inputs, int box_rows) {
+  const auto to_next = static_cast<uint64_t>(stride);
+  return context.tensor_map(
+      {.data = data,
+       .sizes = {static_cast<uint64_t>(inputs), static_cast<uint64_t>(rows), 1},
+       .strides = {to_next, to_next},
+       .box = {kSlabColumns, static_cast<uint32_t>(box_rows), 1}});
+}
+
+GatedWork work_of(const GatedProduct& p, int item_outputs) {
+  return {.tokens = static_cast<int>(p.out.rows()),
+          .outputs = static_cast<int>(p.outputs),
+          .item_outputs = item_outputs,
+          .inputs = static_cast<int>(p.inputs),
+          .pairs_at_once = static_cast<int>(
+              std::max<int64_t>(1, kInputsAtOnce / (kPeers * kItemTokens * p.inputs))),
+          .out = rows_of<bf16>(p.out),
+          .activation = p.activation};
+}
+
+int most_clusters(const Context& context) { return context.multiprocessors() / kPeers; }
+
+// What the device multiplies while it runs the work, in outputs of a cluster: items that are not
+// full, and clusters that have none left, count as much as others.
+int64_t cost_of(const Context& context, const GatedWork& work) {
+  return divide_up(work.items(), most_clusters(context)) * work.item_outputs;
+}
+
+// The cheaper of both sizes of items; small ones multiply a little slower.
+GatedWork best_work(const Context& context, const GatedProduct& p) {
+  const GatedWork large = work_of(p, 128), small = work_of(p, 96);
+  return 32 * cost_of(context, small) < 31 * cost_of(context, large) ? small : large;
+}
+
+template <int kOutputs>
+void run_hopper(const Context& context, const GatedProduct& p, const GatedWork& work) {
+  using Shared = GatedShared<kOutputs>;
+  const GatedMaps maps{
+      .tokens = map_rows(context, p.x.data, p.out.rows(), p.x.row_stride, p.inputs, kItemTokens),
+      .weights = map_rows(context, p.weight, 2 * p.outputs, p.weight_stride, p.inputs, kOutputs)};
+  const int clusters = std::min(work.items(), most_clusters(context));
+  allow_shared_bytes(gated_hopper<kOutputs>, sizeof(Shared));
+  launch(context,
+         {.blocks = static_cast<unsigned>(kPeers * clusters),
+          .threads = kThreads,
+          .shared_bytes = sizeof(Shared)},
+         gated_hopper<kOutputs>, work, maps);
+}
+
+}  // namespace
+
+bool gated_hopper_fits(const GatedProduct& p) {
+  const auto in_vectors = [](const void* data, int64_t stride) {
+    return reinterpret_cast<uintptr_t>(data) % 16 == 0 && stride % 8 == 0;
+  };
+  constexpr int64_t kMost = std::numeric_limits<int>::max() / 2;
+  return p.outputs % 8 == 0 && p.outputs < kMost && p.out.rows() < kMost &&
+         in_vectors(p.x.data, p.x.row_stride) && in_vectors(p.weight, p.weight_stride) &&
+         in_vectors(p.out.data, p.out.row_stride);
+}
+
+double gated_hopper_share(const Context& context, const GatedProduct& p) {
+  const double wanted = static_cast<double>(p.out.rows()) * static_cast<double>(p.outputs);
+  const double multiplied = static_cast<double>(cost_of(context, best_work(context, p))) *
+                            most_clusters(context) * kPeers * kItemTokens;
+  return wanted / multiplied;
+}
+
+void multiply_gated_hopper(const Context& context, const GatedProduct& p) {
+  const GatedWork work = best_work(context, p);
+  if (work.item_outputs == 128) {
+    run_hopper<128>(context, p, work);
+  } else {
+    run_hopper<96>(context, p, work);
+  }
+}
+
+}  // namespace spate::cuda
