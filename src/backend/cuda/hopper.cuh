@@ -128,6 +128,11 @@ __device__ inline void copy_box(void* shared, const CUtensorMap& map, int x, int
       : "memory");
 }
 
+// Starts to bring memory to the L2 cache: a multiple of 16 bytes. It may be written meanwhile.
+__device__ inline void prefetch_to_l2(const void* from, int bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" : : "l"(from), "r"(bytes) : "memory");
+}
+
 // Four matrices of 8 x 8 elements of two bytes, of which a thread has a pair in a row as mma() has
 // them of c; lane 8 * n + i gives the address for row i of matrix n.
 __device__ inline void store_matrices(void* row, const uint32_t (&from)[4]) {

@@ -3,6 +3,7 @@
 // neighbouring keys, in the type that states have in memory, so that they are rounded after each
 // token. The sums of the keys of a token are added in one order, so a token's bits do not depend on
 // how its row is cut.
+#include "backend/cuda/hopper.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/linear_attention/problem.h"
 #include "backend/cuda/mma.cuh"
@@ -43,39 +44,56 @@ __device__ uint4 pack_state(const float (&from)[8]) {
 template <int D>
 constexpr int kStepThreads = 4 * D;
 
+template <int D>
+constexpr int kStepBlocks = 1024 / kStepThreads<D>;  // of a multiprocessor
+
+// `at_once`: blocks that run at the same time.
 template <class T, class State, int D>
-__global__ void __launch_bounds__(kStepThreads<D>, 1024 / kStepThreads<D>)
-    steps(const __grid_constant__ LinearAttentionProblem problem, SteppedRows rows) {
+__global__ void __launch_bounds__(kStepThreads<D>, kStepBlocks<D>)
+    steps(const __grid_constant__ LinearAttentionProblem problem, SteppedRows rows, int at_once) {
   constexpr int kThreads = kStepThreads<D>, kWarps = kThreads / kWarp;
   constexpr int kColumns = 16 / sizeof(State);      // of a thread
   constexpr int kVectors = D / kColumns;            // of a row of the state
   constexpr int kKeys = D / (kThreads / kVectors);  // of a thread
   __shared__ __align__(16) float parts[2][kTokens][kWarps][D];
   const int row = static_cast<int>(blockIdx.y), thread = static_cast<int>(threadIdx.x);
+  const auto takes = [&](int number) {
+    return rows == SteppedRows::all ||
+           problem.row_begin[number + 1] - problem.row_begin[number] < kLeastChunkTokens;
+  };
+  let_next_kernel_begin();
+  if (!takes(row)) return wait_for_kernel_before();
   const int begin = problem.row_begin[row], end = problem.row_begin[row + 1];
-  if (rows == SteppedRows::of_few_tokens && end - begin >= kLeastChunkTokens) return;
   const int head = static_cast<int>(blockIdx.x), lane = thread % kWarp, warp = thread / kWarp;
   const int key = thread / kVectors * kKeys, column = thread % kVectors * kColumns;
 
-  const auto state_of = [&](int32_t slot) {
-    return reinterpret_cast<uint4*>(static_cast<State*>(problem.state) +
-                                    slot * problem.state_stride + (int64_t{head} * D + key) * D +
-                                    column);
+  const auto state_of = [&](int32_t slot, int of_head) {
+    return static_cast<State*>(problem.state) + slot * problem.state_stride +
+           int64_t{of_head} * (D * D);
+  };
+  // The state of a block that begins later comes to the L2 cache while this one computes.
+  const int later = row * problem.heads + head + at_once / 2, later_row = later / problem.heads;
+  if (thread == 0 && later >= at_once && later_row < problem.rows && takes(later_row)) {
+    const int32_t slot = problem.from[later_row];
+    if (slot >= 0) prefetch_to_l2(state_of(slot, later % problem.heads), D * D * sizeof(State));
+  }
+  const int32_t from_slot = problem.from[row];
+  wait_for_kernel_before();
+  const auto vectors_of = [&](int32_t slot) {
+    return reinterpret_cast<uint4*>(state_of(slot, head) + key * D + column);
   };
   uint4 state[kKeys] = {};
-  if (problem.from[row] >= 0) {
-    const uint4* from = state_of(problem.from[row]);
+  if (from_slot >= 0) {
+    const uint4* from = vectors_of(from_slot);
 #pragma unroll
     for (int i = 0; i < kKeys; ++i) state[i] = __ldcs(from + i * kVectors);
   }
   const auto keep = [&](int32_t slot) {
     if (slot < 0) return;
-    uint4* to = state_of(slot);
+    uint4* to = vectors_of(slot);
 #pragma unroll
     for (int i = 0; i < kKeys; ++i) __stcs(to + i * kVectors, state[i]);
   };
-  const auto decay = static_cast<float>(exp(-static_cast<double>(problem.slope[head])));
-
   const auto load = [&](int token, Token<T, kKeys, kColumns>& to) {
     const auto at = [&](const void* data, int64_t stride, int element) {
       return static_cast<const T*>(data) + token * stride + head * D + element;
@@ -86,6 +104,7 @@ __global__ void __launch_bounds__(kStepThreads<D>, 1024 / kStepThreads<D>)
   };
   Token<T, kKeys, kColumns> next;
   if (begin < end) load(begin, next);
+  const auto decay = static_cast<float>(exp(-static_cast<double>(problem.slope[head])));
   int buffer = 0;
   for (int first = begin; first < end; first += kTokens, buffer ^= 1) {
     const int count = min(end - first, kTokens);
@@ -131,10 +150,11 @@ __global__ void __launch_bounds__(kStepThreads<D>, 1024 / kStepThreads<D>)
 template <int D>
 void launch_steps(const Context& context, const LinearAttentionProblem& problem, SteppedRows rows) {
   const dim3 blocks(static_cast<unsigned>(problem.heads), static_cast<unsigned>(problem.rows));
+  const int at_once = context.multiprocessors() * kStepBlocks<D>;
   with_activation_type(problem.activation, [&]<class T>(TypeTag<T>) {
     with_state_type(problem.state_type, [&]<class State>(TypeTag<State>) {
-      launch(context, {.blocks = blocks, .threads = kStepThreads<D>}, steps<T, State, D>, problem,
-             rows);
+      launch_early(context, {.blocks = blocks, .threads = kStepThreads<D>}, steps<T, State, D>,
+                   problem, rows, at_once);
     });
   });
 }
