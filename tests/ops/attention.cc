@@ -870,7 +870,15 @@ TEST(Attention, LongAndManyRowsOnAGpu) {
                        DType::bf16, 0, 0, true};
   for (int row = 0; row < 30; ++row) ragged.rows.push_back({1 + row * 53, 1, {}});
   cases.push_back(ragged);
-  for (size_t i = 0; i < 4; ++i) {
+  // A part in many pieces among parts enough for each warp to have its own.
+  AttentionCase apart{"apart", 8, 8, 64, {{6000, 1, {2000, 1}}}, DType::bf16};
+  for (int row = 0; row < 300; ++row) apart.rows.push_back({1 + row * 37 % 20, 1, {}});
+  cases.push_back(apart);
+  apart.name = "apart_group_9";
+  apart.heads = 36;
+  apart.kv_heads = 4;
+  cases.push_back(apart);
+  for (size_t i = 0, count = cases.size(); i < count; ++i) {
     AttentionCase c = cases[i];
     c.name += "_e4m3";
     c.cache = DType::e4m3;

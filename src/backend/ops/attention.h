@@ -46,7 +46,9 @@ struct SharedKeys {
 // The device table that every attention kernel reads; filled by the engine from each row's
 // segments. Row b owns the tokens [row_begin[b], row_begin[b + 1]) of the step and reads the
 // segments [segment_begin[b], segment_begin[b + 1]), oldest first, which together hold at least
-// length[b] tokens; positions count from the first token of the first segment.
+// length[b] tokens; positions count from the first token of the first segment. What the row reads
+// in front of its tokens was written in earlier steps, so a kernel may read it before the one ahead
+// of it has ended.
 struct KvView {
   Tensor keys;       // [slots, G, D], one layer; f32, f16, bf16 or e4m3
   Tensor values;     // [slots, G, E], of the same type; latent attention's are a view of its keys

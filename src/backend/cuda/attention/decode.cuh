@@ -26,8 +26,8 @@ struct DecodeLayout {
   static constexpr int kBytes = 1024 + kStages * kStageBytes;
 };
 
-// May start while the kernel in front still runs, and waits for it before it reads anything but the
-// tables of the step, which came before its first kernel.
+// May start while the kernel in front still runs. Before that has ended it reads only what came
+// before the step's first kernel: tables, and the keys in front of each row's tokens.
 template <class Team>
 __global__ void __launch_bounds__(kTileThreads, DecodeLayout<typename Team::Queries>::kBlocks)
     decode(const __grid_constant__ AttentionProblem problem, const __grid_constant__ TileMaps maps,
@@ -56,24 +56,23 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<typename Team::Quer
     const RowWork work = row_work<Team>(problem, row);
     return work.parts * work.tiles;
   };
-  Shares shares{};
+  TileShares shares{};
   const FoundRow found = find_row<kTileThreads>(problem.rows, count, [&](int total) {
-    shares = {total, min(max(total / kLeastShare, 1), static_cast<int>(gridDim.x))};
-    return block < shares.blocks ? shares.begin(block) : total;
+    shares = TileShares::of(total);
+    return shares.begin(block);
   });
   if (found.row < 0) return wait_for_kernel_before();
   const int begin = found.place, end = shares.begin(block + 1);
 
   Walk<Team> loading(problem, found.row, begin - found.before);
   SlotCursor cursor(problem, loading.row);
-  cursor.slot(loading.work.first_tile * Team::kKeys);
-  wait_for_kernel_before();
   const auto load = [&](int place, int stage) {
     if (place >= end) return;
-    const int in_ring = stage * kTileWarps + warp;
+    const RowShape& shape = loading.work.shape;
+    const int first_key = loading.first_key(), in_ring = stage * kTileWarps + warp;
+    if (first_key + Tile::kKeys > shape.position(0)) wait_for_kernel_before();
     load_tile(ring[in_ring], ring_scales + in_ring * Layout::kScales, problem, maps, cursor,
-              loading.first_key(), loading.work.shape.length, loading.kv_head(problem),
-              full + in_ring);
+              first_key, shape.length, loading.kv_head(problem), full + in_ring);
     if (place + 1 < end) {
       loading.advance(problem);
       if (loading.tile == 0) cursor = SlotCursor(problem, loading.row);
@@ -81,38 +80,42 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<typename Team::Quer
   };
 
   Walk<Team> at = loading;
-  for (int stage = 0; stage < kStages - 1; ++stage) load(begin + stage, stage);
+  for (int stage = 0; stage < kStages; ++stage) load(begin + stage, stage);
   const Scoring scoring(problem);
-  typename Team::Queries queries;
-  Seen seen_by_part;
   RingPlace<kStages> used;
-  for (int place = begin; place < end; ++place) {
-    if (place == begin || at.tile == 0) {
-      const int first = at.first_query(problem);
-      queries.begin(problem, at.work.shape, at.kv_head(problem), first);
-      seen_by_part = seen_by_all(problem, at.work.shape, first, first + at.queries(problem));
-    }
-    const int stage = used.slot, in_ring = stage * kTileWarps + warp;
-    wait_for_phase(full + in_ring, used.parity);
-    used.advance();
-    __syncwarp();  // the oldest keys have been read
-    load(place + kStages - 1, stage == 0 ? kStages - 1 : stage - 1);
+  for (int place = begin; place < end;) {
+    const int first_query = at.first_query(problem);
+    const int part_begin = place - at.tile, part_end = min(part_begin + at.work.tiles, end);
+    const PartEnd<Team> part(problem, shares, at, part_begin);
+    const int kv_head = at.kv_head(problem);
+    wait_for_kernel_before();
+    typename Team::Queries queries;
+    queries.begin(problem, at.work.shape, kv_head, first_query);
+    const Seen seen_by_part =
+        seen_by_all(problem, at.work.shape, first_query, first_query + part.queries);
+    int stage;
+    for (;; at.advance(problem)) {
+      stage = used.slot;
+      const int in_ring = stage * kTileWarps + warp;
+      wait_for_phase(full + in_ring, used.parity);
+      used.advance();
+      __syncwarp();  // the keys before these have been read
+      if (place > begin) load(place + kStages - 1, stage == 0 ? kStages - 1 : stage - 1);
 
-    Tile& tile = ring[in_ring];
-    const int first_key = at.first_key();
-    queries.add(tile, ring_scales + in_ring * Layout::kScales, scoring, problem, at.work.shape,
-                at.first_query(problem), first_key,
-                first_key < seen_by_part.first || first_key + Tile::kKeys - 1 > seen_by_part.last);
-
-    if (at.tile + 1 == at.work.tiles || place + 1 == end) {
-      __syncwarp();  // all lanes have read these keys
-      queries.leave(tile, left_stats + warp * Team::kQueries);
-      publish_writes();  // the copy engine writes here next
-      const int first_warp = warp - Team::warp();
-      finish_part(problem, pieces, counters, shares, at, place - at.tile,
-                  ring + stage * kTileWarps + first_warp, left_stats + first_warp * Team::kQueries);
+      const int first_key = at.first_key();
+      queries.add(
+          ring[in_ring], ring_scales + in_ring * Layout::kScales, scoring, problem, at.work.shape,
+          first_query, first_key,
+          first_key < seen_by_part.first || first_key + Tile::kKeys - 1 > seen_by_part.last);
+      if (++place == part_end) break;
     }
-    if (place + 1 < end) at.advance(problem);
+    __syncwarp();  // all lanes have read the last keys
+    queries.leave(ring[stage * kTileWarps + warp], left_stats + warp * Team::kQueries);
+    publish_writes();  // the copy engine writes here next
+    const int first_warp = warp - Team::warp();
+    finish_part(problem, pieces, counters, at, part, ring + stage * kTileWarps + first_warp,
+                left_stats + first_warp * Team::kQueries);
+    if (place < end) at.advance(problem);
   }
 }
 

@@ -99,12 +99,15 @@ class QueriesInColumns {
 #pragma unroll
     for (int m = 0; m < Tile::kKeys / 16; ++m) {
       if constexpr (sizeof(C) == 2) {
+        float of_odd[4] = {};  // steps: neighbours do not wait for each other
 #pragma unroll
         for (int step = 0; step < D / 16; ++step) {
           uint32_t keys[4];
           load_matrices(keys, Tile::vector(tile.keys, 16 * m + row, 2 * step + lane() / 16));
-          mma<T>(scores[m], keys, queries_[step][0], queries_[step][1]);
+          mma<T>(step % 2 == 0 ? scores[m] : of_odd, keys, queries_[step][0], queries_[step][1]);
         }
+#pragma unroll
+        for (int i = 0; i < 4; ++i) scores[m][i] += of_odd[i];
       } else {
         // Codes of keys 0 to 7: [0], of the others: [1]; of the next step: [2], [3].
 #pragma unroll

@@ -1,6 +1,6 @@
 // How the `decode` kernel ends a part: the softmaxes of a team's warps become one, to which the
 // keys that the row shares are added; where the part was cut between blocks, each leaves its piece
-// in the workspace, and the last one to arrive merges them.
+// in the workspace, and these are merged in a tree, each group of them by the last to arrive.
 #pragma once
 
 #include "backend/cuda/attention/decode_work.cuh"
@@ -77,70 +77,121 @@ __device__ void merge_warps(const AttentionProblem& problem, const Pieces<Team>&
   }
 }
 
-// Merges the pieces that all blocks of a part have left: of a thread many are under way at once,
-// with their statistics.
+constexpr int kMergedAtOnce = 8;  // pieces
+
+// Pieces of a part that become one: those of `count` blocks from `first` on, `stride` apart. They
+// are `all` that is left of the part, or what they become takes the place of the first.
+struct PieceGroup {
+  int first, stride, count;
+  bool all;
+};
+
+// Merges the pieces of a group. A warp takes some queries, each lane four columns of them, so that
+// all their pieces are on their way at once. A lane has the statistics of one piece of a query, and
+// the others get its weight from there.
 template <class Team>
 __device__ void merge_pieces(const AttentionProblem& problem, const Pieces<Team>& pieces,
-                             const Walk<Team>& at, const PartEnd<Team>& part) {
-  constexpr int D = Team::Queries::kWidth;
-  constexpr int kAtOnce = Team::kWarps == 1 ? 3 : 12;  // a part of such a team has few
-  for (int i = Team::thread(); i < part.queries * (D / 4); i += Team::kThreads) {
-    const int query = i / (D / 4), column = i % (D / 4) * 4;
-    float2 merged{-INFINITY, 0};
-    float4 values{};
-    for (int first = part.first_block; first <= part.last_block; first += kAtOnce) {
-      float2 stats[kAtOnce];
-      float4 of_pieces[kAtOnce];
-      float reference = merged.x;
+                             const Walk<Team>& at, const PartEnd<Team>& part,
+                             const PieceGroup& group) {
+  constexpr int D = Team::Queries::kWidth, kAtOnce = kMergedAtOnce;
+  constexpr int kTaken = std::min(32 / kAtOnce, Team::kQueries / Team::kWarps);  // queries
+  const int lane = Team::thread() % 32, own_query = lane / kAtOnce, own_piece = lane % kAtOnce;
+  for (int first = Team::warp() * kTaken; first < part.queries; first += Team::kWarps * kTaken) {
+    const bool has_piece =
+        own_piece < group.count && own_query < kTaken && first + own_query < part.queries;
+    float2 merged;  // of the lane's query
+#pragma unroll
+    for (int columns = 0; columns < D; columns += 128) {
+      const int column = columns + 4 * lane;
+      float4 values[kTaken][kAtOnce];
 #pragma unroll
       for (int n = 0; n < kAtOnce; ++n) {
-        const bool there = first + n <= part.last_block;
-        const int64_t piece = part.place(first + n) + query;
-        const float* from = pieces.values + piece * D + column;
-        stats[n] = there ? __ldcg(pieces.stats + piece) : float2{-INFINITY, 0};
-        of_pieces[n] = there ? __ldcg(reinterpret_cast<const float4*>(from)) : float4{};
-      }
+        const int64_t query = part.place(group.first + n * group.stride) + first;
+        const float* from = pieces.values + query * D + column;
 #pragma unroll
-      for (const float2& piece : stats) reference = fmaxf(reference, piece.x);
-      const float weight_before = piece_weight(merged, reference);
-      float4 sum{};
-      add_weighed(sum, weight_before, values);
-      merged = {reference, merged.y * weight_before};
-#pragma unroll
-      for (int n = 0; n < kAtOnce; ++n) {
-        const float weight = piece_weight(stats[n], reference);
-        merged.y = fmaf(weight, stats[n].y, merged.y);
-        add_weighed(sum, weight, of_pieces[n]);
+        for (int i = 0; i < kTaken; ++i) {
+          const bool there = n < group.count && first + i < part.queries && column < D;
+          values[i][n] = there ? __ldcg(reinterpret_cast<const float4*>(from + i * D)) : float4{};
+        }
       }
-      values = sum;
+      const float2* from =
+          pieces.stats + part.place(group.first + own_piece * group.stride) + first + own_query;
+      const float2 piece = has_piece ? __ldcg(from) : float2{-INFINITY, 0};
+      float reference = piece.x;
+#pragma unroll
+      for (int distance = 1; distance < kAtOnce; distance *= 2) {
+        reference = fmaxf(reference, __shfl_xor_sync(~0U, reference, distance));
+      }
+      const float weight = piece_weight(piece, reference);
+      float sum = weight * piece.y;
+#pragma unroll
+      for (int distance = 1; distance < kAtOnce; distance *= 2) {
+        sum += __shfl_xor_sync(~0U, sum, distance);
+      }
+      merged = {reference, sum};
+#pragma unroll
+      for (int i = 0; i < kTaken; ++i) {
+        float4 of_query{};
+#pragma unroll
+        for (int n = 0; n < kAtOnce; ++n) {
+          add_weighed(of_query, __shfl_sync(~0U, weight, i * kAtOnce + n), values[i][n]);
+        }
+        const float2 stats{__shfl_sync(~0U, reference, i * kAtOnce),
+                           __shfl_sync(~0U, sum, i * kAtOnce)};
+        if (first + i >= part.queries || column >= D) continue;
+        if (group.all) {
+          write_out(problem, at, first + i, column, stats, of_query);
+        } else {
+          float* to = pieces.values + (part.place(group.first) + first + i) * D + column;
+          *reinterpret_cast<float4*>(to) = of_query;
+        }
+      }
     }
-    write_out(problem, at, query, column, merged, values);
+    __syncwarp();  // all lanes have read the statistics
+    if (has_piece && own_piece == 0 && !group.all) {
+      pieces.stats[part.place(group.first) + first + own_query] = merged;
+    }
   }
 }
 
-// Brings a part to its end, which begins at place `begin` of the sequence: the results of the
-// team's warps lie in `used`.
+// Counts one up and answers what was there. Whoever counts later and sees it sees what this thread
+// has written, and others of its team before they met.
+__device__ inline uint32_t count_up(uint32_t* counter) {
+  uint32_t before;
+  asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;"
+               : "=r"(before)
+               : "l"(counter)
+               : "memory");
+  return before;
+}
+
+// Brings a part to its end: the results of the team's warps lie in `used`.
 template <class Team>
 __device__ void finish_part(const AttentionProblem& problem, const Pieces<Team>& pieces,
-                            uint32_t* counters, const Shares& shares, const Walk<Team>& at,
-                            int begin, typename Team::Queries::Tile* used,
-                            const float2* left_stats) {
-  const PartEnd<Team> part(problem, shares, at, begin);
+                            uint32_t* counters, const Walk<Team>& at, const PartEnd<Team>& part,
+                            typename Team::Queries::Tile* used, const float2* left_stats) {
   Team::sync();  // all warps have left their rows
   merge_warps(problem, pieces, at, part, used, left_stats);
   Team::sync();  // `used` may be loaded again, and the piece has been left
   if (part.whole()) return;
 
-  uint32_t arrived = 0;
-  if (Team::thread() == 0) {
-    __threadfence();
-    arrived = atomicAdd(counters + part.counter(), 1);
+  const int own = static_cast<int>(blockIdx.x) - part.first_block;
+  const int last = part.last_block - part.first_block;
+  PieceGroup group{.stride = 1, .all = false};
+  for (int level = 0; !group.all; ++level, group.stride *= kMergedAtOnce) {
+    const int span = group.stride * kMergedAtOnce, begin = own / span * span;
+    group.first = part.first_block + begin;
+    group.count = min((last - begin) / group.stride + 1, kMergedAtOnce);
+    group.all = last < span;
+    if (group.count == 1) continue;
+    // That of a block with no other part behind this one, and with no group of another level.
+    uint32_t* counter = counters + part.team_of(group.first + level);
+    const uint32_t arrived = Team::of_first(Team::thread() == 0 ? count_up(counter) : 0);
+    if (arrived + 1 != static_cast<uint32_t>(group.count)) return;
+    if (Team::thread() == 0) *counter = 0;
+    merge_pieces(problem, pieces, at, part, group);
+    Team::sync();
   }
-  arrived = Team::of_first(arrived);
-  if (arrived != static_cast<uint32_t>(part.last_block - part.first_block)) return;
-  __threadfence();
-  if (Team::thread() == 0) counters[part.counter()] = 0;
-  merge_pieces(problem, pieces, at, part);
 }
 
 }  // namespace spate::cuda

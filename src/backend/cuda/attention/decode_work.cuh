@@ -40,7 +40,9 @@ struct Team {
   // What the team's first thread has.
   __device__ static uint32_t of_first(uint32_t word) {
     if constexpr (kWarps == 1) {
-      return __shfl_sync(~0U, word, 0);
+      word = __shfl_sync(~0U, word, 0);
+      __syncwarp();
+      return word;
     } else {
       __shared__ uint32_t first;
       if (threadIdx.x == 0) first = word;
@@ -127,14 +129,26 @@ struct Pieces {
   }
 };
 
+// `total` tiles cut into shares of `each`, one a block; the last has what is left.
+struct TileShares {
+  int total, each;
+
+  __device__ static TileShares of(int total) {
+    const int blocks = static_cast<int>(gridDim.x);
+    return {total, max((total + blocks - 1) / blocks, kLeastShare)};
+  }
+  __device__ int begin(int block) const { return min(block * each, total); }
+  __device__ int block_of(int place) const { return place / each; }
+};
+
 // What merging a part needs to know.
 template <class Team>
 struct PartEnd {
   int queries;                  // of the part
   int first_block, last_block;  // that have tiles of it
 
-  __device__ PartEnd(const AttentionProblem& problem, const Shares& shares, const Walk<Team>& at,
-                     int begin)
+  __device__ PartEnd(const AttentionProblem& problem, const TileShares& shares,
+                     const Walk<Team>& at, int begin)
       : queries(at.queries(problem)),
         first_block(shares.block_of(begin)),
         last_block(shares.block_of(begin + at.work.tiles - 1)) {}
@@ -144,10 +158,6 @@ struct PartEnd {
   __device__ int64_t place(int block) const {
     return (2 * int64_t{team_of(block)} + (block == first_block ? 1 : 0)) * Team::kQueries;
   }
-  // The team of the first block: it counts the pieces.
-  __device__ int counter() const { return team_of(first_block); }
-
- private:
   __device__ static int team_of(int block) { return block * Team::kTeams + Team::number(); }
 };
 
