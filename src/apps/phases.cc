@@ -30,9 +30,10 @@ Phases find_phases(const EngineStats& stats) {
     }
   }
   constexpr double kFull = 0.95;
-  const auto full = std::find_if(slices.begin(), slices.end(), [&](const StepSlice& slice) {
+  const auto is_full = [&](const StepSlice& slice) {
     return slice.steps > 0 && mean_rows(slice) >= kFull * most;
-  });
+  };
+  const auto full = std::find_if(slices.begin(), slices.end(), is_full);
   StepSlice full_decode;
   const size_t first_full = std::min(static_cast<size_t>(full - slices.begin()), last_prompt);
   for (size_t i = 0; i < slices.size(); ++i) {
@@ -48,7 +49,7 @@ Phases find_phases(const EngineStats& stats) {
       phases.tail_seconds += slice.seconds;
       add(tail, slice, slice.output_tokens);
     }
-    if (slice.prompt_tokens == 0 && slice.steps > 0 && mean_rows(slice) >= kFull * most) {
+    if (slice.prompt_tokens == 0 && is_full(slice)) {
       full_decode.seconds += slice.seconds;
       full_decode.steps += slice.steps;
     }

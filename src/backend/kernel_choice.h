@@ -63,7 +63,8 @@ KernelFamily family_of(std::string_view op, std::span<const Kernel> list) {
 
 // The first kernel of a list that accepts the problem, or the forced one. A kernel type has `name`
 // and `accepts`; the last of a list accepts everything. With `deterministic` those are passed over
-// that say bits_of_token = false: what they give a token depends on what runs beside it.
+// that say bits_of_token = false: what they give a token depends on what runs beside it. Where a
+// type has `pays`, a kernel that is not forced must say so of a problem that it accepts, too.
 template <class Kernel, class Problem>
 const Kernel& choose_kernel(std::span<const Kernel> list, std::string_view op, KernelChoice& choice,
                             const Problem& problem, bool deterministic = false) {
@@ -74,8 +75,12 @@ const Kernel& choose_kernel(std::span<const Kernel> list, std::string_view op, K
     }
     return wanted.empty() || wanted == kernel.name;
   };
+  const auto pays = [&](const Kernel& kernel) {
+    if constexpr (requires { kernel.pays; }) return !wanted.empty() || kernel.pays(problem);
+    return true;
+  };
   for (const Kernel& kernel : list) {
-    if (allowed(kernel) && kernel.accepts(problem)) {
+    if (allowed(kernel) && kernel.accepts(problem) && pays(kernel)) {
       choice.chosen.add(kernel.name);
       return kernel;
     }

@@ -92,5 +92,25 @@ TEST(KernelChoice, DeterministicOnesPassOverTheOthersWhereverTheyStand) {
   EXPECT_THROW(chosen(forced, 1, true), Error);
 }
 
+TEST(KernelChoice, WhatDoesNotPayRunsWhenItIsForced) {
+  struct Kernel {
+    std::string_view name;
+    bool (*accepts)(int problem);
+    bool (*pays)(int problem);
+  };
+  const auto all = [](int) { return true; };
+  const Kernel kernels[] = {
+      {"large", [](int problem) { return problem > 0; }, [](int problem) { return problem > 9; }},
+      {"general", all, all}};
+  KernelChoice free, forced{.forced = {.entries = {{.op = "op", .kernel = "large"}}}, .chosen = {}};
+  const auto chosen = [&](KernelChoice& choice, int problem) {
+    return choose_kernel<Kernel>(kernels, "op", choice, problem).name;
+  };
+  EXPECT_EQ(chosen(free, 10), "large");
+  EXPECT_EQ(chosen(free, 1), "general");
+  EXPECT_EQ(chosen(forced, 1), "large");
+  EXPECT_THROW(chosen(forced, 0), Error);
+}
+
 }  // namespace
 }  // namespace spate

@@ -1,7 +1,6 @@
 // JoinedGated: the list of kernels, and what each accepts.
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/linear/gated_hopper.h"
-#include "backend/cuda/linear/place.h"
 #include "backend/cuda/ops.h"
 
 namespace spate::cuda {
@@ -16,39 +15,23 @@ struct Problem {
 struct Kernel {
   std::string_view name;
   bool (*accepts)(const Problem&);
+  bool (*pays)(const Problem&);
   void (*run)(const Problem&);
 };
 
 // ---- hopper
 
-GatedProduct gated_product(const op::JoinedGated& op) {
-  const Weight& weight = *op.product.weight;
-  return {.x = op.product.x,
-          .weight = weight.storage.data(),
-          .weight_stride = padded_row(weight.in),
-          .inputs = weight.in,
-          .outputs = weight.out / 2,
-          .out = op.out,
-          .activation = op.activation};
-}
-
-// Whether it can run.
-bool hopper_fits(const Problem& p) {
-  const op::Linear& op = p.op.product;
-  return !p.context.deterministic() && op.bias.data == nullptr && op.x.dtype == DType::bf16 &&
-         !is_f8(*op.weight) && !is_packed(*op.weight->format) &&
-         gated_hopper_fits(gated_product(p.op));
-}
-
 bool accepts_hopper(const Problem& p) {
-  if (!hopper_fits(p)) return false;
-  if (p.context.choice().forced.of(op::JoinedGated::kName) == "hopper") return true;
+  return !p.context.deterministic() && gated_hopper_accepts(p.op);
+}
+
+bool hopper_pays(const Problem& p) {
   constexpr double kLeastShare = 0.93;  // with less the library is faster
-  return gated_hopper_share(p.context, gated_product(p.op)) >= kLeastShare;
+  return gated_hopper_share(p.context, p.op) >= kLeastShare;
 }
 
 void run_hopper(const Problem& p) {
-  multiply_gated_hopper(p.context, gated_product(p.op));
+  multiply_gated_hopper(p.context, p.op);
   if (p.to.there()) run(p.context, op::RoundRows{.x = p.op.out, .to = p.to});
 }
 
@@ -63,9 +46,11 @@ void run_apart(const Problem& p) {
   }
 }
 
+bool always(const Problem&) { return true; }
+
 constexpr Kernel kKernels[] = {
-    {"hopper", accepts_hopper, run_hopper},
-    {"apart", [](const Problem&) { return true; }, run_apart},
+    {"hopper", accepts_hopper, hopper_pays, run_hopper},
+    {"apart", always, always, run_apart},
 };
 
 void run_joined(Context& context, const op::JoinedGated& op, const op::RoundedRows& to) {

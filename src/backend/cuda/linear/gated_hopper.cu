@@ -10,7 +10,9 @@
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/linear/gated_hopper.h"
 #include "backend/cuda/linear/gated_hopper_load.cuh"
+#include "backend/cuda/linear/place.h"
 #include "backend/cuda/mma.cuh"
+#include "backend/cuda/packs.cuh"
 
 namespace spate::cuda {
 namespace {
@@ -66,8 +68,8 @@ __device__ void multiply_tiles(GatedShared<kOutputs>& shared, const GatedWork& w
   });
 }
 
-// Turns sums into results; for the warps that do. A thread has the same eight outputs of every
-// sixth token.
+// Turns sums into results; for the warps that do. A thread has the same eight outputs of some
+// tokens.
 template <int kOutputs, class Gate>
 class SumGater {
   static constexpr int kVectors = kOutputs / 8;  // of a token
@@ -171,15 +173,16 @@ CUtensorMap map_rows(const Context& context, const void* data, int64_t rows, int
        .box = {kSlabColumns, static_cast<uint32_t>(box_rows), 1}});
 }
 
-GatedWork work_of(const GatedProduct& p, int item_outputs) {
-  return {.tokens = static_cast<int>(p.out.rows()),
-          .outputs = static_cast<int>(p.outputs),
+GatedWork work_of(const op::JoinedGated& op, int item_outputs) {
+  const int64_t inputs = op.product.weight->in;
+  return {.tokens = static_cast<int>(op.out.rows()),
+          .outputs = static_cast<int>(op.out.row_size()),
           .item_outputs = item_outputs,
-          .inputs = static_cast<int>(p.inputs),
+          .inputs = static_cast<int>(inputs),
           .pairs_at_once = static_cast<int>(
-              std::max<int64_t>(1, kInputsAtOnce / (kPeers * kItemTokens * p.inputs))),
-          .out = rows_of<bf16>(p.out),
-          .activation = p.activation};
+              std::max<int64_t>(1, kInputsAtOnce / (kPeers * kItemTokens * inputs))),
+          .out = rows_of<bf16>(op.out),
+          .activation = op.activation};
 }
 
 int most_clusters(const Context& context) { return context.multiprocessors() / kPeers; }
@@ -191,17 +194,20 @@ int64_t cost_of(const Context& context, const GatedWork& work) {
 }
 
 // The cheaper of both sizes of items; small ones multiply a little slower.
-GatedWork best_work(const Context& context, const GatedProduct& p) {
-  const GatedWork large = work_of(p, 128), small = work_of(p, 96);
+GatedWork best_work(const Context& context, const op::JoinedGated& op) {
+  const GatedWork large = work_of(op, 128), small = work_of(op, 96);
   return 32 * cost_of(context, small) < 31 * cost_of(context, large) ? small : large;
 }
 
 template <int kOutputs>
-void run_hopper(const Context& context, const GatedProduct& p, const GatedWork& work) {
+void run_hopper(const Context& context, const op::JoinedGated& op, const GatedWork& work) {
   using Shared = GatedShared<kOutputs>;
+  const Tensor& x = op.product.x;
+  const Weight& weight = *op.product.weight;
   const GatedMaps maps{
-      .tokens = map_rows(context, p.x.data, p.out.rows(), p.x.row_stride, p.inputs, kItemTokens),
-      .weights = map_rows(context, p.weight, 2 * p.outputs, p.weight_stride, p.inputs, kOutputs)};
+      .tokens = map_rows(context, x.data, x.rows(), x.row_stride, weight.in, kItemTokens),
+      .weights = map_rows(context, weight.storage.data(), weight.out, padded_row(weight.in),
+                          weight.in, kOutputs)};
   const int clusters = std::min(work.items(), most_clusters(context));
   allow_shared_bytes(gated_hopper<kOutputs>, sizeof(Shared));
   launch(context,
@@ -213,29 +219,30 @@ void run_hopper(const Context& context, const GatedProduct& p, const GatedWork& 
 
 }  // namespace
 
-bool gated_hopper_fits(const GatedProduct& p) {
-  const auto in_vectors = [](const void* data, int64_t stride) {
-    return reinterpret_cast<uintptr_t>(data) % 16 == 0 && stride % 8 == 0;
-  };
+bool gated_hopper_accepts(const op::JoinedGated& op) {
+  const op::Linear& product = op.product;
+  const Weight& weight = *product.weight;
   constexpr int64_t kMost = std::numeric_limits<int>::max() / 2;
-  return p.outputs % 8 == 0 && p.outputs < kMost && p.out.rows() < kMost &&
-         in_vectors(p.x.data, p.x.row_stride) && in_vectors(p.weight, p.weight_stride) &&
-         in_vectors(p.out.data, p.out.row_stride);
+  return product.x.dtype == DType::bf16 && op.out.dtype == DType::bf16 &&
+         product.bias.data == nullptr && !is_f8(weight) && !is_packed(*weight.format) &&
+         op.out.row_size() < kMost && op.out.rows() < kMost &&
+         reinterpret_cast<uintptr_t>(weight.storage.data()) % 16 == 0 &&
+         packs_fit<8>(op.out.row_size(), product.x, op.out);
 }
 
-double gated_hopper_share(const Context& context, const GatedProduct& p) {
-  const double wanted = static_cast<double>(p.out.rows()) * static_cast<double>(p.outputs);
-  const double multiplied = static_cast<double>(cost_of(context, best_work(context, p))) *
+double gated_hopper_share(const Context& context, const op::JoinedGated& op) {
+  const double wanted = static_cast<double>(op.out.rows()) * static_cast<double>(op.out.row_size());
+  const double multiplied = static_cast<double>(cost_of(context, best_work(context, op))) *
                             most_clusters(context) * kPeers * kItemTokens;
   return wanted / multiplied;
 }
 
-void multiply_gated_hopper(const Context& context, const GatedProduct& p) {
-  const GatedWork work = best_work(context, p);
+void multiply_gated_hopper(const Context& context, const op::JoinedGated& op) {
+  const GatedWork work = best_work(context, op);
   if (work.item_outputs == 128) {
-    run_hopper<128>(context, p, work);
+    run_hopper<128>(context, op, work);
   } else {
-    run_hopper<96>(context, p, work);
+    run_hopper<96>(context, op, work);
   }
 }
 
