@@ -21,6 +21,17 @@ struct BoxedTensor {
   size_t element_bytes = 2;
 };
 
+// Rows of elements of two bytes, `stride` elements apart, that come in boxes of so many rows.
+inline BoxedTensor boxed_rows(const void* data, int64_t rows, int64_t columns, int64_t stride,
+                              int box_rows) {
+  constexpr uint32_t kBoxColumns = 64;
+  const auto to_next = static_cast<uint64_t>(stride);
+  return {.data = data,
+          .sizes = {static_cast<uint64_t>(columns), static_cast<uint64_t>(rows), 1},
+          .strides = {to_next, to_next},
+          .box = {kBoxColumns, static_cast<uint32_t>(box_rows), 1}};
+}
+
 class TensorMapEncoder {
  public:
   TensorMapEncoder();

@@ -11,41 +11,9 @@
 #pragma once
 
 #include "backend/cuda/launch.cuh"
-#include "backend/cuda/linear/few_rows.h"
-#include "backend/cuda/linear/few_rows_products.cuh"
-#include "backend/cuda/shares.cuh"
-#include "backend/cuda/types.cuh"
+#include "backend/cuda/linear/few_rows_tile.cuh"
 
 namespace spate::cuda {
-
-constexpr int kMultiplyingThreads = 128;  // a warpgroup
-
-template <Element kElement_, int kRows_>
-struct FewRowsLayout {
-  static constexpr Element kElement = kElement_;
-  static constexpr int kRows = kRows_;
-  static constexpr int kSlabs = kRows <= 16 ? 4 : 2;  // of a piece: 128 bytes of each output
-  static constexpr int kOutputs = 64;
-  static constexpr int kWeightSlab = kOutputs * kSlabRowBytes, kXSlab = kRows * kSlabRowBytes;
-  static constexpr int kStageBytes = kSlabs * (kWeightSlab + kXSlab);
-  static constexpr int kStages = 216 * 1024 / kStageBytes;
-  static constexpr int kThreads = kMultiplyingThreads + 32;
-  static constexpr int kTiles = kRows / 8;  // of 8 rows
-};
-
-template <class Layout>
-struct FewRowsShared {
-  alignas(1024) unsigned char weights[Layout::kStages][Layout::kSlabs][Layout::kWeightSlab];
-  unsigned char x[Layout::kStages][Layout::kSlabs][Layout::kXSlab];
-  Barrier full[Layout::kStages], empty[Layout::kStages];
-  uint32_t arrived;
-};
-
-struct FewRowsWork {
-  int tiles, pieces;   // of outputs, and of the inputs of each
-  float4* left;        // sums that blocks leave, of each the first and the last
-  uint32_t* counters;  // of blocks that have left sums, one a tile
-};
 
 // The loading warp, one lane of it.
 template <class Layout>
@@ -76,9 +44,6 @@ __device__ void load_share(FewRowsShared<Layout>& shared, const CUtensorMap& wei
     load_x(i, place.slot);
   }
 }
-
-template <class Layout>
-using FewRowsSums = float[Layout::kTiles][4];
 
 // Products with one slab of a stage, added to what there is where `add`.
 template <class Layout>
@@ -119,98 +84,20 @@ __device__ void multiply_stage(FewRowsShared<Layout>& shared, int stage,
 }
 
 template <class Layout>
-__device__ void write_sums(const FewRowsProblem& p, int tile, const FewRowsSums<Layout>& sums) {
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int64_t output = int64_t{tile} * Layout::kOutputs + 16 * warp + 8 * half + lane / 4;
-    if (output >= p.out) continue;
-    const float bias = p.bias == nullptr ? 0 : p.bias[output];
-    const float scale = Layout::kElement == Element::e4m3 ? p.weight_scales[output] : 1;
-#pragma unroll
-    for (int i = 0; i < Layout::kTiles; ++i) {
-#pragma unroll
-      for (int c = 0; c < 2; ++c) {
-        const int row = 8 * i + 2 * (lane % 4) + c;
-        if (row >= p.rows) continue;
-        float sum = sums[i][2 * half + c];
-        if constexpr (Layout::kElement == Element::e4m3) sum *= scale * p.x_scales[row];
-        sum += bias;
-        if (p.to_f32) {
-          static_cast<float*>(p.to)[row * p.to_stride + output] = sum;
-        } else {
-          static_cast<bf16*>(p.to)[row * p.to_stride + output] = from_float<bf16>(sum);
-        }
-      }
-    }
-  }
-}
-
-// Threads that multiply, without the loading warp.
-__device__ inline void multiplying_barrier() {
-  asm volatile("bar.sync 1, %0;" : : "n"(kMultiplyingThreads) : "memory");
-}
-
-// Brings the block's part of a tile to its end.
-template <class Layout>
-__device__ void finish_tile(FewRowsShared<Layout>& shared, const FewRowsProblem& p,
-                            const FewRowsWork& work, const Shares& shares, int tile,
-                            FewRowsSums<Layout>& sums) {
-  const int thread = static_cast<int>(threadIdx.x);
-  const int first = shares.block_of(tile * work.pieces);
-  const int last = shares.block_of((tile + 1) * work.pieces - 1);
-  if (first == last) return write_sums<Layout>(p, tile, sums);
-
-  // Of a block, the first tile may have begun in another one, and the last may go on in another.
-  const auto left = [&](int block) {
-    return work.left +
-           (2 * int64_t{block} + (block == first ? 1 : 0)) * Layout::kTiles * kMultiplyingThreads +
-           thread;
-  };
-  float4* own = left(static_cast<int>(blockIdx.x));
-#pragma unroll
-  for (int i = 0; i < Layout::kTiles; ++i) {
-    __stcg(own + i * kMultiplyingThreads,
-           make_float4(sums[i][0], sums[i][1], sums[i][2], sums[i][3]));
-  }
-  __threadfence();
-  multiplying_barrier();
-  if (thread == 0) shared.arrived = atomicAdd(work.counters + tile, 1);
-  multiplying_barrier();
-  if (shared.arrived != static_cast<uint32_t>(last - first)) return;
-  __threadfence();
-  if (thread == 0) work.counters[tile] = 0;
-  FewRowsSums<Layout> all{};
-  for (int block = first; block <= last; ++block) {
-    float4 part[Layout::kTiles];
-#pragma unroll
-    for (int i = 0; i < Layout::kTiles; ++i)
-      part[i] = __ldcg(left(block) + i * kMultiplyingThreads);
-#pragma unroll
-    for (int i = 0; i < Layout::kTiles; ++i) {
-      all[i][0] += part[i].x;
-      all[i][1] += part[i].y;
-      all[i][2] += part[i].z;
-      all[i][3] += part[i].w;
-    }
-  }
-  write_sums<Layout>(p, tile, all);
-}
-
-template <class Layout>
 __device__ void multiply_share(FewRowsShared<Layout>& shared, const FewRowsProblem& p,
                                const FewRowsWork& work, const Shares& shares, int place, int end) {
   RingPlace<Layout::kStages> at;
+  SumWriter<Layout> writer(p);
   while (place < end) {
     const int tile = place / work.pieces, tile_end = min(end, (tile + 1) * work.pieces);
+    writer.begin(tile);
     FewRowsSums<Layout> sums{};
     for (; place < tile_end; ++place, at.advance()) {
       wait_for_phase(shared.full + at.slot, at.parity);
       multiply_stage(shared, at.slot, sums);
       if (threadIdx.x % 32 == 0) arrive(shared.empty + at.slot);
     }
-    finish_tile(shared, p, work, shares, tile, sums);
+    finish_tile(shared, writer, work, shares, tile, sums);
   }
 }
 
@@ -245,13 +132,9 @@ template <class Layout>
 void launch_few_rows(const Context& context, const FewRowsProblem& p) {
   // Codes come two by two, as if they were one element of bf16.
   constexpr int64_t kSize = sizeof(bf16);
-  const auto map = [&](const void* data, int64_t row_bytes, int64_t rows, int64_t stride,
-                       int box_rows) {
+  const auto map = [&](const void* data, int64_t rows, int64_t stride, int box_rows) {
     return context.tensor_map(
-        {.data = data,
-         .sizes = {static_cast<uint64_t>(row_bytes / kSize), static_cast<uint64_t>(rows), 1},
-         .strides = {static_cast<uint64_t>(stride / kSize), static_cast<uint64_t>(stride / kSize)},
-         .box = {kSlabColumns, static_cast<uint32_t>(box_rows), 1}});
+        boxed_rows(data, rows, p.row_bytes / kSize, stride / kSize, box_rows));
   };
   constexpr int kSums = Layout::kTiles * kMultiplyingThreads;
   const int64_t tiles = divide_up(p.out, Layout::kOutputs);
@@ -268,9 +151,8 @@ void launch_few_rows(const Context& context, const FewRowsProblem& p) {
                {.blocks = blocks,
                 .threads = Layout::kThreads,
                 .shared_bytes = sizeof(FewRowsShared<Layout>)},
-               few_rows<Layout>,
-               map(p.weight, p.row_bytes, p.out, p.weight_stride, Layout::kOutputs),
-               map(p.x, p.row_bytes, p.rows, p.x_stride, Layout::kRows), p, work);
+               few_rows<Layout>, map(p.weight, p.out, p.weight_stride, Layout::kOutputs),
+               map(p.x, p.rows, p.x_stride, Layout::kRows), p, work);
 }
 
 template <Element kElement>

@@ -14,6 +14,7 @@
 #include "backend/cuda/linear/place.h"
 #include "backend/cuda/moe/hopper_load.cuh"
 #include "backend/cuda/moe/problem.h"
+#include "backend/cuda/packs.cuh"
 
 namespace spate::cuda {
 namespace {
@@ -238,12 +239,8 @@ __global__ void __cluster_dims__(kPeers, 1, 1) __launch_bounds__(kThreads, 1)
 }
 
 CUtensorMap map_weight(const Context& context, const Weight& weight) {
-  const auto stride = static_cast<uint64_t>(padded_row(weight.in));
-  return context.tensor_map(
-      {.data = weight.storage.data(),
-       .sizes = {static_cast<uint64_t>(weight.in), static_cast<uint64_t>(weight.out), 1},
-       .strides = {stride, stride},
-       .box = {kSlabColumns, kPartOutputs, 1}});
+  return context.tensor_map(boxed_rows(weight.storage.data(), weight.out, weight.in,
+                                       padded_row(weight.in), kPartOutputs));
 }
 
 template <bool kGated, int kPeers>
@@ -288,18 +285,13 @@ void run_hopper(const Context& context, const ExpertProducts& products) {
   }
 }
 
-// Whole vectors of 16 bytes.
-bool in_vectors(const Tensor& tensor) {
-  return reinterpret_cast<uintptr_t>(tensor.data) % 16 == 0 && tensor.row_stride % 8 == 0;
-}
-
 }  // namespace
 
 bool hopper_accepts(const ExpertProducts& products) {
   const op::ExpertLinear& op = products.product;
   const Weight& weight = *op.weight;
   return op.out.dtype == DType::bf16 && !is_f8(weight) && !is_packed(*weight.format) &&
-         weight.in % 8 == 0 && in_vectors(op.x) && in_vectors(op.out);
+         packs_fit<8>(weight.in, op.x, op.out);
 }
 
 void multiply_hopper(const Context& context, const ExpertProducts& products) {

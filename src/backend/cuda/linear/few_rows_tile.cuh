@@ -1,0 +1,167 @@
+// What a block of `few_rows` has, and how it ends a tile of outputs: where other blocks have pieces
+// of the tile, each leaves its sums, and the last one to arrive adds them up.
+#pragma once
+
+#include "backend/cuda/linear/few_rows.h"
+#include "backend/cuda/linear/few_rows_products.cuh"
+#include "backend/cuda/shares.cuh"
+#include "backend/cuda/types.cuh"
+
+namespace spate::cuda {
+
+constexpr int kMultiplyingThreads = 128;  // a warpgroup
+
+template <Element kElement_, int kRows_>
+struct FewRowsLayout {
+  static constexpr Element kElement = kElement_;
+  static constexpr int kRows = kRows_;
+  static constexpr int kSlabs = kRows <= 16 ? 4 : 2;  // of a piece: 128 bytes of each output
+  static constexpr int kOutputs = 64;
+  static constexpr int kWeightSlab = kOutputs * kSlabRowBytes, kXSlab = kRows * kSlabRowBytes;
+  static constexpr int kStageBytes = kSlabs * (kWeightSlab + kXSlab);
+  static constexpr int kStages = 216 * 1024 / kStageBytes;
+  static constexpr int kThreads = kMultiplyingThreads + 32;
+  static constexpr int kTiles = kRows / 8;  // of 8 rows
+};
+
+template <class Layout>
+struct FewRowsShared {
+  alignas(1024) unsigned char weights[Layout::kStages][Layout::kSlabs][Layout::kWeightSlab];
+  unsigned char x[Layout::kStages][Layout::kSlabs][Layout::kXSlab];
+  Barrier full[Layout::kStages], empty[Layout::kStages];
+  uint32_t arrived;
+};
+
+struct FewRowsWork {
+  int tiles, pieces;   // of outputs, and of the inputs of each
+  float4* left;        // sums that blocks leave, of each the first and the last
+  uint32_t* counters;  // of blocks that have left sums, one a tile
+};
+
+template <class Layout>
+using FewRowsSums = float[Layout::kTiles][4];
+
+// Turns a thread's sums into results. It asks for scales and biases long before.
+template <class Layout>
+class SumWriter {
+ public:
+  // Behind wait_for_kernel_before().
+  __device__ explicit SumWriter(const FewRowsProblem& p) : p_(p) {
+    if constexpr (kScaled) {
+#pragma unroll
+      for (int i = 0; i < 2 * Layout::kTiles; ++i) {
+        x_scales_[i] = row_of(i) < p.rows ? p.x_scales[row_of(i)] : 0;
+      }
+    }
+  }
+
+  __device__ void begin(int tile) {
+    tile_ = tile;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int64_t output = output_of(half);
+      const bool there = output < p_.out;
+      bias_[half] = there && p_.bias != nullptr ? p_.bias[output] : 0;
+      if constexpr (kScaled) scales_[half] = there ? p_.weight_scales[output] : 0;
+    }
+  }
+
+  __device__ void write(const FewRowsSums<Layout>& sums) const {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int64_t output = output_of(half);
+      if (output >= p_.out) continue;
+#pragma unroll
+      for (int i = 0; i < 2 * Layout::kTiles; ++i) {
+        const int row = row_of(i);
+        if (row >= p_.rows) continue;
+        float sum = sums[i / 2][2 * half + i % 2];
+        if constexpr (kScaled) sum *= scales_[half] * x_scales_[i];
+        sum += bias_[half];
+        if (p_.to_f32) {
+          static_cast<float*>(p_.to)[row * p_.to_stride + output] = sum;
+        } else {
+          static_cast<bf16*>(p_.to)[row * p_.to_stride + output] = from_float<bf16>(sum);
+        }
+      }
+    }
+  }
+
+ private:
+  static constexpr bool kScaled = Layout::kElement == Element::e4m3;
+  __device__ static int row_of(int i) {
+    return i / 2 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2;
+  }
+  __device__ int64_t output_of(int half) const {
+    const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+    return int64_t{tile_} * Layout::kOutputs + 16 * warp + 8 * half + lane / 4;
+  }
+
+  const FewRowsProblem& p_;
+  int tile_ = 0;
+  float bias_[2], scales_[2];
+  float x_scales_[2 * Layout::kTiles];
+};
+
+// Threads that multiply, without the loading warp.
+__device__ inline void multiplying_barrier() {
+  asm volatile("bar.sync 1, %0;" : : "n"(kMultiplyingThreads) : "memory");
+}
+
+// Brings the block's part of a tile to its end.
+template <class Layout>
+__device__ void finish_tile(FewRowsShared<Layout>& shared, const SumWriter<Layout>& writer,
+                            const FewRowsWork& work, const Shares& shares, int tile,
+                            FewRowsSums<Layout>& sums) {
+  const int thread = static_cast<int>(threadIdx.x);
+  const int first = shares.block_of(tile * work.pieces);
+  const int last = shares.block_of((tile + 1) * work.pieces - 1);
+  if (first == last) return writer.write(sums);
+
+  // Of a block, the first tile may have begun in another one, and the last may go on in another.
+  const auto left = [&](int block) {
+    return work.left +
+           (2 * int64_t{block} + (block == first ? 1 : 0)) * Layout::kTiles * kMultiplyingThreads +
+           thread;
+  };
+  float4* own = left(static_cast<int>(blockIdx.x));
+#pragma unroll
+  for (int i = 0; i < Layout::kTiles; ++i) {
+    __stcg(own + i * kMultiplyingThreads,
+           make_float4(sums[i][0], sums[i][1], sums[i][2], sums[i][3]));
+  }
+  __threadfence();
+  multiplying_barrier();
+  if (thread == 0) shared.arrived = atomicAdd(work.counters + tile, 1);
+  multiplying_barrier();
+  if (shared.arrived != static_cast<uint32_t>(last - first)) return;
+  __threadfence();
+  if (thread == 0) work.counters[tile] = 0;
+  FewRowsSums<Layout> all{};
+  constexpr int kAtOnce = Layout::kTiles <= 2 ? 4 : 2;
+  for (int begin = first; begin <= last; begin += kAtOnce) {
+    float4 parts[kAtOnce][Layout::kTiles];
+#pragma unroll
+    for (int part = 0; part < kAtOnce; ++part) {
+      const bool there = begin + part <= last;
+#pragma unroll
+      for (int i = 0; i < Layout::kTiles; ++i) {
+        parts[part][i] =
+            there ? __ldcg(left(begin + part) + i * kMultiplyingThreads) : float4{0, 0, 0, 0};
+      }
+    }
+#pragma unroll
+    for (int part = 0; part < kAtOnce; ++part) {
+#pragma unroll
+      for (int i = 0; i < Layout::kTiles; ++i) {
+        all[i][0] += parts[part][i].x;
+        all[i][1] += parts[part][i].y;
+        all[i][2] += parts[part][i].z;
+        all[i][3] += parts[part][i].w;
+      }
+    }
+  }
+  writer.write(all);
+}
+
+}  // namespace spate::cuda
