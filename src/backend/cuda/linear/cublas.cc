@@ -2,9 +2,6 @@
 // the library's heuristic likes best) is made for a shape when it first comes and kept.
 #include "backend/cuda/linear/cublas.h"
 
-#include <cublasLt.h>
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -16,54 +13,13 @@
 
 #include "backend/cuda/error.h"
 #include "backend/cuda/libraries.h"
-#include "backend/cuda/linear/product_timer.h"
+#include "backend/cuda/linear/cublas_functions.h"
+#include "backend/cuda/linear/trial.h"
 #include "backend/kept_choices.h"
 #include "base/check.h"
 
 namespace spate::cuda {
 namespace {
-
-// What is used of the library.
-struct Functions {
-  decltype(&cublasLtCreate) create;
-  decltype(&cublasLtDestroy) destroy;
-  decltype(&cublasLtGetStatusString) status_string;
-  decltype(&cublasLtMatmul) matmul;
-  decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic;
-  decltype(&cublasLtMatmulAlgoCheck) check_algorithm;
-  decltype(&cublasLtGetVersion) version;
-  decltype(&cublasLtMatmulDescCreate) operation_create;
-  decltype(&cublasLtMatmulDescDestroy) operation_destroy;
-  decltype(&cublasLtMatmulDescSetAttribute) operation_set;
-  decltype(&cublasLtMatrixLayoutCreate) layout_create;
-  decltype(&cublasLtMatrixLayoutDestroy) layout_destroy;
-  decltype(&cublasLtMatmulPreferenceCreate) preference_create;
-  decltype(&cublasLtMatmulPreferenceDestroy) preference_destroy;
-  decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set;
-};
-
-template <class Function>
-bool find(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(::dlsym(library, name));
-  return function != nullptr;
-}
-
-bool find_all(void* library, Functions& f) {
-  return find(library, "cublasLtCreate", f.create) && find(library, "cublasLtDestroy", f.destroy) &&
-         find(library, "cublasLtGetStatusString", f.status_string) &&
-         find(library, "cublasLtMatmul", f.matmul) &&
-         find(library, "cublasLtMatmulAlgoGetHeuristic", f.heuristic) &&
-         find(library, "cublasLtMatmulAlgoCheck", f.check_algorithm) &&
-         find(library, "cublasLtGetVersion", f.version) &&
-         find(library, "cublasLtMatmulDescCreate", f.operation_create) &&
-         find(library, "cublasLtMatmulDescDestroy", f.operation_destroy) &&
-         find(library, "cublasLtMatmulDescSetAttribute", f.operation_set) &&
-         find(library, "cublasLtMatrixLayoutCreate", f.layout_create) &&
-         find(library, "cublasLtMatrixLayoutDestroy", f.layout_destroy) &&
-         find(library, "cublasLtMatmulPreferenceCreate", f.preference_create) &&
-         find(library, "cublasLtMatmulPreferenceDestroy", f.preference_destroy) &&
-         find(library, "cublasLtMatmulPreferenceSetAttribute", f.preference_set);
-}
 
 // The largest power of two, up to 256, that every row of a tensor starts at a multiple of, in
 // bytes.
@@ -107,7 +63,6 @@ Key key_of(const DenseProduct& p) {
 
 constexpr int kMostCandidates = 8;
 constexpr int64_t kLeastMeasuredRows = 128;
-constexpr int kUsesBeforeMeasuring = 64;
 
 // Products of about so many rows have the same algorithm.
 int64_t rounded_rows(int64_t rows) {
@@ -147,7 +102,6 @@ std::optional<cublasLtMatmulAlgo_t> algorithm_of(const std::string& text) {
 
 // Products that share a choice.
 struct Alike {
-  int uses = 0;
   bool measured = false;
 };
 
@@ -159,6 +113,9 @@ struct Plan {
   cublasLtMatmulAlgo_t algorithm{};
   bool found = false;
   Alike* alike = nullptr;
+  // While the product is measured.
+  std::vector<cublasLtMatmulAlgo_t> ways;
+  std::unique_ptr<Trial> trial;
 };
 
 cudaDataType_t type_of(DType type) {
@@ -168,7 +125,7 @@ cudaDataType_t type_of(DType type) {
 }  // namespace
 
 struct Cublas::State {
-  Functions f{};
+  CublasFunctions f{};
   cublasLtHandle_t handle = nullptr;
   std::map<Key, Plan> plans;
   std::optional<KeptChoices> choices;  // where products are measured
@@ -178,7 +135,7 @@ struct Cublas::State {
     if (status == CUBLAS_STATUS_SUCCESS) return;
     throw Error(cat("cublasLt: ", f.status_string(status)), ExitCode::memory);
   }
-  const Plan& plan_of(const DenseProduct& product);
+  Plan& plan_of(const DenseProduct& product);
   void set_scales(const Plan& plan, const DenseProduct& product) const;
   void choose(const Key& key, Plan& plan);
   std::vector<cublasLtMatmulAlgo_t> candidates(const Key& key, const Plan& plan, int count) const;
@@ -186,8 +143,8 @@ struct Cublas::State {
   cublasStatus_t multiply(const DenseProduct& product, const Plan& plan,
                           const cublasLtMatmulAlgo_t& algorithm, void* workspace,
                           cudaStream_t stream) const;
-  bool is_time_to_measure(const DenseProduct& product, const Plan& plan, cudaStream_t stream) const;
-  void measure(const DenseProduct& product, const Plan& plan, void* workspace, cudaStream_t stream);
+  bool is_measured(const DenseProduct& product, Plan& plan, cudaStream_t stream) const;
+  bool try_next(const DenseProduct& product, Plan& plan, void* workspace, cudaStream_t stream);
 };
 
 void Cublas::State::set_scales(const Plan& plan, const DenseProduct& product) const {
@@ -201,7 +158,7 @@ void Cublas::State::set_scales(const Plan& plan, const DenseProduct& product) co
   set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, product.x_scales);
 }
 
-const Plan& Cublas::State::plan_of(const DenseProduct& product) {
+Plan& Cublas::State::plan_of(const DenseProduct& product) {
   const Key key = key_of(product);
   const auto [found, added] = plans.try_emplace(key);
   Plan& plan = found->second;
@@ -291,29 +248,39 @@ cublasStatus_t Cublas::State::multiply(const DenseProduct& product, const Plan& 
                   &algorithm, workspace, kWorkspaceBytes, stream);
 }
 
-// Not what adds to its output: it can run only once. Not what is being recorded: nothing runs.
-bool Cublas::State::is_time_to_measure(const DenseProduct& product, const Plan& plan,
-                                       cudaStream_t stream) const {
-  if (!choices || product.add || product.x.rows() < kLeastMeasuredRows) return false;
-  return !plan.alike->measured && ++plan.alike->uses >= kUsesBeforeMeasuring &&
-         !is_recording(stream);
+// Whether the product takes part in a trial now. Not while it is recorded: nothing runs.
+bool Cublas::State::is_measured(const DenseProduct& product, Plan& plan,
+                                cudaStream_t stream) const {
+  if (!choices || product.x.rows() < kLeastMeasuredRows || plan.alike->measured) {
+    plan.trial.reset();
+    return false;
+  }
+  if (is_recording(stream)) return false;
+  if (plan.trial == nullptr) {
+    plan.ways = candidates(key_of(product), plan, kMostCandidates);
+    plan.alike->measured = plan.ways.size() < 2;
+    if (!plan.alike->measured) plan.trial = std::make_unique<Trial>(plan.ways.size());
+  }
+  return plan.trial != nullptr;
 }
 
-void Cublas::State::measure(const DenseProduct& product, const Plan& plan, void* workspace,
-                            cudaStream_t stream) {
-  const Key key = key_of(product);
+// Multiplies as the trial wants it; false where that cannot be.
+bool Cublas::State::try_next(const DenseProduct& product, Plan& plan, void* workspace,
+                             cudaStream_t stream) {
+  Trial& trial = *plan.trial;
+  const cublasLtMatmulAlgo_t& way = plan.ways[trial.way()];
+  trial.begin(stream);
+  const bool ran = multiply(product, plan, way, workspace, stream) == CUBLAS_STATUS_SUCCESS;
+  trial.end(stream, ran);
+  if (!trial.is_over()) return ran;
+  choices->put(choice_key(key_of(product)), text_of(plan.ways[trial.fastest()]));
+  plan.trial.reset();
   plan.alike->measured = true;
-  const std::vector<cublasLtMatmulAlgo_t> all = candidates(key, plan, kMostCandidates);
-  if (all.size() < 2) return;
-  const size_t fastest = fastest_of(all.size(), stream, [&](size_t i) {
-    return multiply(product, plan, all[i], workspace, stream) == CUBLAS_STATUS_SUCCESS;
-  });
-  if (fastest == all.size()) return;
-  choices->put(choice_key(key), text_of(all[fastest]));
   // What is recorded keeps what it has.
-  for (auto& [other, of_other] : plans) {
-    if (of_other.alike == plan.alike) choose(other, of_other);
+  for (auto& [key, other] : plans) {
+    if (other.alike == plan.alike) choose(key, other);
   }
+  return ran;
 }
 
 std::unique_ptr<Cublas> Cublas::open(std::string device) {
@@ -336,7 +303,7 @@ std::unique_ptr<Cublas> Cublas::open(std::string device) {
 Cublas::Cublas(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Cublas::~Cublas() {
-  const Functions& f = state_->f;
+  const CublasFunctions& f = state_->f;
   for (auto& [key, plan] : state_->plans) {
     f.operation_destroy(plan.operation);
     for (cublasLtMatrixLayout_t layout : {plan.weight, plan.x, plan.out}) f.layout_destroy(layout);
@@ -347,11 +314,12 @@ Cublas::~Cublas() {
 bool Cublas::accepts(const DenseProduct& product) { return state_->plan_of(product).found; }
 
 void Cublas::run(const DenseProduct& product, void* workspace, cudaStream_t stream) {
-  const Plan& plan = state_->plan_of(product);
+  Plan& plan = state_->plan_of(product);
   state_->set_scales(plan, product);
   check(plan.found, "cublasLt has no kernel for a product that was given to it");
-  if (state_->is_time_to_measure(product, plan, stream)) {
-    state_->measure(product, plan, workspace, stream);
+  if (state_->is_measured(product, plan, stream) &&
+      state_->try_next(product, plan, workspace, stream)) {
+    return;
   }
   state_->ensure(state_->multiply(product, plan, plan.algorithm, workspace, stream));
 }
