@@ -137,7 +137,10 @@ TEST_P(JoinedGated, AgreesWithItsMeaning) {
                         {200, 136, 300, op::Activation::clipped_silu},
                         {136, 1024, 65},
                         {384, 520, 513, op::Activation::gelu_tanh},
-                        {1024, 256, 700}};
+                        {1024, 256, 700},
+                        // Items of 112 and of 128 outputs, where there are 132 multiprocessors.
+                        {3584, 64, 260},
+                        {4224, 72, 300, op::Activation::clipped_silu}};
   const BackendOptions& options = GetParam().options;
   if (options.device != "cpu" && !test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
   const auto backend = open_backend(options);

@@ -283,11 +283,13 @@ __device__ inline uint64_t operand_behind(uint64_t operand, int bytes) {
 #define SPATE_REGISTERS_192 \
   SPATE_REGISTERS_160       \
   ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
-#define SPATE_REGISTERS_256                                                                    \
-  SPATE_REGISTERS_192                                                                          \
-  ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, "   \
-  "%111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, " \
-  "%126, %127"
+#define SPATE_REGISTERS_224 \
+  SPATE_REGISTERS_192       \
+  ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111"
+#define SPATE_REGISTERS_256                                                                      \
+  SPATE_REGISTERS_224                                                                            \
+  ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, " \
+  "%127"
 #define SPATE_SUMS_2(i)                                                          \
   "+f"(c[i][0]), "+f"(c[i][1]), "+f"(c[i][2]), "+f"(c[i][3]), "+f"(c[i + 1][0]), \
       "+f"(c[i + 1][1]), "+f"(c[i + 1][2]), "+f"(c[i + 1][3])
@@ -306,7 +308,7 @@ __device__ inline uint64_t operand_behind(uint64_t operand, int bytes) {
 // c[64, N] = a[64, 16] * b[N, 16]^T, or c += where `add`; rows of both in shared memory.
 template <int N>
 __device__ void multiply_shared(float (&c)[N / 8][4], uint64_t a, uint64_t b, bool add) {
-  static_assert((N % 16 == 0 && N <= 160) || N == 192 || N == 256);
+  static_assert((N % 16 == 0 && N <= 160) || N == 192 || N == 224 || N == 256);
   if constexpr (N == 16) SPATE_PRODUCT(16, "8", "9", "10", SPATE_SUMS_2(0));
   if constexpr (N == 32) SPATE_PRODUCT(32, "16", "17", "18", SPATE_SUMS_4(0));
   if constexpr (N == 48) SPATE_PRODUCT(48, "24", "25", "26", SPATE_SUMS_4(0), SPATE_SUMS_2(4));
@@ -319,6 +321,8 @@ __device__ void multiply_shared(float (&c)[N / 8][4], uint64_t a, uint64_t b, bo
   if constexpr (N == 144) SPATE_PRODUCT(144, "72", "73", "74", SPATE_SUMS_16(0), SPATE_SUMS_2(16));
   if constexpr (N == 160) SPATE_PRODUCT(160, "80", "81", "82", SPATE_SUMS_16(0), SPATE_SUMS_4(16));
   if constexpr (N == 192) SPATE_PRODUCT(192, "96", "97", "98", SPATE_SUMS_16(0), SPATE_SUMS_8(16));
+  if constexpr (N == 224)
+    SPATE_PRODUCT(224, "112", "113", "114", SPATE_SUMS_16(0), SPATE_SUMS_8(16), SPATE_SUMS_4(24));
   if constexpr (N == 256)
     SPATE_PRODUCT(256, "128", "129", "130", SPATE_SUMS_16(0), SPATE_SUMS_16(16));
 }
@@ -382,6 +386,7 @@ __device__ void multiply_registers(float (&c)[N / 8][4], const uint32_t (&a)[4],
 #undef SPATE_REGISTERS_144
 #undef SPATE_REGISTERS_160
 #undef SPATE_REGISTERS_192
+#undef SPATE_REGISTERS_224
 #undef SPATE_REGISTERS_256
 #undef SPATE_SUMS_2
 #undef SPATE_SUMS_4

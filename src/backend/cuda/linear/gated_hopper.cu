@@ -69,7 +69,7 @@ __device__ void multiply_tiles(GatedShared<kOutputs>& shared, const GatedWork& w
 }
 
 // Turns sums into results; for the warps that do. A thread has the same eight outputs of some
-// tokens.
+// tokens; where tokens do not take all threads, the last ones have none.
 template <int kOutputs, class Gate>
 class SumGater {
   static constexpr int kVectors = kOutputs / 8;  // of a token
@@ -87,7 +87,7 @@ class SumGater {
         wait_for_phase(shared_.sums_full + group, parity);
         const int first = item.token + group * kGroupTokens;
         const int tokens = min(kGroupTokens, work_.tokens - first);
-        if (output < work_.outputs) {
+        if (thread_ < kTokensAtOnce * kVectors && output < work_.outputs) {
 #pragma unroll 2
           for (int token = thread_ / kVectors; token < tokens; token += kTokensAtOnce) {
             write(group, token, first + token, output);
@@ -162,17 +162,6 @@ __global__ void __cluster_dims__(kPeers, 1, 1) __launch_bounds__(kThreads, 1)
   sync_cluster();  // peers still arrive at the barriers
 }
 
-// Rows in boxes of a slab of so many.
-CUtensorMap map_rows(const Context& context, const void* data, int64_t rows, int64_t stride,
-                     int64_t inputs, int box_rows) {
-  const auto to_next = static_cast<uint64_t>(stride);
-  return context.tensor_map(
-      {.data = data,
-       .sizes = {static_cast<uint64_t>(inputs), static_cast<uint64_t>(rows), 1},
-       .strides = {to_next, to_next},
-       .box = {kSlabColumns, static_cast<uint32_t>(box_rows), 1}});
-}
-
 GatedWork work_of(const op::JoinedGated& op, int item_outputs) {
   const int64_t inputs = op.product.weight->in;
   return {.tokens = static_cast<int>(op.out.rows()),
@@ -193,10 +182,14 @@ int64_t cost_of(const Context& context, const GatedWork& work) {
   return divide_up(work.items(), most_clusters(context)) * work.item_outputs;
 }
 
-// The cheaper of both sizes of items; small ones multiply a little slower.
+// The cheapest size of items; small ones multiply a little slower.
 GatedWork best_work(const Context& context, const op::JoinedGated& op) {
-  const GatedWork large = work_of(op, 128), small = work_of(op, 96);
-  return 32 * cost_of(context, small) < 31 * cost_of(context, large) ? small : large;
+  GatedWork best = work_of(op, 128);
+  for (const int outputs : {112, 96}) {
+    const GatedWork small = work_of(op, outputs);
+    if (32 * cost_of(context, small) < 31 * cost_of(context, best)) best = small;
+  }
+  return best;
 }
 
 template <int kOutputs>
@@ -205,9 +198,10 @@ void run_hopper(const Context& context, const op::JoinedGated& op, const GatedWo
   const Tensor& x = op.product.x;
   const Weight& weight = *op.product.weight;
   const GatedMaps maps{
-      .tokens = map_rows(context, x.data, x.rows(), x.row_stride, weight.in, kItemTokens),
-      .weights = map_rows(context, weight.storage.data(), weight.out, padded_row(weight.in),
-                          weight.in, kOutputs)};
+      .tokens =
+          context.tensor_map(boxed_rows(x.data, x.rows(), weight.in, x.row_stride, kItemTokens)),
+      .weights = context.tensor_map(boxed_rows(weight.storage.data(), weight.out, weight.in,
+                                               padded_row(weight.in), kOutputs))};
   const int clusters = std::min(work.items(), most_clusters(context));
   allow_shared_bytes(gated_hopper<kOutputs>, sizeof(Shared));
   launch(context,
@@ -239,10 +233,10 @@ double gated_hopper_share(const Context& context, const op::JoinedGated& op) {
 
 void multiply_gated_hopper(const Context& context, const op::JoinedGated& op) {
   const GatedWork work = best_work(context, op);
-  if (work.item_outputs == 128) {
-    run_hopper<128>(context, op, work);
-  } else {
-    run_hopper<96>(context, op, work);
+  switch (work.item_outputs) {
+    case 96: return run_hopper<96>(context, op, work);
+    case 112: return run_hopper<112>(context, op, work);
+    default: return run_hopper<128>(context, op, work);
   }
 }
 

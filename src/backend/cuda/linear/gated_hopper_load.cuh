@@ -1,8 +1,8 @@
 // Loading for the kernel of gate and up: which items there are, and bringing their tiles to shared
 // memory.
 //
-// An item is 128 tokens times the same outputs of gate and of up, 128 of each, or 96 where so few
-// items are left that these fill the device better.
+// An item is 128 tokens times the same outputs of gate and of up, 128 of each, or 112 or 96 where
+// these fill the device better.
 //
 // Two blocks are peers: a cluster that takes the same weights for tokens that follow each other.
 // Each brings half of the weights to both, so that they leave the L2 cache once.
@@ -66,7 +66,7 @@ struct GatedShared {
   static constexpr int kStages = kOutputs <= 96 ? 4 : 3;  // tiles of both operands
   static constexpr int kPartBytes = kOutputs * kSlabRowBytes;
   static constexpr int kTileBytes = 2 * kPartBytes + kItemTokens * kSlabRowBytes;
-  static constexpr int kSumSlabs = 2 * kOutputs / kSlabColumns;
+  static constexpr int kSumSlabs = (2 * kOutputs + kSlabColumns - 1) / kSlabColumns;
   alignas(1024) unsigned char weights[kStages][2][kPartBytes];  // of gate and up
   unsigned char tokens[kStages][kGroups][kGroupTokens * kSlabRowBytes];
   unsigned char sums[kGroups][kSumSlabs][kGroupTokens * kSlabRowBytes];  // bf16
