@@ -5,10 +5,10 @@
         [--json FILE] [--list]
 
 Works (chats, shapes, decode, prefill, grid, samples) run whole steps of a model's shape with random
-weights; ops (attention, prompts, products, experts, states, latents) run alone. The lines of a table
-take turns, --repeat times; printed are medians and, from the second run on, the spread. Without
-names all tables are measured, which takes about as many seconds as --list says; a table whose
-program fails says so and the others go on.
+weights; ops (attention, prompts, products, gated, experts, states, latents) run alone. The lines of
+a table take turns, --repeat times; printed are medians and, from the second run on, the spread.
+Without names all tables are measured, which takes about as many seconds as --list says; a table
+whose program fails says so and the others go on.
 """
 
 import argparse
@@ -95,7 +95,7 @@ TABLES = [
     Table("decode", 80,
           in_all(lambda name, of_name: [
               work(name, "llama-3-8b", "--prompt-tokens", "896", "--output-tokens", "256",
-                   "--rows", "1,64,256,512", *of_name)]),
+                   "--rows", "1,64,256,512", "--max-num-batched-tokens", "8192", *of_name)]),
           [("ms a step", "full_decode_step_ms")]),
     Table("prefill", 30,
           in_all(lambda name, of_name: [
@@ -123,6 +123,12 @@ TABLES = [
           [products("bf16", "1,16,64,512,2048,8192"),
            products("fp8", "1,16,64,512,2048,8192", "--quantize", "fp8"),
            products("fp8-fast", "512,2048,8192", "--quantize", "fp8-fast")], OF_TIME),
+    Table("gated", 15,
+          [Line(f"gate, up and activation, {kernel}", "bench_op",
+                ["--format", "bf16", "--gated", "1", "--shape", "28672x4096", "--rows",
+                 "256,512,768,1024,2048,4096", "--kernels", f"joined_gated={kernel}", "--seconds",
+                 "0.05"])
+           for kernel in ("apart", "hopper")], OF_TIME),
     Table("experts", 15,
           [Line("bf16", "bench_op", ["--format", "bf16", "--experts", "128x8", "--shape", "768x2048",
                                      "--rows", "64,512,4096", "--seconds", "0.1"])], OF_TIME),
