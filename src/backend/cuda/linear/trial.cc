@@ -11,7 +11,7 @@ namespace {
 // The first turn brings kernels to the device. With eight ways all turns are fewer than most models
 // have layers, so that one step ends a trial.
 constexpr size_t kTurns = 3;
-constexpr float kByChance = 0.97F;
+constexpr double kByChance = 0.97;
 
 }  // namespace
 
@@ -21,44 +21,27 @@ bool is_recording(cudaStream_t stream) {
   return status != cudaStreamCaptureStatusNone;
 }
 
-Trial::Trial(size_t ways) : ways_(ways), runs_(kTurns * ways) {}
-
-Trial::~Trial() {
-  for (const Run& run : runs_) {
-    for (cudaEvent_t event : {run.begin, run.end}) {
-      if (event != nullptr) cudaEventDestroy(event);
-    }
-  }
-}
-
-void Trial::begin(cudaStream_t stream) {
-  Run& run = runs_[done_];
-  cuda_check(cudaEventCreate(&run.begin));
-  cuda_check(cudaEventCreate(&run.end));
-  cuda_check(cudaEventRecord(run.begin, stream));
-}
+Trial::Trial(size_t ways) : ways_(ways) { marks_.keep(2 * kTurns * ways); }
 
 void Trial::end(cudaStream_t stream, bool ran) {
-  Run& run = runs_[done_++];
-  run.ran = ran;
-  cuda_check(cudaEventRecord(run.end, stream));
+  marks_.set(stream);
+  ran_.push_back(ran);
 }
 
+bool Trial::is_over() const { return ran_.size() == kTurns * ways_; }
+
 size_t Trial::fastest() const {
-  cuda_check(cudaEventSynchronize(runs_.back().end));
-  std::vector<float> times;
-  for (size_t way = 0; way < ways_; ++way) times.push_back(best_milliseconds(way));
+  marks_.wait(2 * ran_.size() - 1);
+  std::vector<double> times;
+  for (size_t way = 0; way < ways_; ++way) times.push_back(best_seconds(way));
   const auto fastest = static_cast<size_t>(std::ranges::min_element(times) - times.begin());
   return times[fastest] < kByChance * times[0] ? fastest : 0;
 }
 
-float Trial::best_milliseconds(size_t way) const {
-  float best = std::numeric_limits<float>::infinity();
-  for (size_t i = ways_ + way; i < runs_.size(); i += ways_) {
-    if (!runs_[i].ran) continue;
-    float time = 0;
-    cuda_check(cudaEventElapsedTime(&time, runs_[i].begin, runs_[i].end));
-    best = std::min(best, time);
+double Trial::best_seconds(size_t way) const {
+  double best = std::numeric_limits<double>::infinity();
+  for (size_t i = ways_ + way; i < ran_.size(); i += ways_) {
+    if (ran_[i]) best = std::min(best, marks_.seconds_between(2 * i, 2 * i + 1));
   }
   return best;
 }

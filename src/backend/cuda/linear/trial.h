@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <vector>
 
+#include "backend/cuda/marks.h"
+
 namespace spate::cuda {
 
 // Whether what is given to the queue is recorded, and does not run.
@@ -16,29 +18,23 @@ bool is_recording(cudaStream_t stream);
 class Trial {
  public:
   explicit Trial(size_t ways);
-  ~Trial();
-  Trial(const Trial&) = delete;
-  Trial& operator=(const Trial&) = delete;
 
   // The way to take now, between begin() and end(). `ran`: whether it could.
-  size_t way() const { return done_ % ways_; }
-  void begin(cudaStream_t stream);
+  size_t way() const { return ran_.size() % ways_; }
+  void begin(cudaStream_t stream) { marks_.set(stream); }
   void end(cudaStream_t stream, bool ran);
 
-  bool is_over() const { return done_ == runs_.size(); }
+  bool is_over() const;
   // The fastest way; the first one unless another is faster by more than chance. The device is
   // waited for.
   size_t fastest() const;
 
  private:
-  struct Run {
-    cudaEvent_t begin = nullptr, end = nullptr;
-    bool ran = false;
-  };
-  float best_milliseconds(size_t way) const;
+  double best_seconds(size_t way) const;
 
-  size_t ways_, done_ = 0;
-  std::vector<Run> runs_;  // turn by turn
+  size_t ways_;
+  Marks marks_;            // of each run its beginning and its end
+  std::vector<bool> ran_;  // turn by turn
 };
 
 }  // namespace spate::cuda
