@@ -54,6 +54,14 @@ __device__ inline void arrive_announcing(Barrier* barrier, int bytes) {
                : "memory");
 }
 
+// Announces bytes of the running phase without an arrival, which it then still needs.
+__device__ inline void announce(Barrier* barrier, int bytes) {
+  asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;"
+               :
+               : "r"(shared_address(barrier)), "r"(bytes)
+               : "memory");
+}
+
 // Waits for the end of the phase with this parity; the first phase has parity 0. The phase before
 // the first counts as ended.
 __device__ inline void wait_for_phase(Barrier* barrier, uint32_t parity) {

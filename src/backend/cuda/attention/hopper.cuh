@@ -37,10 +37,10 @@ __global__ void __launch_bounds__(kHopperThreads, 1)
   auto& shared = *reinterpret_cast<HopperShared<D, C>*>(bytes);
   let_next_kernel_begin();
   if (threadIdx.x == 0) shared.init_barriers();
-  if (threadIdx.x == 32) {
-    prefetch_map(maps.queries);
-    prefetch_map(maps.keys[0]);
-    prefetch_map(maps.values[0]);
+  if (threadIdx.x == 32) prefetch_map(maps.queries);
+  if (threadIdx.x / 32 == 2 && threadIdx.x % 32 < kBoxSizes) {
+    prefetch_map(maps.keys[threadIdx.x % 32]);
+    prefetch_map(maps.values[threadIdx.x % 32]);
   }
   __syncthreads();
   if (threadIdx.x >= 32 * kConsumerWarps) {
@@ -85,7 +85,7 @@ void launch_hopper_of(const Context& context, const AttentionProblem& problem, T
        .box = {kSlabColumns, static_cast<uint32_t>(problem.group),
                static_cast<uint32_t>(work.tile_tokens)}});
   for (int size = 0; size < kBoxSizes; ++size) {
-    const int rows_of_box = box_rows<D>(size);
+    const int rows_of_box = std::min(1 << size, HopperLayout<D>::kKeys);
     maps.keys[size] = map_cache(context, problem, problem.keys, problem.key_stride, rows_of_box);
     maps.values[size] =
         map_cache(context, problem, problem.values, problem.value_stride, rows_of_box);

@@ -39,7 +39,7 @@ struct HopperItem {
 struct HopperWork {
   TiledRows rows;
   int tile_tokens;
-  int64_t keys_at_once;  // of all heads that are taken at once
+  int keys_at_once;  // of all heads that are taken at once
 };
 
 // Finds items in ascending order, for a whole warp.
@@ -125,8 +125,7 @@ __device__ HopperItem item_of(const AttentionProblem& problem, const HopperWork&
                               int tiles, int number) {
   constexpr int kKeys = HopperLayout<D>::kKeys;
   const RowShape shape = row_shape(problem, row);
-  const int most_heads = static_cast<int>(
-      min(int64_t{problem.kv_heads}, max(work.keys_at_once / shape.length, int64_t{1})));
+  const int most_heads = min(problem.kv_heads, max(work.keys_at_once / shape.length, 1));
   const int section = number / (tiles * most_heads);
   const int of_section = number - section * tiles * most_heads;
   const int heads = min(most_heads, problem.kv_heads - section * most_heads);

@@ -65,17 +65,14 @@ struct HopperShared {
   }
 };
 
-// Boxes of keys and values have the most rows of these that a segment still holds.
-constexpr int kBoxSizes = 4;
-template <int D>
-__host__ __device__ constexpr int box_rows(int size) {
-  return size == 0 ? HopperLayout<D>::kKeys : size == 1 ? 32 : size == 2 ? 8 : 1;
-}
+// Boxes of keys and values have 2^n rows, up to a tile's.
+constexpr int kBoxSizes = 8;
+static_assert(HopperLayout<64>::kKeys == 1 << (kBoxSizes - 1));
 
 // Tensors of [width, heads, tokens or slots].
 struct HopperMaps {
   CUtensorMap queries;
-  CUtensorMap keys[kBoxSizes], values[kBoxSizes];
+  CUtensorMap keys[kBoxSizes], values[kBoxSizes];  // those of D > 128 have no use for the largest
 };
 
 // Writes zeros behind the last of `rows` keys of a tile, in some of its slabs, as bits: values
@@ -112,8 +109,8 @@ class TileLoader {
 
   // Rows behind the last key are left as they are.
   __device__ void load(unsigned char* to, int tile, Barrier* barrier) {
-    if (elected()) arrive_announcing(barrier, rows_of(tile) * kSlabs * kSlabRowBytes);
-    for_boxes(tile, [&](int row, int size, int slot) { copy(to, row, size, slot, barrier); });
+    for_runs(tile, [&](int row, int rows, int slot) { copy(to, row, rows, slot, barrier); });
+    if (elected()) arrive(barrier);
   }
 
   // The same with the scales of the tile's keys and values, and zeros behind the last: each lane
@@ -121,10 +118,9 @@ class TileLoader {
   __device__ void load_scaled(unsigned char* to, uint32_t* scales, const uint32_t* of_slots,
                               int tile, Barrier* barrier) {
     const int rows = rows_of(tile), lane = static_cast<int>(threadIdx.x) % 32;
-    if (elected()) arrive_announcing(barrier, rows * kSlabs * kSlabRowBytes);
     int own_slots[Layout::kKeys / 32] = {};
-    for_boxes(tile, [&](int row, int size, int slot) {
-      copy(to, row, size, slot, barrier);
+    for_runs(tile, [&](int row, int of_run, int slot) {
+      copy(to, row, of_run, slot, barrier);
 #pragma unroll
       for (int i = 0; i < Layout::kKeys / 32; ++i) {
         const int key = 32 * i + lane;
@@ -136,6 +132,7 @@ class TileLoader {
       const int key = 32 * i + lane;
       copy_4_async(scales + key, of_slots + own_slots[i], key < rows);
     }
+    if (elected()) arrive(barrier);
     arrive_behind_copies(barrier);
   }
 
@@ -148,27 +145,32 @@ class TileLoader {
   __device__ int rows_of(int tile) const {
     return min(Layout::kKeys, length_ - tile * Layout::kKeys);
   }
-  // One thread starts to copy a box.
-  __device__ void copy(unsigned char* to, int row, int size, int slot, Barrier* barrier) const {
+  // One thread starts to copy rows that lie in slots beside each other: as one box, or as two that
+  // overlap.
+  __device__ void copy(unsigned char* to, int row, int rows, int slot, Barrier* barrier) const {
     if (!elected()) return;
+    const int size = 31 - __clz(rows), behind = rows - (1 << size);
+    const int boxes = behind > 0 ? 2 : 1;
+    announce(barrier, (boxes << size) * kSlabs * kSlabRowBytes);
+    for (int box = 0; box < boxes; ++box) {
+      const int first = box * behind;
 #pragma unroll
-    for (int slab = 0; slab < kSlabs; ++slab) {
-      copy_box(to + slab * Layout::kKeySlab + row * kSlabRowBytes, maps_[size], slab * kColumns,
-               kv_head_, slot, barrier);
+      for (int slab = 0; slab < kSlabs; ++slab) {
+        copy_box(to + slab * Layout::kKeySlab + (row + first) * kSlabRowBytes, maps_[size],
+                 slab * kColumns, kv_head_, slot + first, barrier);
+      }
     }
   }
-  // Calls box(first row in the tile, size, slot) for each box of a tile.
-  template <class Box>
-  __device__ void for_boxes(int tile, const Box& box) {
+  // Calls run(first row in the tile, rows, first slot) for each part of a tile in one segment.
+  template <class Run>
+  __device__ void for_runs(int tile, const Run& run) {
     const int rows = rows_of(tile);
     for (int row = 0; row < rows;) {
       const int position = tile * Layout::kKeys + row;
       const int slot = cursor_.slot(position);
-      const int run = min(rows - row, cursor_.end() - position);
-      int size = 0;
-      while (box_rows<D>(size) > run) ++size;
-      box(row, size, slot);
-      row += box_rows<D>(size);
+      const int of_run = min(rows - row, cursor_.end() - position);
+      run(row, of_run, slot);
+      row += of_run;
     }
   }
 
@@ -199,11 +201,15 @@ __device__ void load_items(HopperShared<D, C>& shared, const AttentionProblem& p
   RingPlace<Layout::kCodeStages> code_place;
   int number = static_cast<int>(blockIdx.x);
   while (true) {
+    // All about an item is found before there is a place for it: from then on products wait.
     const ItemFinder::Found found = finder.find(number);
     const int slot = item_place.slot;
-    wait_for_phase(shared.items_empty + slot, item_place.parity ^ 1);
-    item_place.advance();
+    const auto wait_for_place = [&] {
+      wait_for_phase(shared.items_empty + slot, item_place.parity ^ 1);
+      item_place.advance();
+    };
     if (found.row < 0) {
+      wait_for_place();
       if (elected()) {
         shared.items[slot].tokens = 0;
         arrive(shared.items_full + slot);
@@ -215,6 +221,9 @@ __device__ void load_items(HopperShared<D, C>& shared, const AttentionProblem& p
             ? shared_item_of<D>(problem, work, shared_part(problem, found.row), found.number)
             : item_of<D>(problem, work, found.row, finder.tiles_of(found.row), found.number);
     const int length = item.shared_part >= 0 ? item.position + 1 : problem.length[item.row];
+    TileLoader<D, C> keys(problem, item.row, length, item.kv_head, maps.keys);
+    TileLoader<D, C> values(problem, item.row, length, item.kv_head, maps.values);
+    wait_for_place();
     if (elected()) {
       shared.items[slot] = item;
       arrive_announcing(shared.items_full + slot, query_bytes);
@@ -226,8 +235,6 @@ __device__ void load_items(HopperShared<D, C>& shared, const AttentionProblem& p
       }
     }
     if (threadIdx.x % 32 == 0) number = static_cast<int>(gridDim.x + atomicAdd(counters, 1));
-    TileLoader<D, C> keys(problem, item.row, length, item.kv_head, maps.keys);
-    TileLoader<D, C> values(problem, item.row, length, item.kv_head, maps.values);
     const uint32_t* scales = problem.scales + int64_t{item.kv_head} * problem.slots;
     for (int tile = item.first_tile; tile <= item.end_tile; ++tile) {
       if constexpr (Layout::kCoded) {

@@ -114,9 +114,9 @@ void attend_latents(const Context& context, const AttentionProblem& problem, boo
                           .strides = {kLatentWidth, static_cast<uint64_t>(problem.q_stride)},
                           .box = {kSlabColumns, static_cast<uint32_t>(work.heads),
                                   static_cast<uint32_t>(work.tokens)}});
-  for (int size = 0; size < kBoxSizes; ++size) {
+  for (int size = 0; size < kLatentBoxSizes; ++size) {
     maps.keys[size] =
-        map_cache(context, problem, problem.keys, problem.key_stride, box_rows<kLatentWidth>(size));
+        map_cache(context, problem, problem.keys, problem.key_stride, latent_box_rows(size));
   }
   const LatentPieces pieces =
       LatentPieces::in(context.workspace(LatentPieces::bytes(blocks)), blocks);

@@ -41,7 +41,7 @@ class LatentLoader {
     const int slot = cursor.slot(first_key_ + row);
     const int run = min(rows_ - row, cursor.end() - first_key_ - row);
     int size = 0;
-    while (box_rows<kLatentWidth>(size) > run) ++size;
+    while (latent_box_rows(size) > run) ++size;
     return {row, size, slot};
   }
 
@@ -56,7 +56,7 @@ class LatentLoader {
         copy_box(to + slab * LatentLayout::kKeySlab + box.row * kSlabRowBytes, maps_.keys[box.size],
                  slab * kSlabColumns, 0, box.slot, full);
       }
-      const int row = box.row + box_rows<kLatentWidth>(box.size);
+      const int row = box.row + latent_box_rows(box.size);
       if (row >= rows_) return;
       box = box_at(cursor, row);
     }

@@ -30,8 +30,14 @@ struct LatentWork {
   bool whole_items;  // are never cut: a share is the items that begin in it
 };
 
+// Boxes of keys have the most rows of these that a segment still holds.
+constexpr int kLatentBoxSizes = 4;
+__host__ __device__ constexpr int latent_box_rows(int size) {
+  return size == 0 ? kLatentKeys : size == 1 ? 32 : size == 2 ? 8 : 1;
+}
+
 struct LatentMaps {
-  CUtensorMap queries, keys[kBoxSizes];
+  CUtensorMap queries, keys[kLatentBoxSizes];
 };
 
 // The sum of floor((begin + i * step) / 64) over i < count; step is 1 to 64. Sums of floors turn
