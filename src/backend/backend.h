@@ -70,6 +70,9 @@ class Backend {
   virtual std::unique_ptr<Recording> record(const std::function<void()>& /*give_ops*/) {
     return nullptr;
   }
+  // Other ops in the place of those that were recorded; replays that are under way go on as they
+  // are. Takes less time than record() where the ops are alike.
+  virtual void record_anew(Recording& /*recording*/, const std::function<void()>& /*give_ops*/) {}
   virtual void replay(const Recording& /*recording*/) {}
   // Whether attention gains by tables of SharedKeys.
   virtual bool takes_shared_keys() const { return false; }

@@ -86,6 +86,14 @@ int64_t Runner::recorded_rows(const Batch& batch) const {
   return StepTables::has_room(batch, filled) ? filled : 0;
 }
 
+// Whether a step that no other is like is recorded for itself alone. Not before as many tokens come
+// the third time: kernels have been brought to the device then, and products have their algorithms.
+bool Runner::records_once(const Batch& batch) {
+  constexpr int64_t kPlain = 2;
+  if (!graphs_ || backend_.profiling() || EmbeddedInput::is_in(batch)) return false;
+  return ++plain_steps_[view_.tokens.rows()] > kPlain;
+}
+
 Stamp Runner::stamp() {
   return {.mark = backend_.mark(), .given = trace_ == nullptr ? 0 : trace_->now()};
 }
@@ -114,6 +122,15 @@ void Runner::begin(const Batch& batch) {
     } else {
       forward(batch);
     }
+  } else if (records_once(batch)) {
+    const auto give_ops = [&] { forward(batch); };
+    if (once_ == nullptr) {
+      once_ = backend_.record(give_ops);
+    } else {
+      backend_.record_anew(*once_, give_ops);
+    }
+    backend_.replay(*once_);
+    begun_.recorded = true;
   } else {
     forward(batch);
   }

@@ -66,6 +66,7 @@ class Runner {
   };
 
   int64_t recorded_rows(const Batch& batch) const;
+  bool records_once(const Batch& batch);
   void forward(const Batch& batch);
   Stamp stamp();
   void note_idle();
@@ -90,6 +91,8 @@ class Runner {
   // By rows, and the most parts of shared keys that one has; with tables that grew so often.
   std::map<std::pair<int64_t, int64_t>, Recorded> recorded_;
   int64_t recorded_growths_ = 0;
+  std::map<int64_t, int64_t> plain_steps_;  // all others, by tokens
+  std::unique_ptr<Recording> once_;         // the latest of these
   Arena scratch_;
   Buffer hidden_;     // [max_step_tokens, C]
   Buffer rows_;       // [logit_rows, C]

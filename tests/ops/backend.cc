@@ -66,6 +66,34 @@ TEST(CpuBackend, CopiesInAndOut) {
   EXPECT_EQ(out[2], 7);
 }
 
+TEST(CudaBackend, ReplaysWhatWasRecordedLast) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  const auto backend = open_cuda_backend({.activation = DType::f32}, 0);
+  ASSERT_TRUE(backend->can_record());
+  const Buffer buffer = backend->allocate(4 * sizeof(float));
+  const Tensor x = buffer.view({1, 4}, DType::f32);
+  const auto last_of_ones = [&](const Recording& recording) {
+    float values[4] = {1, 1, 1, 1};
+    backend->upload(x, values);
+    backend->replay(recording);
+    backend->download(values, x);
+    return values[3];
+  };
+  const auto scale = [&](float factor) { backend->run(op::Scale{.x = x, .factor = factor}); };
+  const auto recording = backend->record([&] { scale(2); });
+  EXPECT_EQ(last_of_ones(*recording), 2);
+  EXPECT_EQ(last_of_ones(*recording), 2);
+  backend->record_anew(*recording, [&] { scale(3); });  // the same kernel
+  EXPECT_EQ(last_of_ones(*recording), 3);
+  backend->record_anew(*recording, [&] { backend->run(op::Add{.a = x, .b = x, .out = x}); });
+  EXPECT_EQ(last_of_ones(*recording), 2);
+  backend->record_anew(*recording, [&] {  // more of them
+    scale(3);
+    scale(5);
+  });
+  EXPECT_EQ(last_of_ones(*recording), 15);
+}
+
 TEST(KernelChoice, DeterministicOnesPassOverTheOthersWhereverTheyStand) {
   struct Kernel {
     std::string_view name;

@@ -85,6 +85,9 @@ double CudaBackend::seconds_between(uint64_t from, uint64_t to) {
 std::unique_ptr<Recording> CudaBackend::record(const std::function<void()>& give_ops) {
   return std::make_unique<cuda::Graph>(context_.stream(), give_ops);
 }
+void CudaBackend::record_anew(Recording& recording, const std::function<void()>& give_ops) {
+  static_cast<cuda::Graph&>(recording).record(context_.stream(), give_ops);
+}
 bool CudaBackend::takes_shared_keys() const { return !context_.deterministic(); }
 
 void CudaBackend::replay(const Recording& recording) {

@@ -31,6 +31,7 @@ class CudaBackend final : public Backend {
   double seconds_between(uint64_t from, uint64_t to) override;
   bool can_record() const override { return true; }
   std::unique_ptr<Recording> record(const std::function<void()>& give_ops) override;
+  void record_anew(Recording& recording, const std::function<void()>& give_ops) override;
   void replay(const Recording& recording) override;
   bool takes_shared_keys() const override;
   void enter_thread() override;
