@@ -106,8 +106,9 @@ void Runner::begin(const Batch& batch) {
     const TraceSpan span(trace_, TraceLane::engine, "pack");
     const SharedParts shared = sharing_ ? find_shared_parts(batch.rows, *sharing_) : SharedParts{};
     most_parts = shared.most_of_row;
+    note_wanted(batch);
     view_ = rows > 0 ? tables_.pack_decodes(batch, shared, rows, kv_.spare_slot())
-                     : tables_.pack(batch, shared, kv_.spare_slot());
+                     : pack_wanted(batch, shared);
   }
   if (rows > 0) {
     if (recorded_growths_ != tables_.growths()) {  // what is recorded reads the old tables
@@ -137,6 +138,39 @@ void Runner::begin(const Batch& batch) {
   begun_.begun = stamp();
 }
 
+// In the order of the step's tokens.
+void Runner::note_wanted(const Batch& batch) {
+  wanted_.clear();
+  int64_t first = 0;  // token of the step
+  for (size_t r = 0; r < batch.rows.size(); ++r) {
+    const Row& row = batch.rows[r];
+    const Sequence& sequence = *row.sequence;
+    const auto want = [&](int64_t i, bool draws) {
+      wanted_.push_back({r, static_cast<int32_t>(first + i), row.begin + i, draws});
+    };
+    if (sequence.params.prompt_logprobs && sequence.sample == 0) {
+      for (int64_t i = 0; i < row.count && row.begin + i + 1 < sequence.prompt_length; ++i) {
+        want(i, false);
+      }
+    }
+    if (row.wants_token) want(row.count - 1, true);
+    first += row.count;
+  }
+}
+
+// The last layer ends with the wanted tokens alone where they are few.
+BatchView Runner::pack_wanted(const Batch& batch, const SharedParts& shared) {
+  if (2 * static_cast<int64_t>(wanted_.size()) > batch.tokens()) {
+    return tables_.pack(batch, shared, kv_.spare_slot());
+  }
+  std::vector<int32_t> tokens;
+  for (Wanted& wanted : wanted_) {
+    tokens.push_back(wanted.hidden_row);
+    wanted.hidden_row = static_cast<int32_t>(tokens.size() - 1);
+  }
+  return tables_.pack(batch, shared, kv_.spare_slot(), tokens);
+}
+
 void Runner::forward(const Batch& batch) {
   backend_.run(op::TakeDrawn{.tokens = view_.tokens, .drawn = drawn_.drawn()});
   Step step{.backend = backend_, .batch = view_, .kv = kv_, .states = states_, .scratch = scratch_};
@@ -150,20 +184,7 @@ void Runner::end(const Batch& batch) {
   ended_ = begun_;
   ended_.end = stamp();
   std::vector<Wanted> draws, scores;
-  int64_t first = 0;  // token of the step
-  for (size_t r = 0; r < batch.rows.size(); ++r) {
-    const Row& row = batch.rows[r];
-    const Sequence& sequence = *row.sequence;
-    if (sequence.params.prompt_logprobs && sequence.sample == 0) {
-      for (int64_t i = 0; i < row.count && row.begin + i + 1 < sequence.prompt_length; ++i) {
-        scores.push_back({r, static_cast<int32_t>(first + i), row.begin + i});
-      }
-    }
-    first += row.count;
-    if (row.wants_token) {
-      draws.push_back({r, static_cast<int32_t>(first - 1), row.begin + row.count - 1});
-    }
-  }
+  for (const Wanted& wanted : wanted_) (wanted.draws ? draws : scores).push_back(wanted);
 
   Step step{.backend = backend_, .batch = view_, .kv = kv_, .states = states_, .scratch = scratch_};
   const auto in_chunks = [&](const std::vector<Wanted>& wanted, auto&& body) {
@@ -220,7 +241,7 @@ SampleRow Runner::sample_row(const Sequence& sequence) const {
 Tensor Runner::make_logits(Step& step, std::span<const Wanted> chunk) {
   const auto count = static_cast<int64_t>(chunk.size());
   std::vector<int32_t> index;
-  for (const Wanted& wanted : chunk) index.push_back(wanted.token);
+  for (const Wanted& wanted : chunk) index.push_back(wanted.hidden_row);
   const Tensor index_view = row_index_.view({count}, DType::i32);
   backend_.upload(index_view, index.data());
   const Tensor hidden = hidden_.view({step.tokens(), width_}, backend_.activation_type());

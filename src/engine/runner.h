@@ -51,11 +51,12 @@ class Runner {
                                  const Architecture& architecture, const MemoryPlan& plan);
 
  private:
-  // Where a row's logits come from and go to.
+  // A token that is followed by a draw, or by one that is to be scored.
   struct Wanted {
-    size_t row;        // of the batch
-    int32_t token;     // of the step: whose hidden row
-    int64_t position;  // of that token in its sequence
+    size_t row;          // of the batch
+    int32_t hidden_row;  // where its hidden state is behind the last layer
+    int64_t position;    // in its sequence
+    bool draws;
   };
 
   // A decode step of so many rows, recorded when it comes the second time: the first run brings
@@ -67,6 +68,8 @@ class Runner {
 
   int64_t recorded_rows(const Batch& batch) const;
   bool records_once(const Batch& batch);
+  void note_wanted(const Batch& batch);
+  BatchView pack_wanted(const Batch& batch, const SharedParts& shared);
   void forward(const Batch& batch);
   Stamp stamp();
   void note_idle();
@@ -87,6 +90,7 @@ class Runner {
   StepTables tables_;
   std::optional<SharingRule> sharing_;  // absent: each row reads all its keys
   BatchView view_;                      // of the step that began last
+  std::vector<Wanted> wanted_;          // of the same
   bool graphs_;
   // By rows, and the most parts of shared keys that one has; with tables that grew so often.
   std::map<std::pair<int64_t, int64_t>, Recorded> recorded_;

@@ -22,8 +22,8 @@ static_assert(SharedParts::kTile == SharedKeys::kTile);
 // Entries of all tables of a step, for so many tokens, rows and segments.
 size_t table_entries(int64_t tokens, int64_t rows, int64_t segments) {
   constexpr int64_t kOfShared = kPartEntries + 2;
-  return static_cast<size_t>(3 * tokens + (5 + kOfShared) * (rows + 1) + 2 * segments) +
-         11 * kAlign;
+  return static_cast<size_t>(4 * tokens + (5 + kOfShared) * (rows + 1) + 2 * segments) +
+         12 * kAlign;
 }
 
 int64_t segments_of(const Batch& batch) {
@@ -63,12 +63,14 @@ bool StepTables::has_room(const Batch& batch, int64_t rows) {
   return segments_of(batch) + fill <= kSegmentsPerRow * rows;
 }
 
-BatchView StepTables::pack(const Batch& batch, const SharedParts& shared, int64_t spare_slot) {
+BatchView StepTables::pack(const Batch& batch, const SharedParts& shared, int64_t spare_slot,
+                           const Wanted& wanted) {
   return pack(batch, shared,
               {.fill_rows = 0,
                .spare_slot = spare_slot,
                .parts = static_cast<int64_t>(shared.parts.size()),
-               .segments = segments_of(batch)});
+               .segments = segments_of(batch),
+               .wanted = wanted});
 }
 
 BatchView StepTables::pack_decodes(const Batch& batch, const SharedParts& shared, int64_t rows,
@@ -77,7 +79,8 @@ BatchView StepTables::pack_decodes(const Batch& batch, const SharedParts& shared
               {.fill_rows = rows - static_cast<int64_t>(batch.rows.size()),
                .spare_slot = spare_slot,
                .parts = rows,
-               .segments = kSegmentsPerRow * rows});
+               .segments = kSegmentsPerRow * rows,
+               .wanted = {}});
 }
 
 BatchView StepTables::pack(const Batch& batch, const SharedParts& shared, const Extent& extent) {
@@ -151,6 +154,8 @@ BatchView StepTables::pack(const Batch& batch, const SharedParts& shared, const 
   const size_t to_table = table([&](const Row& row) { push(row.state_to); }, [&] { push(-1); });
   const size_t segment_begin_table =
       sums([](const Row& row) { return static_cast<int64_t>(row.sequence->segments.size()); });
+  const size_t wanted_table = align();
+  if (extent.wanted) host_.insert(host_.end(), extent.wanted->begin(), extent.wanted->end());
   const size_t part_table = align(),
                own_table = part_table + aligned(static_cast<size_t>(kPartEntries * parts));
   if (shared.most_of_row > 0) {
@@ -175,6 +180,10 @@ BatchView StepTables::pack(const Batch& batch, const SharedParts& shared, const 
     ++growths_;
   }
   backend_.upload(device_.view({static_cast<int64_t>(host_.size())}, DType::i32), host_.data());
+  std::optional<Tensor> wanted;
+  if (extent.wanted) {
+    wanted = place(wanted_table, {static_cast<int64_t>(extent.wanted->size())});
+  }
   SharedKeys shared_keys;
   if (shared.most_of_row > 0) {
     shared_keys = {.parts = place(part_table, {parts, kPartEntries}),
@@ -192,6 +201,7 @@ BatchView StepTables::pack(const Batch& batch, const SharedParts& shared, const 
           .shared = shared_keys,
           .state_from = place(from_table, {rows}),
           .state_to = place(to_table, {rows}),
+          .wanted = wanted,
           .extents = extents_};
 }
 

@@ -4,6 +4,8 @@
 // tables grow.
 #pragma once
 
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "backend/backend.h"
@@ -18,8 +20,12 @@ class StepTables {
   StepTables(Backend& backend, int64_t max_tokens, int64_t max_rows);
   static size_t device_bytes(int64_t max_tokens, int64_t max_rows);
 
+  // The tokens whose hidden states are wanted, see BatchView; absent: all.
+  using Wanted = std::optional<std::span<const int32_t>>;
+
   // Keys and values that are not to be written go to the spare slot.
-  BatchView pack(const Batch& batch, const SharedParts& shared, int64_t spare_slot);
+  BatchView pack(const Batch& batch, const SharedParts& shared, int64_t spare_slot,
+                 const Wanted& wanted = {});
   // A batch of rows that run one token each, filled up to `rows` rows: the others run token 0 in
   // the spare slot, and leave no state. The same view whatever the batch is, but for the most parts
   // of a row that shares keys.
@@ -35,6 +41,7 @@ class StepTables {
   struct Extent {
     int64_t fill_rows, spare_slot;
     int64_t parts, segments;
+    Wanted wanted;
   };
   BatchView pack(const Batch& batch, const SharedParts& shared, const Extent& extent);
 

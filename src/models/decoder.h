@@ -2,6 +2,7 @@
 // each behind a norm and added to what came in, between an embedding and a head.
 #pragma once
 
+#include <algorithm>
 #include <variant>
 #include <vector>
 
@@ -14,7 +15,7 @@
 namespace spate {
 
 // AttentionLayer(source, config, rope, layer), and its operand(step, rows) and forward(step,
-// operand, out).
+// operand, out). Rows x [T, C] are what a layer gave that is still to be added to `hidden`.
 template <class AttentionLayer>
 struct Block {
   RmsNorm attention_norm, mlp_norm;
@@ -33,9 +34,8 @@ struct Block {
     return GatedMlp(source, config, config.inner_width);
   }
 
-  // x [T, C] comes as what the block before gave, still to be added to `hidden`, or, where there is
-  // none before, as nothing; it goes as what this block gives.
-  void forward(Step& step, Tensor hidden, Tensor x, bool is_first) const {
+  // x comes as what the block before gave, or, where there is none before, as nothing.
+  void attend(Step& step, Tensor hidden, Tensor x, bool is_first) const {
     auto frame = step.scratch.frame();
     const Operand to_attention = attention.operand(step, x);
     if (is_first) {
@@ -44,6 +44,11 @@ struct Block {
       attention_norm.after_add(step, hidden, x, to_attention);
     }
     attention.forward(step, to_attention, x);
+  }
+
+  // Of any of the rows.
+  void feed_forward(Step& step, Tensor hidden, Tensor x) const {
+    auto frame = step.scratch.frame();
     std::visit(
         [&](const auto& layer) {
           const Operand to_layer = layer.operand(step, x);
@@ -77,20 +82,38 @@ class Decoder : public Model {
     auto frame = step.scratch.frame();
     const Tensor x = step.take({step.tokens(), hidden.row_size()});
     for (int64_t i = first; i < end; ++i) {
-      blocks_[static_cast<size_t>(i)].forward(step, hidden, x, i == first);
+      const auto& block = blocks_[static_cast<size_t>(i)];
+      block.attend(step, hidden, x, i == first);
+      if (step.batch.wanted && &block == &blocks_.back()) return end_wanted(step, hidden, x);
+      block.feed_forward(step, hidden, x);
     }
     step.backend.run(op::Add{.a = hidden, .b = x, .out = hidden});
   }
-  // Elements of scratch that layers take for a token, besides what those of a block do: x, which is
-  // both their operand.
-  static int64_t scratch_width(const Config& config) {
-    return config.width + 2 * Linear::kOperandWidth;
+  // Elements of scratch that layers take for a token, where those of a block take so many: x, which
+  // is both their operand, and at the end wanted rows, of half as many tokens at most.
+  static int64_t scratch_width(const Config& config, int64_t of_attention,
+                               int64_t of_feed_forward) {
+    return config.width + 2 * Linear::kOperandWidth +
+           std::max({of_attention, of_feed_forward, config.width + of_feed_forward / 2});
   }
   void logits(Step& step, Tensor rows, Tensor logits) const override {
     head_.forward(step, rows, logits);
   }
 
  private:
+  // No other token needs the last block's feed-forward layer: it gives no keys and no values.
+  void end_wanted(Step& step, Tensor hidden, Tensor x) const {
+    const Tensor& wanted = *step.batch.wanted;
+    if (wanted.rows() == 0) return;
+    const Tensor wanted_hidden = step.take({wanted.rows(), hidden.row_size()});
+    const Tensor wanted_x = step.take({wanted.rows(), hidden.row_size()});
+    step.backend.run(op::GatherRows{.x = hidden, .rows = wanted, .out = wanted_hidden});
+    step.backend.run(op::GatherRows{.x = x, .rows = wanted, .out = wanted_x});
+    blocks_.back().feed_forward(step, wanted_hidden, wanted_x);
+    step.backend.run(
+        op::Add{.a = wanted_hidden, .b = wanted_x, .out = hidden.slice(0, wanted.rows())});
+  }
+
   Embedding embedding_;
   Vector frequencies_;
   Head head_;

@@ -19,12 +19,11 @@ KvNeeds dense_kv_needs(const Config& config) {
 }
 
 int64_t dense_scratch_width(const Config& config) {
-  // The largest of a block's layers: they do not run at once.
-  const int64_t attention = config.has_latents() ? LatentAttention::scratch_width(config)
-                                                 : Attention::scratch_width(config);
-  return Decoder<Attention>::scratch_width(config) +
-         std::max({attention, GatedMlp::scratch_width(config.inner_width),
-                   ExpertMlp::scratch_width(config)});
+  return Decoder<Attention>::scratch_width(
+      config,
+      config.has_latents() ? LatentAttention::scratch_width(config)
+                           : Attention::scratch_width(config),
+      std::max(GatedMlp::scratch_width(config.inner_width), ExpertMlp::scratch_width(config)));
 }
 
 }  // namespace spate

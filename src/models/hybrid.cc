@@ -50,10 +50,9 @@ KvNeeds hybrid_kv_needs(const Config& config) {
 }
 
 int64_t hybrid_scratch_width(const Config& config) {
-  // The largest of a block's layers: they do not run at once.
-  return Decoder<HybridAttention>::scratch_width(config) +
-         std::max({Attention::scratch_width(config), LinearAttention::scratch_width(config),
-                   GatedMlp::scratch_width(config.inner_width), ExpertMlp::scratch_width(config)});
+  return Decoder<HybridAttention>::scratch_width(
+      config, std::max(Attention::scratch_width(config), LinearAttention::scratch_width(config)),
+      std::max(GatedMlp::scratch_width(config.inner_width), ExpertMlp::scratch_width(config)));
 }
 
 }  // namespace spate

@@ -15,7 +15,8 @@ class Model {
  public:
   virtual ~Model() = default;
   virtual void embed(Step& step, Tensor hidden) const = 0;  // hidden [T, C]
-  // Layers [first, end), at least one, in place.
+  // Layers [first, end), at least one, in place. Behind the last layer of all the first rows are
+  // those of the wanted tokens, and the others undefined, where not all are wanted.
   virtual void layers(Step& step, int64_t first, int64_t end, Tensor hidden) const = 0;
   // logits [B, V] f32 from rows [B, C], which are overwritten.
   virtual void logits(Step& step, Tensor rows, Tensor logits) const = 0;

@@ -30,7 +30,7 @@ class GatedMlp {
   // out [T, C] = mlp(x [T, C]); out may be x.
   void forward(Step& step, const Operand& x, Tensor out) const {
     auto frame = step.scratch.frame();
-    const Tensor both = step.take({step.tokens(), 2 * inner_});
+    const Tensor both = step.take({x.rows.rows(), 2 * inner_});
     const Tensor gate = both.columns(0, {inner_}), up = both.columns(inner_, {inner_});
     const Operand activated = down_.operand(step, gate);
     if (const Linear* joined = into_inner_.joined()) {

@@ -44,7 +44,7 @@ class ExpertMlp {
     const Tensor x = operand.rows;
     auto frame = step.scratch.frame();
     if (!shared_) return forward_chosen(step, x, out);
-    const Tensor shared = step.take({step.tokens(), x.row_size()});
+    const Tensor shared = step.take({x.rows(), x.row_size()});
     forward_shared(step, x, shared);
     forward_chosen(step, x, out);
     step.backend.run(op::Add{.a = out, .b = shared, .out = out});
@@ -75,7 +75,7 @@ class ExpertMlp {
   }
 
   void forward_chosen(Step& step, Tensor x, Tensor out) const {
-    const int64_t tokens = step.tokens(), k = experts_.chosen, pairs = tokens * k;
+    const int64_t tokens = x.rows(), k = experts_.chosen, pairs = tokens * k;
     const Tensor logits = step.take({tokens, experts_.count}, DType::f32);
     const Tensor chosen = step.take({tokens, k}, DType::i32);
     const Tensor weights = step.take({tokens, k}, DType::f32);
@@ -107,7 +107,7 @@ class ExpertMlp {
     auto frame = step.scratch.frame();
     shared_->forward(step, x, out);
     if (!shared_gate_) return;
-    const Tensor gate = step.take({step.tokens(), 1}, DType::f32);
+    const Tensor gate = step.take({x.rows(), 1}, DType::f32);
     shared_gate_->forward(step, x, gate);
     step.backend.run(op::GateRows{.x = out, .gate = gate});
   }

@@ -2,6 +2,7 @@
 // T tokens in the step, B rows (sequences) in it, N segments of all rows together.
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "backend/backend.h"
@@ -20,7 +21,10 @@ struct BatchView {
   Tensor segment_begin;  // [B + 1] i32
   Tensor segments;       // [N, 2] i32
   SharedKeys shared;
-  Tensor state_from, state_to;         // [B] i32, see op::LinearAttention
+  Tensor state_from, state_to;  // [B] i32, see op::LinearAttention
+  // [W] i32, ascending: the tokens whose hidden states are wanted behind the last layer, at most
+  // half of all. Absent: all are.
+  std::optional<Tensor> wanted;
   std::span<const RowExtent> extents;  // [B] on the host, without rows that only fill up
 };
 

@@ -39,6 +39,18 @@ TEST_F(StepTablesTest, ChunksAndDecodes) {
   EXPECT_EQ(values(view.segments), (std::vector<int32_t>{50, 10, 100, 3, 200, 4}));
 }
 
+TEST_F(StepTablesTest, WantedTokens) {
+  const Batch batch{.rows = {{.sequence = &second, .begin = 2, .count = 1},
+                             {.sequence = &first, .begin = 0, .count = 5}}};
+  EXPECT_FALSE(tables.pack(batch, {}, 999).wanted.has_value());
+  const std::vector<int32_t> wanted{0, 5};
+  const BatchView view = tables.pack(batch, {}, 999, wanted);
+  EXPECT_EQ(values(view.wanted.value()), wanted);
+  EXPECT_EQ(values(view.segment_begin), (std::vector<int32_t>{0, 1, 3}));
+  EXPECT_EQ(values(view.segments), (std::vector<int32_t>{50, 10, 100, 3, 200, 4}));
+  EXPECT_EQ(tables.pack(batch, {}, 999, std::span<const int32_t>()).wanted.value().rows(), 0);
+}
+
 TEST_F(StepTablesTest, DecodesAreFilledUpAndLieWhereTheyLay) {
   const Batch one{.rows = {{.sequence = &second, .begin = 2, .count = 1}}};
   const Batch two{.rows = {{.sequence = &first, .begin = 4, .count = 1},

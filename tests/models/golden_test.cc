@@ -60,6 +60,31 @@ class Golden : public testing::TestWithParam<std::tuple<std::string, TestDevice>
   }
   size_t allowed_off(size_t places) const { return may_choose_others() ? places / 3 : 0; }
 
+  // `found`: [rows, V], of the last positions.
+  void expect_last_logits(const std::vector<float>& found) const {
+    const JsonArray& expected = golden.find("last_logits")->as_array();
+    const size_t vocabulary = found.size() / expected.size();
+    std::vector<double> errors;  // of rows, relative
+    for (size_t row = 0; row < expected.size(); ++row) {
+      double error = 0, size = 0;
+      for (size_t i = 0; i < vocabulary; ++i) {
+        const double want = expected[row].as_array()[i].as_number();
+        const double have = found[row * vocabulary + i];
+        if (exact()) {
+          ASSERT_NEAR(have, want, 2e-4 * (1 + std::abs(want))) << "row " << row << ", token " << i;
+        }
+        error += (have - want) * (have - want);
+        size += want * want;
+      }
+      errors.push_back(std::sqrt(error / size));
+    }
+    // Weights and every step between are rounded to 8 bits, and these models amplify it.
+    const double most = exact() ? 1e-4 : 0.08;
+    const auto off = std::ranges::count_if(errors, [&](double error) { return !(error < most); });
+    EXPECT_LE(static_cast<size_t>(off), allowed_off(errors.size()))
+        << testing::PrintToString(errors);
+  }
+
   TestDevice device;
   Json golden;
   ModelFiles files;
@@ -91,50 +116,37 @@ TEST_P(Golden, LogitsOfTheLastPositions) {
                bounds = table({0, total}, {2}), length = table({total}, {1}),
                segment_begin = table({0, 1}, {2}), segments = table({0, total}, {1, 2}),
                nowhere = table({-1}, {1});
-  const BatchView batch{.tokens = ids.view({tokens}, DType::i32),
-                        .positions = places.view({tokens}, DType::i32),
-                        .slot = places.view({tokens}, DType::i32),
-                        .row_begin = bounds.view({2}, DType::i32),
-                        .length = length.view({1}, DType::i32),
-                        .segment_begin = segment_begin.view({2}, DType::i32),
-                        .segments = segments.view({1, 2}, DType::i32),
-                        .state_from = nowhere.view({1}, DType::i32),
-                        .state_to = nowhere.view({1}, DType::i32)};
-  Step step{.backend = *backend, .batch = batch, .kv = kv, .states = states, .scratch = scratch};
+  const auto rows = static_cast<int64_t>(golden.find("last_logits")->as_array().size());
+  const int64_t before = tokens - rows;  // of the tokens whose logits are known
+  ASSERT_LE(rows, before);
+  const Buffer last = table({count.begin() + before, count.end()}, {rows});
+  BatchView batch{.tokens = ids.view({tokens}, DType::i32),
+                  .positions = places.view({tokens}, DType::i32),
+                  .slot = places.view({tokens}, DType::i32),
+                  .row_begin = bounds.view({2}, DType::i32),
+                  .length = length.view({1}, DType::i32),
+                  .segment_begin = segment_begin.view({2}, DType::i32),
+                  .segments = segments.view({1, 2}, DType::i32),
+                  .state_from = nowhere.view({1}, DType::i32),
+                  .state_to = nowhere.view({1}, DType::i32)};
   const Buffer hidden_storage = backend->allocate(static_cast<size_t>(tokens * config.width) * 4);
   const Tensor hidden = hidden_storage.view({tokens, config.width}, backend->activation_type());
-  model->embed(step, hidden);
-  const int64_t middle = (config.layers + 1) / 2;  // the engine runs all at once
-  model->layers(step, 0, middle, hidden);
-  if (middle < config.layers) model->layers(step, middle, config.layers, hidden);
-
-  const JsonArray& expected = golden.find("last_logits")->as_array();
-  const auto rows = static_cast<int64_t>(expected.size());
   const Buffer logits_storage =
       backend->allocate(static_cast<size_t>(rows * config.vocabulary) * 4);
   const Tensor logits = logits_storage.view({rows, config.vocabulary}, DType::f32);
-  model->logits(step, hidden.slice(tokens - rows, rows), logits);
-  std::vector<float> found(static_cast<size_t>(rows * config.vocabulary));
-  backend->download(found.data(), logits);
-  const auto vocabulary = static_cast<size_t>(config.vocabulary);
-  std::vector<double> errors;  // of rows, relative
-  for (size_t row = 0; row < expected.size(); ++row) {
-    double error = 0, size = 0;
-    for (size_t i = 0; i < vocabulary; ++i) {
-      const double want = expected[row].as_array()[i].as_number();
-      const double have = found[row * vocabulary + i];
-      if (exact()) {
-        ASSERT_NEAR(have, want, 2e-4 * (1 + std::abs(want))) << "row " << row << ", token " << i;
-      }
-      error += (have - want) * (have - want);
-      size += want * want;
-    }
-    errors.push_back(std::sqrt(error / size));
+  for (const bool wanted_alone : {false, true}) {
+    SCOPED_TRACE(wanted_alone ? "the last positions alone" : "all positions");
+    if (wanted_alone) batch.wanted = last.view({rows}, DType::i32);
+    Step step{.backend = *backend, .batch = batch, .kv = kv, .states = states, .scratch = scratch};
+    model->embed(step, hidden);
+    const int64_t middle = (config.layers + 1) / 2;  // the engine runs all at once
+    model->layers(step, 0, middle, hidden);
+    if (middle < config.layers) model->layers(step, middle, config.layers, hidden);
+    model->logits(step, hidden.slice(wanted_alone ? 0 : before, rows), logits);
+    std::vector<float> found(static_cast<size_t>(rows * config.vocabulary));
+    backend->download(found.data(), logits);
+    expect_last_logits(found);
   }
-  // Weights and every step between are rounded to 8 bits, and these models amplify it.
-  const double most = exact() ? 1e-4 : 0.08;
-  const auto off = std::ranges::count_if(errors, [&](double error) { return !(error < most); });
-  EXPECT_LE(static_cast<size_t>(off), allowed_off(errors.size())) << testing::PrintToString(errors);
 }
 
 TEST_P(Golden, PromptLogprobsAndGreedyTokens) {
