@@ -94,7 +94,7 @@ class Decoder : public Model {
   static int64_t scratch_width(const Config& config, int64_t of_attention,
                                int64_t of_feed_forward) {
     return config.width + 2 * Linear::kOperandWidth +
-           std::max({of_attention, of_feed_forward, config.width + of_feed_forward / 2});
+           std::max({of_attention, of_feed_forward, config.width + (of_feed_forward + 1) / 2});
   }
   void logits(Step& step, Tensor rows, Tensor logits) const override {
     head_.forward(step, rows, logits);
