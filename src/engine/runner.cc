@@ -74,24 +74,28 @@ Runner::Runner(Backend& backend, const Model& model, const KvPool& kv, const Sta
       drawn_(backend, plan.max_rows),
       trace_(trace) {}
 
+// What is profiled runs op by op, and embedded inputs come from the host meanwhile.
+bool Runner::may_record(const Batch& batch) const {
+  return graphs_ && !backend_.profiling() && !EmbeddedInput::is_in(batch);
+}
+
 // Rows of the recorded step that a batch is filled up to; 0: it runs as it is.
 int64_t Runner::recorded_rows(const Batch& batch) const {
-  constexpr int64_t kMost = 512;  // beyond, launches take no time beside the work
+  constexpr int64_t kMost = 512;  // beyond, each is recorded for itself
   const auto rows = static_cast<int64_t>(batch.rows.size());
-  if (!graphs_ || rows > kMost || backend_.profiling()) return 0;
+  if (rows > kMost) return 0;
   if (std::ranges::any_of(batch.rows, [](const Row& row) { return row.count != 1; })) return 0;
-  if (EmbeddedInput::is_in(batch)) return 0;
   const int64_t part = rows <= 4 ? 1 : rows <= 16 ? 4 : rows <= 64 ? 8 : rows <= 256 ? 16 : 32;
   const int64_t filled = std::min((rows + part - 1) / part * part, max_rows_);
   return StepTables::has_room(batch, filled) ? filled : 0;
 }
 
-// Whether a step that no other is like is recorded for itself alone. Not before as many tokens come
-// the third time: kernels have been brought to the device then, and products have their algorithms.
-bool Runner::records_once(const Batch& batch) {
+// Whether a step that no other is like, of so many tokens, is recorded for itself alone. Not before
+// as many come the third time: kernels have been brought to the device then, and products have
+// their algorithms.
+bool Runner::records_once(int64_t tokens) {
   constexpr int64_t kPlain = 2;
-  if (!graphs_ || backend_.profiling() || EmbeddedInput::is_in(batch)) return false;
-  return ++plain_steps_[view_.tokens.rows()] > kPlain;
+  return ++plain_steps_[tokens] > kPlain;
 }
 
 Stamp Runner::stamp() {
@@ -100,7 +104,8 @@ Stamp Runner::stamp() {
 
 void Runner::begin(const Batch& batch) {
   begun_ = {.begin = stamp(), .follows = !taken_};
-  const int64_t rows = recorded_rows(batch);
+  const bool may_be_recorded = may_record(batch);
+  const int64_t rows = may_be_recorded ? recorded_rows(batch) : 0;
   int64_t most_parts = 0;
   {
     const TraceSpan span(trace_, TraceLane::engine, "pack");
@@ -123,7 +128,7 @@ void Runner::begin(const Batch& batch) {
     } else {
       forward(batch);
     }
-  } else if (records_once(batch)) {
+  } else if (may_be_recorded && records_once(view_.tokens.rows())) {
     const auto give_ops = [&] { forward(batch); };
     if (once_ == nullptr) {
       once_ = backend_.record(give_ops);

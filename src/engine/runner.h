@@ -60,14 +60,15 @@ class Runner {
   };
 
   // A decode step of so many rows, recorded when it comes the second time: the first run brings
-  // kernels to the device, which a recording must not.
+  // kernels to the device and lets products try their algorithms, and many counts come once only.
   struct Recorded {
     int64_t uses = 0;
     std::unique_ptr<Recording> recording;
   };
 
+  bool may_record(const Batch& batch) const;
   int64_t recorded_rows(const Batch& batch) const;
-  bool records_once(const Batch& batch);
+  bool records_once(int64_t tokens);
   void note_wanted(const Batch& batch);
   BatchView pack_wanted(const Batch& batch, const SharedParts& shared);
   void forward(const Batch& batch);
