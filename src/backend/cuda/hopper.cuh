@@ -136,6 +136,28 @@ __device__ inline void copy_box(void* shared, const CUtensorMap& map, int x, int
       : "memory");
 }
 
+// The same for what is read once: it leaves the L2 cache before what else is there.
+__device__ inline void copy_box_once(void* shared, const CUtensorMap& map, int x, int y, int z,
+                                     Barrier* barrier) {
+  asm volatile(
+      "{ .reg .b64 once; createpolicy.fractional.L2::evict_first.b64 once, 1.0; "
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
+      "[%0], [%1, {%2, %3, %4}], [%5], once; }"
+      :
+      : "r"(shared_address(shared)), "l"(&map), "r"(x), "r"(y), "r"(z), "r"(shared_address(barrier))
+      : "memory");
+}
+
+// Brings a run of rows as one box of 2^size of them, or as two that overlap: announces their bytes,
+// and has copy(first row, size) start each.
+template <class Copy>
+__device__ void copy_in_boxes(int rows, int row_bytes, Barrier* barrier, const Copy& copy) {
+  const int size = 31 - __clz(rows), apart = rows - (1 << size);
+  const int boxes = apart > 0 ? 2 : 1;
+  announce(barrier, (boxes << size) * row_bytes);
+  for (int box = 0; box < boxes; ++box) copy(box * apart, size);
+}
+
 // Starts to bring memory to the L2 cache: a multiple of 16 bytes. It may be written meanwhile.
 __device__ inline void prefetch_to_l2(const void* from, int bytes) {
   asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" : : "l"(from), "r"(bytes) : "memory");

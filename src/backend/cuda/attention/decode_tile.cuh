@@ -12,16 +12,13 @@ namespace spate::cuda {
 template <class C>
 constexpr int kWarpKeys = sizeof(C) == 1 ? 32 : 16;
 
-// Boxes have the most rows of these that a segment still holds.
-constexpr int kTileBoxSizes = 3;
-template <class C>
-__host__ __device__ constexpr int tile_box_rows(int size) {
-  return size == 0 ? kWarpKeys<C> : size == 1 ? kWarpKeys<C> / 4 : 1;
-}
+// Boxes have 2^n rows, up to a warp's.
+constexpr int kTileBoxSizes = 6;
+static_assert(kWarpKeys<e4m3> == 1 << (kTileBoxSizes - 1));
 
 // Tensors [slots, G, D] of the cache.
 struct TileMaps {
-  CUtensorMap keys[kTileBoxSizes], values[kTileBoxSizes];
+  CUtensorMap keys[kTileBoxSizes], values[kTileBoxSizes];  // 16 bits have no use for the largest
 };
 
 // Slabs of 128 bytes a key, as TensorMapEncoder describes them.
@@ -95,25 +92,26 @@ __device__ void load_tile(WarpTile<C, D>& to, uint32_t* scales, const AttentionP
     publish_writes();
     __syncwarp();
   }
-  if (elected()) arrive_announcing(full, rows * 2 * Tile::kSlabs * kSlabRowBytes);
   int own_slot = 0;  // of the lane's key
   for (int row = 0; row < rows;) {
     const int slot = cursor.slot(key + row);
     const int run = min(rows - row, cursor.end() - key - row);
-    int size = 0;
-    while (tile_box_rows<C>(size) > run) ++size;
     if (elected()) {
+      const auto copy = [&](int first, int size) {
 #pragma unroll
-      for (int slab = 0; slab < Tile::kSlabs; ++slab) {
-        const int place = slab * Tile::kSlab + row * kSlabRowBytes;
-        const int column = slab * Tile::kSlabColumns;
-        copy_box(to.keys + place, maps.keys[size], column, kv_head, slot, full);
-        copy_box(to.values + place, maps.values[size], column, kv_head, slot, full);
-      }
+        for (int slab = 0; slab < Tile::kSlabs; ++slab) {
+          const int place = slab * Tile::kSlab + (row + first) * kSlabRowBytes;
+          const int column = slab * Tile::kSlabColumns;
+          copy_box_once(to.keys + place, maps.keys[size], column, kv_head, slot + first, full);
+          copy_box_once(to.values + place, maps.values[size], column, kv_head, slot + first, full);
+        }
+      };
+      copy_in_boxes(run, 2 * Tile::kSlabs * kSlabRowBytes, full, copy);
     }
     if (lane >= row) own_slot = slot + lane - row;
-    row += tile_box_rows<C>(size);
+    row += run;
   }
+  if (elected()) arrive(full);
   if constexpr (sizeof(C) == 1) {
     static_assert(Tile::kKeys == 32);
     copy_4_async(scales + lane, problem.scales + int64_t{kv_head} * problem.slots + own_slot,
@@ -125,12 +123,8 @@ __device__ void load_tile(WarpTile<C, D>& to, uint32_t* scales, const AttentionP
 template <class C>
 TileMaps tile_maps(const Context& context, const AttentionProblem& problem) {
   TileMaps maps;
-  for (int size = 0; size < kTileBoxSizes; ++size) {
-    maps.keys[size] =
-        map_cache(context, problem, problem.keys, problem.key_stride, tile_box_rows<C>(size));
-    maps.values[size] =
-        map_cache(context, problem, problem.values, problem.value_stride, tile_box_rows<C>(size));
-  }
+  map_boxes(context, problem, problem.keys, problem.key_stride, kWarpKeys<C>, maps.keys);
+  map_boxes(context, problem, problem.values, problem.value_stride, kWarpKeys<C>, maps.values);
   return maps;
 }
 

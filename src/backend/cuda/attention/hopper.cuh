@@ -84,12 +84,9 @@ void launch_hopper_of(const Context& context, const AttentionProblem& problem, T
        .strides = {D, static_cast<uint64_t>(problem.q_stride)},
        .box = {kSlabColumns, static_cast<uint32_t>(problem.group),
                static_cast<uint32_t>(work.tile_tokens)}});
-  for (int size = 0; size < kBoxSizes; ++size) {
-    const int rows_of_box = std::min(1 << size, HopperLayout<D>::kKeys);
-    maps.keys[size] = map_cache(context, problem, problem.keys, problem.key_stride, rows_of_box);
-    maps.values[size] =
-        map_cache(context, problem, problem.values, problem.value_stride, rows_of_box);
-  }
+  constexpr int kMost = HopperLayout<D>::kKeys;
+  map_boxes(context, problem, problem.keys, problem.key_stride, kMost, maps.keys);
+  map_boxes(context, problem, problem.values, problem.value_stride, kMost, maps.values);
   const int64_t blocks = std::min<int64_t>(most_items(problem, work), context.multiprocessors());
   allow_shared_bytes(hopper<D, C>, sizeof(HopperShared<D, C>));
   launch(context,

@@ -145,21 +145,16 @@ class TileLoader {
   __device__ int rows_of(int tile) const {
     return min(Layout::kKeys, length_ - tile * Layout::kKeys);
   }
-  // One thread starts to copy rows that lie in slots beside each other: as one box, or as two that
-  // overlap.
+  // One thread starts to copy rows that lie in slots beside each other.
   __device__ void copy(unsigned char* to, int row, int rows, int slot, Barrier* barrier) const {
     if (!elected()) return;
-    const int size = 31 - __clz(rows), behind = rows - (1 << size);
-    const int boxes = behind > 0 ? 2 : 1;
-    announce(barrier, (boxes << size) * kSlabs * kSlabRowBytes);
-    for (int box = 0; box < boxes; ++box) {
-      const int first = box * behind;
+    copy_in_boxes(rows, kSlabs * kSlabRowBytes, barrier, [&](int first, int size) {
 #pragma unroll
       for (int slab = 0; slab < kSlabs; ++slab) {
         copy_box(to + slab * Layout::kKeySlab + (row + first) * kSlabRowBytes, maps_[size],
                  slab * kColumns, kv_head_, slot + first, barrier);
       }
-    }
+    });
   }
   // Calls run(first row in the tile, rows, first slot) for each part of a tile in one segment.
   template <class Run>

@@ -31,9 +31,9 @@ __global__ void __launch_bounds__(kLatentThreads, 1)
   extern __shared__ __align__(1024) unsigned char bytes[];
   auto& shared = *reinterpret_cast<LatentShared*>(bytes);
   if (threadIdx.x == 0) shared.init_barriers(kScoreWarps, kValueWarps);
-  if (threadIdx.x == 32) {
-    prefetch_map(maps.queries);
-    prefetch_map(maps.keys[0]);
+  if (threadIdx.x == 32) prefetch_map(maps.queries);
+  if (threadIdx.x / 32 == 2 && threadIdx.x % 32 < kLatentBoxSizes) {
+    prefetch_map(maps.keys[threadIdx.x % 32]);
   }
   const LatentShare share = find_share<kLatentThreads>(problem, work, ShareEnd::first);
   if (share.found.row < 0) return;
@@ -114,10 +114,7 @@ void attend_latents(const Context& context, const AttentionProblem& problem, boo
                           .strides = {kLatentWidth, static_cast<uint64_t>(problem.q_stride)},
                           .box = {kSlabColumns, static_cast<uint32_t>(work.heads),
                                   static_cast<uint32_t>(work.tokens)}});
-  for (int size = 0; size < kLatentBoxSizes; ++size) {
-    maps.keys[size] =
-        map_cache(context, problem, problem.keys, problem.key_stride, latent_box_rows(size));
-  }
+  map_boxes(context, problem, problem.keys, problem.key_stride, kLatentKeys, maps.keys);
   const LatentPieces pieces =
       LatentPieces::in(context.workspace(LatentPieces::bytes(blocks)), blocks);
   allow_shared_bytes(latent, sizeof(LatentShared));

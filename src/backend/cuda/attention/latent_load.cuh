@@ -17,7 +17,7 @@ class LatentLoader {
   __device__ void find(int tile) {
     first_key_ = tile * kLatentKeys;
     rows_ = min(kLatentKeys, length_ - first_key_);
-    first_ = box_at(cursor_, 0);
+    first_ = run_at(cursor_, 0);
   }
 
   // A group of its slabs.
@@ -25,48 +25,44 @@ class LatentLoader {
   __device__ void load(LatentShared& shared, int slot) const {
     constexpr uint32_t kWanted = latent_slabs(kGroup);
     clear_keys_behind<LatentLayout, kWanted>(shared.keys[slot], rows_);
-    if (elected()) {
-      Barrier* full = shared.keys_full[slot] + kGroup;
-      arrive_announcing(full, rows_ * __popc(kWanted) * kSlabRowBytes);
-      copy<kWanted>(shared.keys[slot], full);
-    }
+    if (elected()) copy<kWanted>(shared.keys[slot], shared.keys_full[slot] + kGroup);
     __syncwarp();
   }
 
  private:
-  struct Box {
-    int row, size, slot;  // row: the first in the tile
+  struct Run {            // of rows in slots beside each other
+    int row, rows, slot;  // row: the first in the tile
   };
-  __device__ Box box_at(SlotCursor& cursor, int row) const {
+  __device__ Run run_at(SlotCursor& cursor, int row) const {
     const int slot = cursor.slot(first_key_ + row);
-    const int run = min(rows_ - row, cursor.end() - first_key_ - row);
-    int size = 0;
-    while (latent_box_rows(size) > run) ++size;
-    return {row, size, slot};
+    return {row, min(rows_ - row, cursor.end() - first_key_ - row), slot};
   }
 
   template <uint32_t kWanted>
   __device__ void copy(unsigned char* to, Barrier* full) const {
-    Box box = first_;
+    Run run = first_;
     SlotCursor cursor = cursor_;
     while (true) {
+      copy_in_boxes(run.rows, __popc(kWanted) * kSlabRowBytes, full, [&](int first, int size) {
 #pragma unroll
-      for (int slab = 0; slab < LatentLayout::kSlabs; ++slab) {
-        if ((kWanted >> slab & 1) == 0) continue;
-        copy_box(to + slab * LatentLayout::kKeySlab + box.row * kSlabRowBytes, maps_.keys[box.size],
-                 slab * kSlabColumns, 0, box.slot, full);
-      }
-      const int row = box.row + latent_box_rows(box.size);
-      if (row >= rows_) return;
-      box = box_at(cursor, row);
+        for (int slab = 0; slab < LatentLayout::kSlabs; ++slab) {
+          if ((kWanted >> slab & 1) == 0) continue;
+          copy_box(to + slab * LatentLayout::kKeySlab + (run.row + first) * kSlabRowBytes,
+                   maps_.keys[size], slab * kSlabColumns, 0, run.slot + first, full);
+        }
+      });
+      const int row = run.row + run.rows;
+      if (row >= rows_) break;
+      run = run_at(cursor, row);
     }
+    arrive(full);
   }
 
   const LatentMaps& maps_;
-  SlotCursor cursor_;  // at the first box of the tile
+  SlotCursor cursor_;  // at the first run of the tile
   int length_;
   int first_key_, rows_;  // of the tile
-  Box first_;             // of the tile
+  Run first_;             // of the tile
 };
 
 // Brings the queries and keys of a share; for one warp.

@@ -30,11 +30,9 @@ struct LatentWork {
   bool whole_items;  // are never cut: a share is the items that begin in it
 };
 
-// Boxes of keys have the most rows of these that a segment still holds.
-constexpr int kLatentBoxSizes = 4;
-__host__ __device__ constexpr int latent_box_rows(int size) {
-  return size == 0 ? kLatentKeys : size == 1 ? 32 : size == 2 ? 8 : 1;
-}
+// Boxes of keys have 2^n rows, up to a tile's.
+constexpr int kLatentBoxSizes = 7;
+static_assert(kLatentKeys == 1 << (kLatentBoxSizes - 1));
 
 struct LatentMaps {
   CUtensorMap queries, keys[kLatentBoxSizes];

@@ -22,9 +22,9 @@ __device__ void load_share(FewRowsShared<Layout>& shared, const CUtensorMap& wei
   const auto load_weights = [&](int place, int stage) {
     arrive_announcing(shared.full + stage, Layout::kStageBytes);
     for (int slab = 0; slab < Layout::kSlabs; ++slab) {
-      copy_box(shared.weights[stage][slab], weight_map,
-               (place % pieces * Layout::kSlabs + slab) * kSlabColumns,
-               place / pieces * Layout::kOutputs, 0, shared.full + stage);
+      copy_box_once(shared.weights[stage][slab], weight_map,
+                    (place % pieces * Layout::kSlabs + slab) * kSlabColumns,
+                    place / pieces * Layout::kOutputs, 0, shared.full + stage);
     }
   };
   const auto load_x = [&](int place, int stage) {
