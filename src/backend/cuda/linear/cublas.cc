@@ -3,9 +3,7 @@
 #include "backend/cuda/linear/cublas.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
-#include <cstring>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -14,6 +12,7 @@
 #include "backend/cuda/error.h"
 #include "backend/cuda/libraries.h"
 #include "backend/cuda/linear/cublas_functions.h"
+#include "backend/cuda/linear/cublas_ways.h"
 #include "backend/cuda/linear/trial.h"
 #include "backend/kept_choices.h"
 #include "base/check.h"
@@ -59,9 +58,9 @@ Key key_of(const DenseProduct& p) {
           .out_alignment = alignment_of(p.out.data, p.out.row_stride, p.out.dtype)};
 }
 
-// ---- Which algorithm: the library promises that its bytes mean the same to the same version.
+// ---- Which algorithm.
 
-constexpr int kMostCandidates = 8;
+constexpr size_t kMostCandidates = 8;
 constexpr int64_t kLeastMeasuredRows = 128;
 
 // Products of about so many rows have the same algorithm.
@@ -75,31 +74,6 @@ std::string choice_key(const Key& key) {
              key.fast_sums ? " in fast sums" : "", ", rows to ", rounded_rows(key.rows));
 }
 
-std::string text_of(const cublasLtMatmulAlgo_t& algorithm) {
-  std::array<uint8_t, sizeof algorithm> bytes;
-  std::memcpy(bytes.data(), &algorithm, sizeof algorithm);
-  std::string text;
-  for (const uint8_t byte : bytes) {
-    text += "0123456789abcdef"[byte / 16];
-    text += "0123456789abcdef"[byte % 16];
-  }
-  return text;
-}
-
-std::optional<cublasLtMatmulAlgo_t> algorithm_of(const std::string& text) {
-  cublasLtMatmulAlgo_t algorithm;
-  std::array<uint8_t, sizeof algorithm> bytes;
-  if (text.size() != 2 * bytes.size() ||
-      text.find_first_not_of("0123456789abcdef") != std::string::npos) {
-    return {};
-  }
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    bytes[i] = static_cast<uint8_t>(std::stoi(text.substr(2 * i, 2), nullptr, 16));
-  }
-  std::memcpy(&algorithm, bytes.data(), sizeof algorithm);
-  return algorithm;
-}
-
 // Products that share a choice.
 struct Alike {
   bool measured = false;
@@ -110,11 +84,10 @@ struct Plan {
   // The library counts columns first: to it weight is [inputs, outputs], x [inputs, T] and out
   // [outputs, T].
   cublasLtMatrixLayout_t weight = nullptr, x = nullptr, out = nullptr;
-  cublasLtMatmulAlgo_t algorithm{};
-  bool found = false;
+  std::optional<Way> way;
   Alike* alike = nullptr;
   // While the product is measured.
-  std::vector<cublasLtMatmulAlgo_t> ways;
+  std::vector<Way> ways;
   std::unique_ptr<Trial> trial;
 };
 
@@ -138,11 +111,12 @@ struct Cublas::State {
   Plan& plan_of(const DenseProduct& product);
   void set_scales(const Plan& plan, const DenseProduct& product) const;
   void choose(const Key& key, Plan& plan);
-  std::vector<cublasLtMatmulAlgo_t> candidates(const Key& key, const Plan& plan, int count) const;
-  bool runs(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm) const;
-  cublasStatus_t multiply(const DenseProduct& product, const Plan& plan,
-                          const cublasLtMatmulAlgo_t& algorithm, void* workspace,
-                          cudaStream_t stream) const;
+  std::vector<Way> best_ways(const Key& key, const Plan& plan, size_t count,
+                             size_t workspace_bytes) const;
+  std::vector<Way> candidates(const Key& key, const Plan& plan) const;
+  std::optional<Way> checked(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm) const;
+  cublasStatus_t multiply(const DenseProduct& product, const Plan& plan, const Way& way,
+                          void* workspace, cudaStream_t stream) const;
   bool is_measured(const DenseProduct& product, Plan& plan, cudaStream_t stream) const;
   bool try_next(const DenseProduct& product, Plan& plan, void* workspace, cudaStream_t stream);
 };
@@ -190,26 +164,22 @@ void Cublas::State::choose(const Key& key, Plan& plan) {
   if (kept != nullptr) {
     const std::optional<cublasLtMatmulAlgo_t> algorithm = algorithm_of(*kept);
     plan.alike->measured = algorithm.has_value();
-    if (algorithm && runs(plan, *algorithm)) {
-      plan.algorithm = *algorithm;
-      plan.found = true;
-      return;
-    }
+    plan.way = algorithm ? checked(plan, *algorithm) : std::nullopt;
+    if (plan.way) return;
   }
-  const std::vector<cublasLtMatmulAlgo_t> best = candidates(key, plan, 1);
-  plan.found = !best.empty();
-  if (plan.found) plan.algorithm = best.front();
+  const std::vector<Way> best = best_ways(key, plan, 1, kWorkspaceBytes);
+  plan.way = best.empty() ? std::nullopt : std::optional(best.front());
 }
 
 // Those that the heuristic likes best.
-std::vector<cublasLtMatmulAlgo_t> Cublas::State::candidates(const Key& key, const Plan& plan,
-                                                            int count) const {
+std::vector<Way> Cublas::State::best_ways(const Key& key, const Plan& plan, size_t count,
+                                          size_t workspace_bytes) const {
   cublasLtMatmulPreference_t preference = nullptr;
   ensure(f.preference_create(&preference));
   const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
     ensure(f.preference_set(preference, attribute, &value, sizeof value));
   };
-  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kWorkspaceBytes});
+  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{workspace_bytes});
   // Where the inputs are split, the parts' sums must not be rounded to the type of out.
   set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
       static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
@@ -217,35 +187,57 @@ std::vector<cublasLtMatmulAlgo_t> Cublas::State::candidates(const Key& key, cons
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.x_alignment);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key.out_alignment);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, key.out_alignment);
-  std::vector<cublasLtMatmulHeuristicResult_t> results(static_cast<size_t>(count));
+  std::vector<cublasLtMatmulHeuristicResult_t> results(count);
   int found = 0;
-  const cublasStatus_t status = f.heuristic(handle, plan.operation, plan.weight, plan.x, plan.out,
-                                            plan.out, preference, count, results.data(), &found);
+  const cublasStatus_t status =
+      f.heuristic(handle, plan.operation, plan.weight, plan.x, plan.out, plan.out, preference,
+                  static_cast<int>(count), results.data(), &found);
   f.preference_destroy(preference);
-  std::vector<cublasLtMatmulAlgo_t> algorithms;
-  if (status != CUBLAS_STATUS_SUCCESS) return algorithms;
+  std::vector<Way> ways;
+  if (status != CUBLAS_STATUS_SUCCESS) return ways;
   results.resize(static_cast<size_t>(found));
   for (const cublasLtMatmulHeuristicResult_t& result : results) {
-    if (result.state == CUBLAS_STATUS_SUCCESS) algorithms.push_back(result.algo);
+    if (result.state == CUBLAS_STATUS_SUCCESS) ways.push_back(way_of(result));
   }
-  return algorithms;
+  return ways;
 }
 
-bool Cublas::State::runs(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm) const {
+// By turns the best that may split the inputs and the best that may not.
+std::vector<Way> Cublas::State::candidates(const Key& key, const Plan& plan) const {
+  const std::vector<Way> split = best_ways(key, plan, kMostCandidates, kWorkspaceBytes);
+  const std::vector<Way> whole = best_ways(key, plan, kMostCandidates, 0);
+  std::vector<Way> ways;
+  const auto add = [&](const std::vector<Way>& from, size_t i) {
+    if (i >= from.size() || ways.size() == kMostCandidates) return;
+    const auto is_known = [&](const Way& way) { return are_same(way, from[i]); };
+    if (std::ranges::none_of(ways, is_known)) ways.push_back(from[i]);
+  };
+  for (size_t i = 0; i < kMostCandidates; ++i) {
+    add(split, i);
+    add(whole, i);
+  }
+  return ways;
+}
+
+std::optional<Way> Cublas::State::checked(const Plan& plan,
+                                          const cublasLtMatmulAlgo_t& algorithm) const {
   cublasLtMatmulHeuristicResult_t result{};
   const cublasStatus_t status = f.check_algorithm(handle, plan.operation, plan.weight, plan.x,
                                                   plan.out, plan.out, &algorithm, &result);
-  return status == CUBLAS_STATUS_SUCCESS && result.state == CUBLAS_STATUS_SUCCESS &&
-         result.workspaceSize <= kWorkspaceBytes;
+  if (status != CUBLAS_STATUS_SUCCESS || result.state != CUBLAS_STATUS_SUCCESS ||
+      result.workspaceSize > kWorkspaceBytes) {
+    return {};
+  }
+  result.algo = algorithm;
+  return way_of(result);
 }
 
 cublasStatus_t Cublas::State::multiply(const DenseProduct& product, const Plan& plan,
-                                       const cublasLtMatmulAlgo_t& algorithm, void* workspace,
-                                       cudaStream_t stream) const {
+                                       const Way& way, void* workspace, cudaStream_t stream) const {
   const float one = 1, factor_of_out = product.add ? 1 : 0;
   return f.matmul(handle, plan.operation, &one, product.weight, plan.weight, product.x.data, plan.x,
                   &factor_of_out, product.out.data, plan.out, product.out.data, plan.out,
-                  &algorithm, workspace, kWorkspaceBytes, stream);
+                  &way.algorithm, workspace, way.workspace_bytes, stream);
 }
 
 // Whether the product takes part in a trial now. Not while it is recorded: nothing runs.
@@ -257,7 +249,7 @@ bool Cublas::State::is_measured(const DenseProduct& product, Plan& plan,
   }
   if (is_recording(stream)) return false;
   if (plan.trial == nullptr) {
-    plan.ways = candidates(key_of(product), plan, kMostCandidates);
+    plan.ways = candidates(key_of(product), plan);
     plan.alike->measured = plan.ways.size() < 2;
     if (!plan.alike->measured) plan.trial = std::make_unique<Trial>(plan.ways.size());
   }
@@ -268,12 +260,12 @@ bool Cublas::State::is_measured(const DenseProduct& product, Plan& plan,
 bool Cublas::State::try_next(const DenseProduct& product, Plan& plan, void* workspace,
                              cudaStream_t stream) {
   Trial& trial = *plan.trial;
-  const cublasLtMatmulAlgo_t& way = plan.ways[trial.way()];
+  const Way& way = plan.ways[trial.way()];
   trial.begin(stream);
   const bool ran = multiply(product, plan, way, workspace, stream) == CUBLAS_STATUS_SUCCESS;
   trial.end(stream, ran);
   if (!trial.is_over()) return ran;
-  choices->put(choice_key(key_of(product)), text_of(plan.ways[trial.fastest()]));
+  choices->put(choice_key(key_of(product)), text_of(plan.ways[trial.fastest()].algorithm));
   plan.trial.reset();
   plan.alike->measured = true;
   // What is recorded keeps what it has.
@@ -311,17 +303,24 @@ Cublas::~Cublas() {
   f.destroy(state_->handle);
 }
 
-bool Cublas::accepts(const DenseProduct& product) { return state_->plan_of(product).found; }
+bool Cublas::accepts(const DenseProduct& product) {
+  return state_->plan_of(product).way.has_value();
+}
 
 void Cublas::run(const DenseProduct& product, void* workspace, cudaStream_t stream) {
   Plan& plan = state_->plan_of(product);
   state_->set_scales(plan, product);
-  check(plan.found, "cublasLt has no kernel for a product that was given to it");
+  check(plan.way.has_value(), "cublasLt has no kernel for a product that was given to it");
   if (state_->is_measured(product, plan, stream) &&
       state_->try_next(product, plan, workspace, stream)) {
     return;
   }
-  state_->ensure(state_->multiply(product, plan, plan.algorithm, workspace, stream));
+  cublasStatus_t status = state_->multiply(product, plan, *plan.way, workspace, stream);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED && plan.way->workspace_bytes == 0) {
+    plan.way->workspace_bytes = kWorkspaceBytes;  // this version wants its counter
+    status = state_->multiply(product, plan, *plan.way, workspace, stream);
+  }
+  state_->ensure(status);
 }
 
 }  // namespace spate::cuda
