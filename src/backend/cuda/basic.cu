@@ -1,7 +1,6 @@
 // Ops that move or combine rows: each thread works on packs of neighbouring elements.
 #include "backend/cuda/gated.cuh"
 #include "backend/cuda/launch.cuh"
-#include "backend/cuda/linear/f8_round.cuh"
 #include "backend/cuda/ops.h"
 #include "backend/cuda/packs.cuh"
 #include "backend/cuda/types.cuh"
@@ -78,49 +77,22 @@ struct Combined {
   Rows<T> out;
   bool aligned;
   Combine combine;
-  __device__ void load(int64_t row, int64_t column, int64_t count, float (&values)[kPack]) const {
-    float right[kPack];
+  __device__ void operator()(int64_t row, int64_t column, int64_t count) const {
+    float values[kPack], right[kPack];
     load_pack(a[row] + column, aligned, count, values);
     load_pack(b[row] + column, aligned, count, right);
 #pragma unroll
     for (int i = 0; i < kPack; ++i) values[i] = combine(values[i], right[i]);
-  }
-  __device__ void operator()(int64_t row, int64_t column, int64_t count) const {
-    float values[kPack];
-    load(row, column, count, values);
     store_pack(out[row] + column, aligned, count, values);
   }
 };
 
-// The same, rounded: a block takes a row, whose packs are all kept. As T they take so few registers
-// that a multiprocessor has two blocks of any size, of which one loads while the other stores.
-template <class T, class Combine>
-__global__ void __launch_bounds__(kMostRoundingThreads, sizeof(T) == 2 ? 2 : 1)
-    combine_rounded(Combined<T, Combine> combined, F8Rows to) {
-  let_next_kernel_begin();
-  wait_for_kernel_before();
-  const int64_t row = blockIdx.x;
-  const auto column = [&](int k) { return (int64_t{k} * blockDim.x + threadIdx.x) * kPack; };
-  KeptPack<T, kPack> kept[kRoundedKept];
-#pragma unroll
-  for (int k = 0; k < kRoundedKept; ++k) {
-    RoundedPack values = {};
-    if (column(k) < to.width) combined.load(row, column(k), to.width - column(k), values);
-    kept[k].keep(values);
-  }
-  round_kept(to, row, kept);
-}
-
 template <class T, class Combine>
 void run_combined(const Context& context, const Tensor& a, const Tensor& b, const Tensor& out,
-                  Combine combine, const F8Rows& rounded = {}) {
-  const Combined<T, Combine> combined{rows_of<const T>(a), rows_of<const T>(b), rows_of<T>(out),
-                                      packs_fit<kPack>(out.row_size(), a, b, out), combine};
-  if (rounded.codes == nullptr) return run_packs(context, out, combined);
-  launch_early(
-      context,
-      {.blocks = static_cast<unsigned>(out.rows()), .threads = rounding_threads(rounded.width)},
-      combine_rounded<T, Combine>, combined, rounded);
+                  Combine combine) {
+  run_packs(context, out,
+            Combined<T, Combine>{rows_of<const T>(a), rows_of<const T>(b), rows_of<T>(out),
+                                 packs_fit<kPack>(out.row_size(), a, b, out), combine});
 }
 
 struct Sum {
@@ -182,31 +154,12 @@ void run(Context& context, const op::Scale& op) {
   });
 }
 
-namespace {
-
-void run_gated(const Context& context, const op::Gated& op, const F8Rows& rounded) {
+void run(Context& context, const op::Gated& op) {
   with_activation_type(op.out.dtype, [&]<class T>(TypeTag<T>) {
-    using Ratio = std::conditional_t<std::is_same_v<T, float>, ExactRatio, FastRatio>;
-    const auto run_with = [&](auto combine) {
-      run_combined<T>(context, op.gate, op.up, op.out, combine, rounded);
-    };
-    switch (op.activation) {
-      case op::Activation::silu: return run_with(SiluTimes<Ratio>{});
-      case op::Activation::gelu_tanh: return run_with(GeluTanhTimes<Ratio>{});
-      case op::Activation::clipped_silu: return run_with(ClippedSiluTimes<Ratio>{});
-    }
+    with_gate<T>(op.activation, [&]<class Gate>(TypeTag<Gate>) {
+      run_combined<T>(context, op.gate, op.up, op.out, Gate{});
+    });
   });
-}
-
-}  // namespace
-
-void run(Context& context, const op::Gated& op) { run_gated(context, op, {}); }
-
-void run(Context& context, const op::Rounded<op::Gated>& op) {
-  const int64_t width = op.op.out.row_size();
-  if (rounding_keeps(width)) return run_gated(context, op.op, f8_rows(op.to, width));
-  run(context, op.op);
-  run(context, op::RoundRows{.x = op.op.out, .to = op.to});
 }
 
 }  // namespace spate::cuda

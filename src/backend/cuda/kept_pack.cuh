@@ -31,6 +31,23 @@ struct KeptPack {
       memcpy(values, words, sizeof words);
     }
   }
+  // The largest magnitude; NaNs do not count.
+  __device__ float largest() const {
+    if constexpr (std::is_same_v<T, bf16>) {
+      uint32_t most = 0;
+#pragma unroll
+      for (const uint32_t pair : words) {
+        asm("max.bf16x2 %0, %0, %1;" : "+r"(most) : "r"(pair & 0x7FFF7FFF));
+      }
+      return fmaxf(__uint_as_float(most << 16), __uint_as_float(most & 0xFFFF0000));
+    } else {
+      float values[kSize], most = 0;
+      take(values);
+#pragma unroll
+      for (const float value : values) most = fmaxf(most, fabsf(value));
+      return most;
+    }
+  }
   __device__ void load(const T* from, bool aligned, int64_t count) {
     if (aligned) {
 #pragma unroll

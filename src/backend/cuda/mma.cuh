@@ -138,10 +138,19 @@ __device__ void wait_for_copies() {
 
 __device__ inline void wait_for_all_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
+constexpr float kLog2E = 1.44269504F;
+
 // 2^x to about 22 bits.
 __device__ inline float exp2_fast(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// 1 / x to about 23 bits; 0 beyond 2^126.
+__device__ inline float inverse_fast(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
 

@@ -17,7 +17,6 @@ namespace spate::cuda {
 constexpr int kTileKeys = 64;
 constexpr int kTileWarps = 4;
 constexpr int kTileThreads = 32 * kTileWarps;
-constexpr float kLog2E = 1.44269504F;
 
 // What products with elements of a cache are made in. Of e4m3 that is exact, as weights of 16 bits
 // are in all types.

@@ -18,31 +18,29 @@ __global__ void __launch_bounds__(kMostRoundingThreads)
     quantize(Rows<const T> x, int64_t width, bool aligned, F8Rows to) {
   let_next_kernel_begin();
   wait_for_kernel_before();
+  using Pack = KeptPack<T, kRoundedPack>;
   const T* row = x[blockIdx.x];
-  const auto load = [&](int64_t begin, RoundedPack& values) {
-    if (begin < width) load_pack(row + begin, aligned, width - begin, values);
+  const auto load = [&](int64_t begin, Pack& pack) {
+    if (begin < width) pack.load(row + begin, aligned, width - begin);
   };
   const int64_t step = int64_t{blockDim.x} * kRoundedPack;
   const int64_t own = threadIdx.x * kRoundedPack;
-  RoundedPack kept[kRoundedKept] = {};
+  Pack kept[kRoundedKept] = {};
+#pragma unroll
+  for (int k = 0; k < kRoundedKept; ++k) load(own + k * step, kept[k]);
   float largest = 0;
-#pragma unroll
-  for (int k = 0; k < kRoundedKept; ++k) {
-    load(own + k * step, kept[k]);
-    largest = largest_of(kept[k], largest);
-  }
   for (int64_t i = own + kRoundedKept * step; i < width; i += step) {
-    RoundedPack values = {};
-    load(i, values);
-    largest = largest_of(values, largest);
+    Pack pack = {};
+    load(i, pack);
+    largest = fmaxf(largest, pack.largest());
   }
-  const RowRounder rounder(to, blockIdx.x, block_max(largest));
-#pragma unroll
-  for (int k = 0; k < kRoundedKept; ++k) rounder.store(own + k * step, kept[k]);
+  const RowRounder rounder = round_kept(to, blockIdx.x, kept, largest);
   for (int64_t i = kRoundedKept * step; i < f8_stride(width); i += step) {
-    RoundedPack values = {};
-    load(i + own, values);
+    Pack pack = {};
+    load(i + own, pack);
     __syncthreads();
+    RoundedPack values;
+    pack.take(values);
     rounder.store(i + own, values);
   }
 }

@@ -26,12 +26,6 @@ inline bool rounding_keeps(int64_t width) {
 
 using RoundedPack = float[kRoundedPack];
 
-__device__ inline float largest_of(const RoundedPack& values, float largest) {
-#pragma unroll
-  for (const float value : values) largest = fmaxf(largest, fabsf(value));
-  return largest;
-}
-
 // The largest of all threads' values; a block calls it once.
 __device__ inline float block_max(float value) {
   __shared__ float of_warp[kMostRoundingThreads / kWarp];
@@ -67,24 +61,23 @@ class RowRounder {
   float factor_;
 };
 
-// Rounds a row that the block's threads keep: pack k of a thread begins at element
-// (k * blockDim.x + threadIdx.x) * kRoundedPack. Behind the row are zeros.
+// Rounds a row of which the block's threads keep packs: pack k of a thread begins at element
+// (k * blockDim.x + threadIdx.x) * kRoundedPack. Behind the row are zeros. `largest`: of what a
+// thread has besides, which the rounder that comes back then rounds.
 template <class T>
-__device__ void round_kept(const F8Rows& to, int64_t row,
-                           const KeptPack<T, kRoundedPack> (&kept)[kRoundedKept]) {
-  float largest = 0;
-  RoundedPack values;
+__device__ RowRounder round_kept(const F8Rows& to, int64_t row,
+                                 const KeptPack<T, kRoundedPack> (&kept)[kRoundedKept],
+                                 float largest = 0) {
 #pragma unroll
-  for (const auto& pack : kept) {
-    pack.take(values);
-    largest = largest_of(values, largest);
-  }
+  for (const auto& pack : kept) largest = fmaxf(largest, pack.largest());
   const RowRounder rounder(to, row, block_max(largest));
 #pragma unroll
   for (int k = 0; k < kRoundedKept; ++k) {
+    RoundedPack values;
     kept[k].take(values);
     rounder.store((int64_t{k} * blockDim.x + threadIdx.x) * kRoundedPack, values);
   }
+  return rounder;
 }
 
 }  // namespace spate::cuda

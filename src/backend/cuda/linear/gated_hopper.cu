@@ -129,11 +129,7 @@ __device__ void gate_sums(GatedShared<kOutputs>& shared, const GatedWork& work) 
   const auto gate_with = [&]<class Gate>(TypeTag<Gate>) {
     SumGater<kOutputs, Gate>(shared, work).take_items();
   };
-  switch (work.activation) {
-    case op::Activation::silu: return gate_with(TypeTag<SiluTimes<FastRatio>>{});
-    case op::Activation::gelu_tanh: return gate_with(TypeTag<GeluTanhTimes<FastRatio>>{});
-    case op::Activation::clipped_silu: return gate_with(TypeTag<ClippedSiluTimes<FastRatio>>{});
-  }
+  with_gate<bf16>(work.activation, gate_with);
 }
 
 template <int kOutputs>

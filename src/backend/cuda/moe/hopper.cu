@@ -94,15 +94,8 @@ class HopperConsumer {
     if constexpr (!kGated) {
       write<kUnits, void>(item, sums, slot);
     } else {
-      switch (products_.activation) {
-        case op::Activation::silu: write<kUnits, SiluTimes<FastRatio>>(item, sums, slot); break;
-        case op::Activation::gelu_tanh:
-          write<kUnits, GeluTanhTimes<FastRatio>>(item, sums, slot);
-          break;
-        case op::Activation::clipped_silu:
-          write<kUnits, ClippedSiluTimes<FastRatio>>(item, sums, slot);
-          break;
-      }
+      with_gate<bf16>(products_.activation,
+                      [&]<class Gate>(TypeTag<Gate>) { write<kUnits, Gate>(item, sums, slot); });
     }
   }
 
