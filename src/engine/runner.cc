@@ -165,7 +165,7 @@ void Runner::note_wanted(const Batch& batch) {
 
 // The last layer ends with the wanted tokens alone where they are few.
 BatchView Runner::pack_wanted(const Batch& batch, const SharedParts& shared) {
-  if (2 * static_cast<int64_t>(wanted_.size()) > batch.tokens()) {
+  if (std::ssize(wanted_) > BatchView::most_wanted(batch.tokens())) {
     return tables_.pack(batch, shared, kv_.spare_slot());
   }
   std::vector<int32_t> tokens;

@@ -90,11 +90,12 @@ class Decoder : public Model {
     step.backend.run(op::Add{.a = hidden, .b = x, .out = hidden});
   }
   // Elements of scratch that layers take for a token, where those of a block take so many: x, which
-  // is both their operand, and at the end wanted rows, of half as many tokens at most.
+  // is both their operand, and at the end wanted rows with what the last block takes for them.
   static int64_t scratch_width(const Config& config, int64_t of_attention,
                                int64_t of_feed_forward) {
     return config.width + 2 * Linear::kOperandWidth +
-           std::max({of_attention, of_feed_forward, config.width + (of_feed_forward + 1) / 2});
+           std::max({of_attention, of_feed_forward,
+                     BatchView::most_wanted(2 * config.width + of_feed_forward) + 1});
   }
   void logits(Step& step, Tensor rows, Tensor logits) const override {
     head_.forward(step, rows, logits);

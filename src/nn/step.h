@@ -23,8 +23,9 @@ struct BatchView {
   SharedKeys shared;
   Tensor state_from, state_to;  // [B] i32, see op::LinearAttention
   // [W] i32, ascending: the tokens whose hidden states are wanted behind the last layer, at most
-  // half of all. Absent: all are.
+  // most_wanted(T). Absent: all are.
   std::optional<Tensor> wanted;
+  static constexpr int64_t most_wanted(int64_t tokens) { return 3 * tokens / 4; }
   std::span<const RowExtent> extents;  // [B] on the host, without rows that only fill up
 };
 
