@@ -1,5 +1,5 @@
 """Runs a program and says when its kernels ran on the GPU: which took the time, how long the device
-waited in front of each, and how they followed each other.
+waited in front of each, and how they followed each other. Fillings and copies of memory count too.
 
     python3 bench/kernel_times.py [--begin 0.4] [--end 0.8] [--in-order 30] PROGRAM [ARGUMENT ...]
     python3 bench/kernel_times.py build/gpu/spate bench bench/configs/llama-3-8b.json \\
@@ -72,7 +72,7 @@ def run(program: list[str]) -> list[Kernel]:
             sys.exit(f"{program[0]} ended with code {code}")
         lines = times.read_text().splitlines() if times.exists() else []
     if not lines:
-        sys.exit(f"{program[0]} ran no kernels, or they could not be timed")
+        sys.exit(f"{program[0]} used no GPU, or it could not be timed")
     return sorted(map(kernel_of, lines), key=lambda kernel: kernel.begin)
 
 
@@ -115,7 +115,7 @@ def show(kinds: dict[str, Kind], names: dict[str, str]) -> None:
               f"{sum(kind.added) / calls / 1e3:8.1f} {median(kind.waited) / 1e3:8.2f}  "
               f"{'x'.join(map(str, median_grid(kind)))} {names[name]}")
     waited = sum(sum(kind.waited) for kind in kinds.values())
-    print(f"{whole / 1e6:.1f} ms, of which no kernel ran in {waited / whole:.2%}")
+    print(f"{whole / 1e6:.1f} ms, of which nothing ran in {waited / whole:.2%}")
 
 
 def median_grid(kind: Kind) -> tuple[int, ...]:
