@@ -4,7 +4,7 @@
 
 #include "backend/cuda/attention/cache_map.h"
 #include "backend/cuda/attention/tile.cuh"
-#include "backend/cuda/hopper.cuh"
+#include "backend/cuda/copy_engine.cuh"
 
 namespace spate::cuda {
 

@@ -7,6 +7,7 @@
 
 #include "backend/cuda/attention/hopper_load.cuh"
 #include "backend/cuda/attention/hopper_rows.cuh"
+#include "backend/cuda/warpgroup.cuh"
 
 namespace spate::cuda {
 

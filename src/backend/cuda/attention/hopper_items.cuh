@@ -6,7 +6,7 @@
 #include <type_traits>
 
 #include "backend/cuda/attention/rows.cuh"
-#include "backend/cuda/hopper.cuh"
+#include "backend/cuda/copy_engine.cuh"
 
 namespace spate::cuda {
 

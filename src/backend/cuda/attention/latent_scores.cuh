@@ -4,6 +4,7 @@
 
 #include "backend/cuda/attention/hopper_rows.cuh"
 #include "backend/cuda/attention/latent_work.cuh"
+#include "backend/cuda/warpgroup.cuh"
 
 namespace spate::cuda {
 

@@ -3,7 +3,7 @@
 // codes of e4m3.
 #pragma once
 
-#include "backend/cuda/hopper.cuh"
+#include "backend/cuda/warpgroup.cuh"
 
 namespace spate::cuda {
 

@@ -11,8 +11,8 @@
 #include "backend/cuda/linear/gated_hopper.h"
 #include "backend/cuda/linear/gated_hopper_load.cuh"
 #include "backend/cuda/linear/place.h"
-#include "backend/cuda/mma.cuh"
 #include "backend/cuda/packs.cuh"
+#include "backend/cuda/warpgroup.cuh"
 
 namespace spate::cuda {
 namespace {

@@ -8,7 +8,7 @@
 // Each brings half of the weights to both, so that they leave the L2 cache once.
 #pragma once
 
-#include "backend/cuda/hopper.cuh"
+#include "backend/cuda/copy_engine.cuh"
 #include "backend/cuda/types.cuh"
 #include "backend/ops/linear.h"
 

@@ -12,7 +12,7 @@
 // registers, turned: [64 columns, keys], so that it is the left side of products as it is.
 #pragma once
 
-#include "backend/cuda/hopper.cuh"
+#include "backend/cuda/warpgroup.cuh"
 #include "backend/cuda/linear_attention/problem.h"
 
 namespace spate::cuda {

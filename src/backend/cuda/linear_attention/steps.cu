@@ -3,7 +3,7 @@
 // neighbouring keys, in the type that states have in memory, so that they are rounded after each
 // token. The sums of the keys of a token are added in one order, so a token's bits do not depend on
 // how its row is cut.
-#include "backend/cuda/hopper.cuh"
+#include "backend/cuda/copy_engine.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/linear_attention/problem.h"
 #include "backend/cuda/mma.cuh"

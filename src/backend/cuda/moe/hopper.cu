@@ -15,6 +15,7 @@
 #include "backend/cuda/moe/hopper_load.cuh"
 #include "backend/cuda/moe/problem.h"
 #include "backend/cuda/packs.cuh"
+#include "backend/cuda/warpgroup.cuh"
 
 namespace spate::cuda {
 namespace {

@@ -10,7 +10,7 @@
 // weights at once. Each brings half of them to both, so that they leave the L2 cache once.
 #pragma once
 
-#include "backend/cuda/hopper.cuh"
+#include "backend/cuda/copy_engine.cuh"
 #include "backend/ops/linear.h"
 
 namespace spate::cuda {
