@@ -107,6 +107,13 @@ __device__ inline void prefetch_map(const CUtensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" : : "l"(&map) : "memory");
 }
 
+// For a whole warp, with a map for each lane at most.
+template <int kMaps>
+__device__ void prefetch_maps(const CUtensorMap (&maps)[kMaps]) {
+  static_assert(kMaps <= 32);
+  if (threadIdx.x % 32 < kMaps) prefetch_map(maps[threadIdx.x % 32]);
+}
+
 // Starts to copy the box at (x, y, z), innermost first; its bytes count at `barrier`.
 __device__ inline void copy_box(void* shared, const CUtensorMap& map, int x, int y, int z,
                                 Barrier* barrier) {

@@ -46,9 +46,9 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<typename Team::Quer
     for (int i = 0; i < kRing; ++i) init_barrier(full + i, 1 + Layout::kScales);
     publish_barriers();
   }
-  if (threadIdx.x / 32 == 1 && threadIdx.x % 32 < kTileBoxSizes) {
-    prefetch_map(maps.keys[threadIdx.x % 32]);
-    prefetch_map(maps.values[threadIdx.x % 32]);
+  if (threadIdx.x / 32 == 1) {
+    prefetch_maps(maps.keys);
+    prefetch_maps(maps.values);
   }
   let_next_kernel_begin();
 

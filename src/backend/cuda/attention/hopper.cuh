@@ -38,9 +38,9 @@ __global__ void __launch_bounds__(kHopperThreads, 1)
   let_next_kernel_begin();
   if (threadIdx.x == 0) shared.init_barriers();
   if (threadIdx.x == 32) prefetch_map(maps.queries);
-  if (threadIdx.x / 32 == 2 && threadIdx.x % 32 < kBoxSizes) {
-    prefetch_map(maps.keys[threadIdx.x % 32]);
-    prefetch_map(maps.values[threadIdx.x % 32]);
+  if (threadIdx.x / 32 == 2) {
+    prefetch_maps(maps.keys);
+    prefetch_maps(maps.values);
   }
   __syncthreads();
   if (threadIdx.x >= 32 * kConsumerWarps) {

@@ -32,9 +32,7 @@ __global__ void __launch_bounds__(kLatentThreads, 1)
   auto& shared = *reinterpret_cast<LatentShared*>(bytes);
   if (threadIdx.x == 0) shared.init_barriers(kScoreWarps, kValueWarps);
   if (threadIdx.x == 32) prefetch_map(maps.queries);
-  if (threadIdx.x / 32 == 2 && threadIdx.x % 32 < kLatentBoxSizes) {
-    prefetch_map(maps.keys[threadIdx.x % 32]);
-  }
+  if (threadIdx.x / 32 == 2) prefetch_maps(maps.keys);
   const LatentShare share = find_share<kLatentThreads>(problem, work, ShareEnd::first);
   if (share.found.row < 0) return;
   const int warp = static_cast<int>(threadIdx.x) / 32;

@@ -126,10 +126,9 @@ class SumGater {
 
 template <int kOutputs>
 __device__ void gate_sums(GatedShared<kOutputs>& shared, const GatedWork& work) {
-  const auto gate_with = [&]<class Gate>(TypeTag<Gate>) {
+  with_gate<bf16>(work.activation, [&]<class Gate>(TypeTag<Gate>) {
     SumGater<kOutputs, Gate>(shared, work).take_items();
-  };
-  with_gate<bf16>(work.activation, gate_with);
+  });
 }
 
 template <int kOutputs>

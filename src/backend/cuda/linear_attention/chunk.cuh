@@ -12,8 +12,8 @@
 // registers, turned: [64 columns, keys], so that it is the left side of products as it is.
 #pragma once
 
-#include "backend/cuda/warpgroup.cuh"
 #include "backend/cuda/linear_attention/problem.h"
+#include "backend/cuda/warpgroup.cuh"
 
 namespace spate::cuda {
 
