@@ -18,8 +18,8 @@ inline double lead(const TokenLogprob& step) {
 // has other prompts. Returns how many tokens they have in common.
 inline size_t expect_parting_at_a_tie(const Generated& a, const Generated& b, double tied) {
   const size_t both = std::min(a.tokens.size(), b.tokens.size());
-  const auto parting = std::mismatch(a.tokens.begin(), a.tokens.begin() + static_cast<ptrdiff_t>(both),
-                                     b.tokens.begin());
+  const auto parting = std::mismatch(
+      a.tokens.begin(), a.tokens.begin() + static_cast<ptrdiff_t>(both), b.tokens.begin());
   const auto common = static_cast<size_t>(parting.first - a.tokens.begin());
   if (common == both) {
     EXPECT_EQ(a.tokens.size(), b.tokens.size());

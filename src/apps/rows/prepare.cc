@@ -40,10 +40,7 @@ std::vector<std::string> Notices::take() {
 }
 
 RowPreparer::RowPreparer(const ModelFiles& files, PrepareOptions options, Notices& notices)
-    : files_(files),
-      options_(std::move(options)),
-      embeds_(options_.width),
-      notices_(notices) {}
+    : files_(files), options_(std::move(options)), embeds_(options_.width), notices_(notices) {}
 
 std::string RowPreparer::render(const InputRow& row) const {
   if (!files_.chat_template) {
