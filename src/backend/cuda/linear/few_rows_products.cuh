@@ -1,6 +1,6 @@
 // Products of a warpgroup whose left side are 64 outputs of a weight and whose right side are few
-// rows of x, both in shared memory (hopper.cuh), over 32 bytes of each: 16 elements of bf16, or 32
-// codes of e4m3.
+// rows of x, both in shared memory (warpgroup.cuh), over 32 bytes of each: 16 elements of bf16, or
+// 32 codes of e4m3.
 #pragma once
 
 #include "backend/cuda/warpgroup.cuh"

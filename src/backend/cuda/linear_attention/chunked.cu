@@ -15,8 +15,6 @@
 namespace spate::cuda {
 namespace {
 
-constexpr float kLog2E = 1.44269504F;
-
 // ---- What the tokens of a span add to the state. Grid: spans, heads, blocks of columns.
 
 template <int D>
