@@ -1,52 +1,33 @@
 // Attention of rows with few queries on tensor cores, bound by reading keys (decode_work.cuh). The
 // queries of the heads that share a key/value head are one side of the products
-// (decode_columns.cuh, decode_rows.cuh). Each warp has a ring of tiles under way (decode_tile.cuh);
-// decode_merge.cuh ends what it works on.
+// (decode_columns.cuh, decode_rows.cuh). One warp of a block brings tiles of keys and values to a
+// ring in shared memory (decode_load.cuh), the others take their parts of each; decode_merge.cuh
+// ends what they work on.
 #pragma once
 
 #include "backend/cuda/attention/decode_columns.cuh"
+#include "backend/cuda/attention/decode_load.cuh"
 #include "backend/cuda/attention/decode_merge.cuh"
 #include "backend/cuda/attention/decode_rows.cuh"
 #include "backend/cuda/launch.cuh"
 
 namespace spate::cuda {
 
-template <class Queries>
-struct DecodeLayout {
-  using Tile = typename Queries::Tile;
-  static constexpr int kScales =
-      sizeof(typename Queries::Cached) == 1 ? Tile::kKeys : 0;  // of a tile of a warp
-  static constexpr int kStageBytes =
-      kTileWarps * static_cast<int>(sizeof(Tile) + sizeof(Barrier) + kScales * sizeof(uint32_t));
-  static constexpr int kBlocks = Queries::kWidth <= 128 ? 2 : 1;      // of a multiprocessor
-  static constexpr int kMostBytes = 227 * 1024 / kBlocks - 3 * 1024;  // beside what is static
-  // The ring begins at a multiple of 1024 bytes.
-  static constexpr int kStages = std::min(4, (kMostBytes - 1024) / kStageBytes);
-  static constexpr int kRing = kStages * kTileWarps;  // tiles of warps
-  static constexpr int kBytes = 1024 + kStages * kStageBytes;
-};
-
-// May start while the kernel in front still runs. Before that has ended it reads only what came
-// before the step's first kernel: tables, and the keys in front of each row's tokens.
+// May start while the kernel in front still runs.
 template <class Team>
-__global__ void __launch_bounds__(kTileThreads, DecodeLayout<typename Team::Queries>::kBlocks)
+__global__ void __launch_bounds__(DecodeLayout<typename Team::Queries>::kThreads,
+                                  DecodeLayout<typename Team::Queries>::kBlocks)
     decode(const __grid_constant__ AttentionProblem problem, const __grid_constant__ TileMaps maps,
            Pieces<Team> pieces, uint32_t* counters) {
   using Layout = DecodeLayout<typename Team::Queries>;
   using Tile = typename Layout::Tile;
-  constexpr int kStages = Layout::kStages, kRing = Layout::kRing;
   extern __shared__ __align__(16) unsigned char shared[];
   __shared__ float2 left_stats[kTileWarps * Team::kQueries];
-  auto* ring = reinterpret_cast<Tile*>(shared + (1024 - shared_address(shared) % 1024) % 1024);
-  auto* full = reinterpret_cast<Barrier*>(ring + kRing);          // both [kStages, kTileWarps]
-  auto* ring_scales = reinterpret_cast<uint32_t*>(full + kRing);  // [kRing, kScales]
+  const DecodeRing<typename Team::Queries> ring(shared);
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int block = static_cast<int>(blockIdx.x);
-  if (threadIdx.x == 0) {
-    for (int i = 0; i < kRing; ++i) init_barrier(full + i, 1 + Layout::kScales);
-    publish_barriers();
-  }
-  if (threadIdx.x / 32 == 1) {
+  if (threadIdx.x == 0) ring.init_barriers();
+  if (warp == 1) {
     prefetch_maps(maps.keys);
     prefetch_maps(maps.values);
   }
@@ -57,32 +38,23 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<typename Team::Quer
     return work.parts * work.tiles;
   };
   TileShares shares{};
-  const FoundRow found = find_row<kTileThreads>(problem.rows, count, [&](int total) {
+  const FoundRow found = find_row<Layout::kThreads>(problem.rows, count, [&](int total) {
     shares = TileShares::of(total);
     return shares.begin(block);
   });
   if (found.row < 0) return wait_for_kernel_before();
   const int begin = found.place, end = shares.begin(block + 1);
 
-  Walk<Team> loading(problem, found.row, begin - found.before);
-  SlotCursor cursor(problem, loading.row);
-  const auto load = [&](int place, int stage) {
-    if (place >= end) return;
-    const RowShape& shape = loading.work.shape;
-    const int first_key = loading.first_key(), in_ring = stage * kTileWarps + warp;
-    if (first_key + Tile::kKeys > shape.position(0)) wait_for_kernel_before();
-    load_tile(ring[in_ring], ring_scales + in_ring * Layout::kScales, problem, maps, cursor,
-              first_key, shape.length, loading.kv_head(problem), full + in_ring);
-    if (place + 1 < end) {
-      loading.advance(problem);
-      if (loading.tile == 0) cursor = SlotCursor(problem, loading.row);
-    }
-  };
+  Walk<Team> at(problem, found.row, begin - found.before);
+  if (warp >= kTileWarps) {
+    if constexpr (Layout::kTakesRegisters) keep_registers<Layout::kLoaderRegisters>();
+    if (warp == kTileWarps) load_share<Team>(problem, maps, ring, at, end - begin);
+    return;
+  }
+  if constexpr (Layout::kTakesRegisters) take_registers<Layout::kMultiplierRegisters>();
 
-  Walk<Team> at = loading;
-  for (int stage = 0; stage < kStages; ++stage) load(begin + stage, stage);
   const Scoring scoring(problem);
-  RingPlace<kStages> used;
+  RingPlace<Layout::kStages> used;
   for (int place = begin; place < end;) {
     const int first_query = at.first_query(problem);
     const int part_begin = place - at.tile, part_end = min(part_begin + at.work.tiles, end);
@@ -93,28 +65,31 @@ __global__ void __launch_bounds__(kTileThreads, DecodeLayout<typename Team::Quer
     queries.begin(problem, at.work.shape, kv_head, first_query);
     const Seen seen_by_part =
         seen_by_all(problem, at.work.shape, first_query, first_query + part.queries);
-    int stage;
+    Tile* tiles;  // of the latest stage
+    Barrier* empty;
+    const auto release = [&] {
+      __syncwarp();  // all lanes have read it
+      if (elected()) arrive(empty);
+    };
     for (;; at.advance(problem)) {
-      stage = used.slot;
-      const int in_ring = stage * kTileWarps + warp;
-      wait_for_phase(full + in_ring, used.parity);
-      used.advance();
-      __syncwarp();  // the keys before these have been read
-      if (place > begin) load(place + kStages - 1, stage == 0 ? kStages - 1 : stage - 1);
-
-      const int first_key = at.first_key();
+      wait_for_phase(ring.full + used.slot, used.parity);
+      empty = ring.empty + used.slot;
+      tiles = ring.stage(used.slot);
+      const int first_key = at.first_key() + Team::warp() * Tile::kKeys;
       queries.add(
-          ring[in_ring], ring_scales + in_ring * Layout::kScales, scoring, problem, at.work.shape,
-          first_query, first_key,
+          tiles[warp], ring.stage_scales(used.slot) + warp * Layout::kScales, scoring, problem,
+          at.work.shape, first_query, first_key,
           first_key < seen_by_part.first || first_key + Tile::kKeys - 1 > seen_by_part.last);
+      used.advance();
       if (++place == part_end) break;
+      release();
     }
     __syncwarp();  // all lanes have read the last keys
-    queries.leave(ring[stage * kTileWarps + warp], left_stats + warp * Team::kQueries);
+    queries.leave(tiles[warp], left_stats + warp * Team::kQueries);
     publish_writes();  // the copy engine writes here next
     const int first_warp = warp - Team::warp();
-    finish_part(problem, pieces, counters, at, part, ring + stage * kTileWarps + first_warp,
-                left_stats + first_warp * Team::kQueries);
+    finish_part(problem, pieces, counters, at, part, tiles + first_warp,
+                left_stats + first_warp * Team::kQueries, release);
     if (place < end) at.advance(problem);
   }
 }
@@ -130,7 +105,7 @@ void launch_teams(const Context& context, const AttentionProblem& problem) {
   allow_shared_bytes(decode<Team>, Layout::kBytes);
   launch_early(context,
                {.blocks = static_cast<unsigned>(blocks),
-                .threads = kTileThreads,
+                .threads = Layout::kThreads,
                 .shared_bytes = Layout::kBytes},
                decode<Team>, problem, tile_maps<typename Team::Cached>(context, problem), pieces,
                context.counters());

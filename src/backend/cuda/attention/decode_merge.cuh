@@ -94,7 +94,7 @@ __device__ void merge_pieces(const AttentionProblem& problem, const Pieces<Team>
                              const Walk<Team>& at, const PartEnd<Team>& part,
                              const PieceGroup& group) {
   constexpr int D = Team::Queries::kWidth, kAtOnce = kMergedAtOnce;
-  constexpr int kTaken = std::min(32 / kAtOnce, Team::kQueries / Team::kWarps);  // queries
+  constexpr int kTaken = 2;  // queries; with more, registers would not suffice
   const int lane = Team::thread() % 32, own_query = lane / kAtOnce, own_piece = lane % kAtOnce;
   for (int first = Team::warp() * kTaken; first < part.queries; first += Team::kWarps * kTaken) {
     const bool has_piece =
@@ -165,14 +165,17 @@ __device__ inline uint32_t count_up(uint32_t* counter) {
   return before;
 }
 
-// Brings a part to its end: the results of the team's warps lie in `used`.
-template <class Team>
+// Brings a part to its end: the results of the team's warps lie in `used`, which release() gives
+// back.
+template <class Team, class Release>
 __device__ void finish_part(const AttentionProblem& problem, const Pieces<Team>& pieces,
                             uint32_t* counters, const Walk<Team>& at, const PartEnd<Team>& part,
-                            typename Team::Queries::Tile* used, const float2* left_stats) {
+                            typename Team::Queries::Tile* used, const float2* left_stats,
+                            const Release& release) {
   Team::sync();  // all warps have left their rows
   merge_warps(problem, pieces, at, part, used, left_stats);
   Team::sync();  // `used` may be loaded again, and the piece has been left
+  release();
   if (part.whole()) return;
 
   const int own = static_cast<int>(blockIdx.x) - part.first_block;

@@ -1,8 +1,6 @@
-// The keys that a warp of the `decode` kernel takes at once, with their values, in shared memory,
-// and how the copy engine brings them there.
+// The keys that a warp of the `decode` kernel takes at once, with their values, in shared memory.
 #pragma once
 
-#include "backend/cuda/attention/cache_map.h"
 #include "backend/cuda/attention/tile.cuh"
 #include "backend/cuda/copy_engine.cuh"
 
@@ -11,15 +9,6 @@ namespace spate::cuda {
 // Keys that a warp takes at once: as many bytes of any type.
 template <class C>
 constexpr int kWarpKeys = sizeof(C) == 1 ? 32 : 16;
-
-// Boxes have 2^n rows, up to a warp's.
-constexpr int kTileBoxSizes = 6;
-static_assert(kWarpKeys<e4m3> == 1 << (kTileBoxSizes - 1));
-
-// Tensors [slots, G, D] of the cache.
-struct TileMaps {
-  CUtensorMap keys[kTileBoxSizes], values[kTileBoxSizes];  // 16 bits have no use for the largest
-};
 
 // Slabs of 128 bytes a key, as TensorMapEncoder describes them.
 template <class C, int D>
@@ -68,64 +57,6 @@ __device__ void load_query(const AttentionProblem& problem, const RowShape& shap
       take(step, n, there ? convert_pair<ProductType<C>>(row[8 * step + pair]) : 0);
     }
   }
-}
-
-// Starts to bring the keys from position `key` on to `to`, as many as the row has, and zeros for
-// values behind them, which have no weight, but must be numbers. `scales`: of a cache that has
-// them, where they go. For a whole warp, each of whose lanes arrives at `full` when the cache has
-// scales.
-template <class C, int D>
-__device__ void load_tile(WarpTile<C, D>& to, uint32_t* scales, const AttentionProblem& problem,
-                          const TileMaps& maps, SlotCursor& cursor, int key, int length,
-                          int kv_head, Barrier* full) {
-  using Tile = WarpTile<C, D>;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int rows = max(0, min(Tile::kKeys, length - key));
-  if (rows < Tile::kKeys) {
-    constexpr int kVectors = kSlabRowBytes / 16;
-    for (int i = rows * kVectors + lane; i < Tile::kKeys * kVectors; i += 32) {
-#pragma unroll
-      for (int slab = 0; slab < Tile::kSlabs; ++slab) {
-        reinterpret_cast<uint4*>(to.values + slab * Tile::kSlab)[i] = {};
-      }
-    }
-    publish_writes();
-    __syncwarp();
-  }
-  int own_slot = 0;  // of the lane's key
-  for (int row = 0; row < rows;) {
-    const int slot = cursor.slot(key + row);
-    const int run = min(rows - row, cursor.end() - key - row);
-    if (elected()) {
-      const auto copy = [&](int first, int size) {
-#pragma unroll
-        for (int slab = 0; slab < Tile::kSlabs; ++slab) {
-          const int place = slab * Tile::kSlab + (row + first) * kSlabRowBytes;
-          const int column = slab * Tile::kSlabColumns;
-          copy_box_once(to.keys + place, maps.keys[size], column, kv_head, slot + first, full);
-          copy_box_once(to.values + place, maps.values[size], column, kv_head, slot + first, full);
-        }
-      };
-      copy_in_boxes(run, 2 * Tile::kSlabs * kSlabRowBytes, full, copy);
-    }
-    if (lane >= row) own_slot = slot + lane - row;
-    row += run;
-  }
-  if (elected()) arrive(full);
-  if constexpr (sizeof(C) == 1) {
-    static_assert(Tile::kKeys == 32);
-    copy_4_async(scales + lane, problem.scales + int64_t{kv_head} * problem.slots + own_slot,
-                 lane < rows);
-    arrive_behind_copies(full);
-  }
-}
-
-template <class C>
-TileMaps tile_maps(const Context& context, const AttentionProblem& problem) {
-  TileMaps maps;
-  map_boxes(context, problem, problem.keys, problem.key_stride, kWarpKeys<C>, maps.keys);
-  map_boxes(context, problem, problem.values, problem.value_stride, kWarpKeys<C>, maps.values);
-  return maps;
 }
 
 }  // namespace spate::cuda

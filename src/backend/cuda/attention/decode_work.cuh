@@ -14,6 +14,7 @@
 #include "backend/cuda/attention/decode_tile.cuh"
 #include "backend/cuda/attention/pieces.cuh"
 #include "backend/cuda/attention/tile.cuh"
+#include "backend/cuda/warpgroup.cuh"
 
 namespace spate::cuda {
 
@@ -34,7 +35,7 @@ struct Team {
     if constexpr (kWarps == 1) {
       __syncwarp();
     } else {
-      __syncthreads();
+      sync_warpgroup(1);
     }
   }
   // What the team's first thread has.
@@ -46,7 +47,7 @@ struct Team {
     } else {
       __shared__ uint32_t first;
       if (threadIdx.x == 0) first = word;
-      __syncthreads();
+      sync_warpgroup(1);
       return first;
     }
   }
@@ -95,9 +96,13 @@ struct Walk {
       work = row_work<Team>(problem, ++row);
     } while (work.parts * work.tiles == 0);
   }
+  // Of the block.
+  __device__ int first_kv_head(const AttentionProblem& problem) const {
+    return part % (problem.kv_heads / Team::kTeams) * Team::kTeams;
+  }
   // Of the team.
   __device__ int kv_head(const AttentionProblem& problem) const {
-    return part % (problem.kv_heads / Team::kTeams) * Team::kTeams + Team::number();
+    return first_kv_head(problem) + Team::number();
   }
   __device__ int first_query(const AttentionProblem& problem) const {
     return part / (problem.kv_heads / Team::kTeams) * Team::kQueries;
@@ -106,10 +111,8 @@ struct Walk {
   __device__ int queries(const AttentionProblem& problem) const {
     return min(Team::kQueries, work.shape.tokens * problem.group - first_query(problem));
   }
-  // Of the warp, in the tile.
-  __device__ int first_key() const {
-    return (work.first_tile + tile) * Team::kKeys + Team::warp() * kWarpKeys<typename Team::Cached>;
-  }
+  // Of the tile.
+  __device__ int first_key() const { return (work.first_tile + tile) * Team::kKeys; }
 };
 
 // Pieces of parts that were cut between blocks: of each team the first, which began in another

@@ -109,7 +109,8 @@ class TileLoader {
 
   // Rows behind the last key are left as they are.
   __device__ void load(unsigned char* to, int tile, Barrier* barrier) {
-    for_runs(tile, [&](int row, int rows, int slot) { copy(to, row, rows, slot, barrier); });
+    cursor_.for_runs(tile * Layout::kKeys, rows_of(tile),
+                     [&](int row, int rows, int slot) { copy(to, row, rows, slot, barrier); });
     if (elected()) arrive(barrier);
   }
 
@@ -119,7 +120,7 @@ class TileLoader {
                               int tile, Barrier* barrier) {
     const int rows = rows_of(tile), lane = static_cast<int>(threadIdx.x) % 32;
     int own_slots[Layout::kKeys / 32] = {};
-    for_runs(tile, [&](int row, int of_run, int slot) {
+    cursor_.for_runs(tile * Layout::kKeys, rows, [&](int row, int of_run, int slot) {
       copy(to, row, of_run, slot, barrier);
 #pragma unroll
       for (int i = 0; i < Layout::kKeys / 32; ++i) {
@@ -156,19 +157,6 @@ class TileLoader {
       }
     });
   }
-  // Calls run(first row in the tile, rows, first slot) for each part of a tile in one segment.
-  template <class Run>
-  __device__ void for_runs(int tile, const Run& run) {
-    const int rows = rows_of(tile);
-    for (int row = 0; row < rows;) {
-      const int position = tile * Layout::kKeys + row;
-      const int slot = cursor_.slot(position);
-      const int of_run = min(rows - row, cursor_.end() - position);
-      run(row, of_run, slot);
-      row += of_run;
-    }
-  }
-
   const CUtensorMap* maps_;  // by box size
   SlotCursor cursor_;
   int length_, kv_head_;

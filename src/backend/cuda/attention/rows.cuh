@@ -92,6 +92,17 @@ class SlotCursor {
   }
   // The position behind the last one in the segment of the latest slot.
   __device__ int end() const { return end_; }
+  // Calls run(n, count, slot) for each run of neighbouring slots among those of `count` positions
+  // from `first` on: of the n-th and those behind it.
+  template <class Run>
+  __device__ void for_runs(int first, int count, const Run& run) {
+    for (int n = 0; n < count;) {
+      const int begin = slot(first + n);
+      const int of_run = min(count - n, end_ - first - n);
+      run(n, of_run, begin);
+      n += of_run;
+    }
+  }
 
  private:
   const int32_t* next_;  // the segment behind the current one
