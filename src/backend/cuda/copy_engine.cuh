@@ -160,9 +160,16 @@ __device__ inline int cluster_rank() {
   return static_cast<int>(rank);
 }
 
-// Waits for all threads of the cluster.
+// Waits for all threads of the cluster; in two steps, of which each thread takes both in turn.
+__device__ inline void arrive_in_cluster() {
+  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+}
+__device__ inline void wait_for_cluster() {
+  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+}
 __device__ inline void sync_cluster() {
-  asm volatile("barrier.cluster.arrive.release; barrier.cluster.wait.acquire;" ::: "memory");
+  arrive_in_cluster();
+  wait_for_cluster();
 }
 
 // Where the block of that rank has what this one has at `shared`.
@@ -199,6 +206,16 @@ __device__ inline void store_in_block(void* shared, int4 value, Barrier* barrier
       "[%5];"
       :
       : "r"(address_in_block(shared, rank)), "r"(value.x), "r"(value.y), "r"(value.z), "r"(value.w),
+        "r"(address_in_block(barrier, rank))
+      : "memory");
+}
+
+// The same of 8 bytes.
+__device__ inline void store_in_block(void* shared, float2 value, Barrier* barrier, int rank) {
+  asm volatile(
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];"
+      :
+      : "r"(address_in_block(shared, rank)), "f"(value.x), "f"(value.y),
         "r"(address_in_block(barrier, rank))
       : "memory");
 }

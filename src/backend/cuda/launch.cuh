@@ -11,6 +11,7 @@ namespace spate::cuda {
 struct Grid {
   dim3 blocks, threads;
   size_t shared_bytes = 0;  // dynamic; for more than 48 KiB see allow_shared_bytes
+  unsigned cluster = 1;     // blocks of it; of launch_early() alone
 };
 
 // Must come before a launch whose kernel takes more than 48 KiB of shared memory, with `bytes` of
@@ -38,16 +39,19 @@ template <class... Parameters, class... Arguments>
 void launch_early(const Context& context, const Grid& grid, void (*kernel)(Parameters...),
                   Arguments&&... arguments) {
   if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute attributes[2]{};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim.x = grid.cluster;
+  attributes[1].val.clusterDim.y = attributes[1].val.clusterDim.z = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = grid.blocks;
   config.blockDim = grid.threads;
   config.dynamicSmemBytes = grid.shared_bytes;
   config.stream = context.stream();
-  config.attrs = &early;
-  config.numAttrs = 1;
+  config.attrs = attributes;
+  config.numAttrs = grid.cluster > 1 ? 2 : 1;
   cuda_check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...));
 }
 

@@ -1,10 +1,13 @@
-// Products of few rows with plain weights or codes of e4m3, bound by reading the weights. All
-// pieces of inputs of all tiles of outputs form one sequence, tile after tile, which is cut into
-// equal shares, one a block and one block a multiprocessor: so all of them read to the end, however
-// many tiles there are. A loading warp keeps a ring of stages under way by the copy engine; a
-// warpgroup multiplies, with weights as the left side, so that few rows are no waste. Where a tile
-// was cut between blocks, each leaves its sums in the workspace and the last one to arrive adds
-// them up, in the order of the blocks.
+// Products of few rows with plain weights or codes of e4m3, bound by reading the weights. A loading
+// warp keeps a ring of stages under way by the copy engine; a warpgroup multiplies, with weights as
+// the left side, so that few rows are no waste.
+//
+// Equal shares of the weights, one a block, keep all multiprocessors reading to the end. Where
+// outputs can be cut into a tile for each block, blocks have whole tiles, and where that leaves
+// half of a product's left side empty, two peers have a tile and half of its inputs each. Otherwise
+// all pieces of inputs of all tiles form one sequence, tile after tile, of which each block has a
+// part; where a tile was cut so, each block leaves its sums in the workspace and the last one to
+// arrive adds them up, in the order of the blocks.
 //
 // Weights are nobody's result, so a block asks for its first ones before the kernel ahead has
 // ended.
@@ -18,39 +21,45 @@ namespace spate::cuda {
 // The loading warp, one lane of it.
 template <class Layout>
 __device__ void load_share(FewRowsShared<Layout>& shared, const CUtensorMap& weight_map,
-                           const CUtensorMap& x_map, int pieces, int begin, int end) {
+                           const CUtensorMap& x_map, const FewRowsWork& work, int begin, int end) {
+  const int part = work.peers == 1 ? 0 : cluster_rank() * work.pieces;  // of the inputs
+  const auto column = [&](int place, int slab) {
+    return ((part + place % work.pieces) * Layout::kSlabs + slab) * kSlabColumns;
+  };
   const auto load_weights = [&](int place, int stage) {
-    arrive_announcing(shared.full + stage, Layout::kStageBytes);
+    arrive_announcing(shared.full + stage, Layout::stage_bytes(work.outputs * kSlabRowBytes));
     for (int slab = 0; slab < Layout::kSlabs; ++slab) {
-      copy_box_once(shared.weights[stage][slab], weight_map,
-                    (place % pieces * Layout::kSlabs + slab) * kSlabColumns,
-                    place / pieces * Layout::kOutputs, 0, shared.full + stage);
+      copy_box_once(shared.weights(work, stage) + slab * work.weight_slab, weight_map,
+                    column(place, slab), place / work.pieces * work.outputs, 0,
+                    shared.full + stage);
     }
   };
   const auto load_x = [&](int place, int stage) {
     for (int slab = 0; slab < Layout::kSlabs; ++slab) {
-      copy_box(shared.x[stage][slab], x_map,
-               (place % pieces * Layout::kSlabs + slab) * kSlabColumns, 0, 0, shared.full + stage);
+      copy_box(shared.x(work, stage) + slab * Layout::kXSlab, x_map, column(place, slab), 0, 0,
+               shared.full + stage);
     }
   };
-  const int ahead = min(end - begin, Layout::kStages);
+  const int ahead = min(end - begin, work.stages);
   for (int i = 0; i < ahead; ++i) load_weights(begin + i, i);
   wait_for_kernel_before();
   for (int i = 0; i < ahead; ++i) load_x(begin + i, i);
-  RingPlace<Layout::kStages> place;
-  for (int i = begin + ahead; i < end; ++i, place.advance()) {
-    wait_for_phase(shared.empty + place.slot, place.parity);
-    load_weights(i, place.slot);
-    load_x(i, place.slot);
+  FewRowsPlace at;
+  for (int i = begin + ahead; i < end; ++i, at.advance(work)) {
+    wait_for_phase(shared.empty + at.stage, at.parity);
+    load_weights(i, at.stage);
+    load_x(i, at.stage);
   }
 }
 
-// Products with one slab of a stage, added to what there is where `add`.
+// Starts products with one slab of a stage, added to what there is where `add`.
 template <class Layout>
-__device__ void multiply_slab(FewRowsShared<Layout>& shared, int stage, int slab,
-                              FewRowsSums<Layout>& sums, bool add) {
-  const uint64_t weights = operand_at(shared_address(shared.weights[stage][slab]), 0);
-  const uint64_t x = operand_at(shared_address(shared.x[stage][slab]), 0);
+__device__ void multiply_slab(FewRowsShared<Layout>& shared, const FewRowsWork& work, int stage,
+                              int slab, FewRowsSums<Layout>& sums, bool add) {
+  const uint64_t weights =
+      operand_at(shared_address(shared.weights(work, stage)) + slab * work.weight_slab, 0);
+  const uint64_t x = operand_at(shared_address(shared.x(work, stage)) + slab * Layout::kXSlab, 0);
+  begin_products();
 #pragma unroll
   for (int bytes = 0; bytes < kSlabRowBytes; bytes += 32) {
     multiply_few<Layout::kElement>(sums, operand_behind(weights, bytes), operand_behind(x, bytes),
@@ -60,43 +69,48 @@ __device__ void multiply_slab(FewRowsShared<Layout>& shared, int stage, int slab
 }
 
 template <class Layout>
-__device__ void multiply_stage(FewRowsShared<Layout>& shared, int stage,
+__device__ void multiply_stage(FewRowsShared<Layout>& shared, const FewRowsWork& work, int stage,
                                FewRowsSums<Layout>& sums) {
   if constexpr (Layout::kElement == Element::bf16) {
-    begin_products();
 #pragma unroll
     for (int slab = 0; slab < Layout::kSlabs; ++slab) {
-      multiply_slab(shared, stage, slab, sums, true);
+      multiply_slab(shared, work, stage, slab, sums, true);
     }
     wait_for_products<0>(sums);
   } else {
     // Products of e4m3 are added with 13 bits, so not many of them.
+    FewRowsSums<Layout> few[2];
+    const auto add = [&](const FewRowsSums<Layout>& of_slab) {
+#pragma unroll
+      for (int i = 0; i < Layout::kTiles * 4; ++i) sums[i / 4][i % 4] += of_slab[i / 4][i % 4];
+    };
 #pragma unroll
     for (int slab = 0; slab < Layout::kSlabs; ++slab) {
-      FewRowsSums<Layout> few;
-      begin_products();
-      multiply_slab(shared, stage, slab, few, false);
-      wait_for_products<0>(few);
-#pragma unroll
-      for (int i = 0; i < Layout::kTiles * 4; ++i) sums[i / 4][i % 4] += few[i / 4][i % 4];
+      multiply_slab(shared, work, stage, slab, few[slab % 2], false);
+      if (slab == 0) continue;
+      wait_for_products<1>(few[1 - slab % 2]);
+      add(few[1 - slab % 2]);
     }
+    wait_for_products<0>(few[(Layout::kSlabs - 1) % 2]);
+    add(few[(Layout::kSlabs - 1) % 2]);
   }
 }
 
 template <class Layout>
 __device__ void multiply_share(FewRowsShared<Layout>& shared, const FewRowsProblem& p,
                                const FewRowsWork& work, const Shares& shares, int place, int end) {
-  RingPlace<Layout::kStages> at;
-  SumWriter<Layout> writer(p);
+  FewRowsPlace at;
+  SumWriter<Layout> writer(p, work);
   while (place < end) {
     const int tile = place / work.pieces, tile_end = min(end, (tile + 1) * work.pieces);
     writer.begin(tile);
     FewRowsSums<Layout> sums{};
-    for (; place < tile_end; ++place, at.advance()) {
-      wait_for_phase(shared.full + at.slot, at.parity);
-      multiply_stage(shared, at.slot, sums);
-      if (threadIdx.x % 32 == 0) arrive(shared.empty + at.slot);
+    for (; place < tile_end; ++place, at.advance(work)) {
+      wait_for_phase(shared.full + at.stage, at.parity);
+      multiply_stage(shared, work, at.stage, sums);
+      if (threadIdx.x % 32 == 0) arrive(shared.empty + at.stage);
     }
+    if (work.peers > 1) return finish_with_peer(shared, writer, sums);
     finish_tile(shared, writer, work, shares, tile, sums);
   }
 }
@@ -109,23 +123,42 @@ __global__ void __launch_bounds__(Layout::kThreads, 1)
   extern __shared__ __align__(1024) unsigned char bytes[];
   auto& shared = *reinterpret_cast<FewRowsShared<Layout>*>(bytes);
   if (threadIdx.x == 0) {
-    for (int i = 0; i < Layout::kStages; ++i) {
+    for (int i = 0; i < Layout::kMostStages; ++i) {
       init_barrier(shared.full + i, 1);
       init_barrier(shared.empty + i, kMultiplyingThreads / 32);
     }
+    init_barrier(&shared.peer_sent, 1);
     publish_barriers();
   }
   __syncthreads();
+  if (work.peers > 1) arrive_in_cluster();
   let_next_kernel_begin();
-  const Shares shares{work.tiles * work.pieces, static_cast<int>(gridDim.x)};
-  const int block = static_cast<int>(blockIdx.x);
+  const Shares shares{work.tiles * work.pieces, static_cast<int>(gridDim.x) / work.peers};
+  const int block = static_cast<int>(blockIdx.x) / work.peers;
   const int begin = shares.begin(block), end = shares.begin(block + 1);
   if (threadIdx.x >= kMultiplyingThreads) {
-    if (elected()) load_share(shared, weight_map, x_map, work.pieces, begin, end);
+    if (elected()) load_share(shared, weight_map, x_map, work, begin, end);
+    if (work.peers > 1) wait_for_cluster();
   } else {
     wait_for_kernel_before();
     multiply_share(shared, p, work, shares, begin, end);
   }
+}
+
+// How outputs are cut into tiles.
+struct FewRowsCut {
+  int peers, outputs;  // as in FewRowsWork
+  bool whole;          // each block has a tile, alone or with its peer
+};
+
+inline FewRowsCut cut_few_rows(int64_t outputs, int multiprocessors) {
+  for (const int peers : {2, 1}) {
+    const int64_t of_tile = divide_up(outputs, multiprocessors / peers);
+    if (of_tile >= kLeastTileOutputs && of_tile <= kMostTileOutputs) {
+      return {peers, static_cast<int>(of_tile), true};
+    }
+  }
+  return {1, kMostTileOutputs, false};
 }
 
 template <class Layout>
@@ -137,21 +170,28 @@ void launch_few_rows(const Context& context, const FewRowsProblem& p) {
         boxed_rows(data, rows, p.row_bytes / kSize, stride / kSize, box_rows));
   };
   constexpr int kSums = Layout::kTiles * kMultiplyingThreads;
-  const int64_t tiles = divide_up(p.out, Layout::kOutputs);
-  const int64_t pieces = divide_up(p.row_bytes, Layout::kSlabs * kSlabRowBytes);
-  const auto blocks =
-      static_cast<unsigned>(std::min<int64_t>(context.multiprocessors(), tiles * pieces));
+  const FewRowsCut cut = cut_few_rows(p.out, context.multiprocessors());
+  const int64_t tiles = divide_up(p.out, cut.outputs);
+  const int64_t pieces = divide_up(p.row_bytes, cut.peers * Layout::kSlabs * kSlabRowBytes);
+  const auto blocks = static_cast<unsigned>(
+      cut.whole ? tiles * cut.peers : std::min<int64_t>(context.multiprocessors(), tiles * pieces));
+  const int weight_slab = (cut.outputs + 7) / 8 * 8 * kSlabRowBytes;
   const FewRowsWork work{
       .tiles = static_cast<int>(tiles),
+      .outputs = cut.outputs,
+      .peers = cut.peers,
       .pieces = static_cast<int>(pieces),
+      .stages = Layout::kRingBytes / Layout::stage_bytes(weight_slab),
+      .weight_slab = weight_slab,
       .left = static_cast<float4*>(context.workspace(2 * blocks * kSums * sizeof(float4))),
       .counters = context.counters()};
   allow_shared_bytes(few_rows<Layout>, sizeof(FewRowsShared<Layout>));
   launch_early(context,
                {.blocks = blocks,
                 .threads = Layout::kThreads,
-                .shared_bytes = sizeof(FewRowsShared<Layout>)},
-               few_rows<Layout>, map(p.weight, p.out, p.weight_stride, Layout::kOutputs),
+                .shared_bytes = sizeof(FewRowsShared<Layout>),
+                .cluster = static_cast<unsigned>(cut.peers)},
+               few_rows<Layout>, map(p.weight, p.out, p.weight_stride, cut.outputs),
                map(p.x, p.rows, p.x_stride, Layout::kRows), p, work);
 }
 

@@ -23,6 +23,9 @@ struct FewRowsProblem {
 // Whether addresses and sizes are as the copy engine wants them.
 bool few_rows_fit(const FewRowsProblem& problem);
 
+// Whether each block has a tile of outputs, alone or with one other.
+bool few_rows_have_whole_tiles(const Context& context, int64_t outputs);
+
 void multiply_few_rows_bf16(const Context& context, const FewRowsProblem& problem);
 void multiply_few_rows_f8(const Context& context, const FewRowsProblem& problem);
 

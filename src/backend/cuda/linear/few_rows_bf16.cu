@@ -10,6 +10,10 @@ bool few_rows_fit(const FewRowsProblem& problem) {
   return bits % 16 == 0 && problem.out <= int64_t{Context::kCounters} * 64;
 }
 
+bool few_rows_have_whole_tiles(const Context& context, int64_t outputs) {
+  return cut_few_rows(outputs, context.multiprocessors()).whole;
+}
+
 void multiply_few_rows_bf16(const Context& context, const FewRowsProblem& problem) {
   multiply_few_rows<Element::bf16>(context, problem);
 }

@@ -1,5 +1,6 @@
-// What a block of `few_rows` has, and how it ends a tile of outputs: where other blocks have pieces
-// of the tile, each leaves its sums, and the last one to arrive adds them up.
+// What a block of `few_rows` has, and how it ends a tile of outputs: alone, with its peer, or,
+// where other blocks have pieces of the tile, by leaving its sums, which the last one to arrive
+// adds up.
 #pragma once
 
 #include "backend/cuda/linear/few_rows.h"
@@ -10,32 +11,54 @@
 namespace spate::cuda {
 
 constexpr int kMultiplyingThreads = 128;  // a warpgroup
+constexpr int kLeastTileOutputs = 32, kMostTileOutputs = 64;
 
 template <Element kElement_, int kRows_>
 struct FewRowsLayout {
   static constexpr Element kElement = kElement_;
   static constexpr int kRows = kRows_;
   static constexpr int kSlabs = kRows <= 16 ? 4 : 2;  // of a piece: 128 bytes of each output
-  static constexpr int kOutputs = 64;
-  static constexpr int kWeightSlab = kOutputs * kSlabRowBytes, kXSlab = kRows * kSlabRowBytes;
-  static constexpr int kStageBytes = kSlabs * (kWeightSlab + kXSlab);
-  static constexpr int kStages = 216 * 1024 / kStageBytes;
+  static constexpr int kXSlab = kRows * kSlabRowBytes;
   static constexpr int kThreads = kMultiplyingThreads + 32;
-  static constexpr int kTiles = kRows / 8;  // of 8 rows
+  static constexpr int kTiles = kRows / 8;                             // of 8 rows
+  static constexpr int kRingBytes = (kRows <= 32 ? 216 : 208) * 1024;  // sums of a peer want some
+  static constexpr int stage_bytes(int weight_slab) { return kSlabs * (weight_slab + kXSlab); }
+  static constexpr int kMostStages = kRingBytes / stage_bytes(kLeastTileOutputs * kSlabRowBytes);
+};
+
+struct FewRowsWork {
+  int tiles, outputs;  // tiles of so many outputs
+  int peers, pieces;   // blocks that share the inputs of a tile; pieces of inputs for each
+  int stages;          // of the ring
+  int weight_slab;     // its bytes there
+  float4* left;        // sums that blocks leave, of each the first and the last
+  uint32_t* counters;  // of blocks that have left sums, one a tile
 };
 
 template <class Layout>
 struct FewRowsShared {
-  alignas(1024) unsigned char weights[Layout::kStages][Layout::kSlabs][Layout::kWeightSlab];
-  unsigned char x[Layout::kStages][Layout::kSlabs][Layout::kXSlab];
-  Barrier full[Layout::kStages], empty[Layout::kStages];
+  alignas(1024) unsigned char ring[Layout::kRingBytes];  // stages: slabs of weights, then of x
+  float2 of_peer[Layout::kTiles][kMultiplyingThreads];
+  Barrier full[Layout::kMostStages], empty[Layout::kMostStages], peer_sent;
   uint32_t arrived;
+
+  __device__ unsigned char* weights(const FewRowsWork& work, int stage) {
+    return ring + stage * Layout::stage_bytes(work.weight_slab);
+  }
+  __device__ unsigned char* x(const FewRowsWork& work, int stage) {
+    return weights(work, stage) + Layout::kSlabs * work.weight_slab;
+  }
 };
 
-struct FewRowsWork {
-  int tiles, pieces;   // of outputs, and of the inputs of each
-  float4* left;        // sums that blocks leave, of each the first and the last
-  uint32_t* counters;  // of blocks that have left sums, one a tile
+// A place in the ring.
+struct FewRowsPlace {
+  int stage = 0;
+  uint32_t parity = 0;
+  __device__ void advance(const FewRowsWork& work) {
+    if (++stage < work.stages) return;
+    stage = 0;
+    parity ^= 1;
+  }
 };
 
 template <class Layout>
@@ -46,7 +69,8 @@ template <class Layout>
 class SumWriter {
  public:
   // Behind wait_for_kernel_before().
-  __device__ explicit SumWriter(const FewRowsProblem& p) : p_(p) {
+  __device__ SumWriter(const FewRowsProblem& p, const FewRowsWork& work)
+      : p_(p), of_tile_(work.outputs) {
     if constexpr (kScaled) {
 #pragma unroll
       for (int i = 0; i < 2 * Layout::kTiles; ++i) {
@@ -56,33 +80,36 @@ class SumWriter {
   }
 
   __device__ void begin(int tile) {
-    tile_ = tile;
+    begin_ = int64_t{tile} * of_tile_;
+    end_ = min(begin_ + of_tile_, p_.out);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int64_t output = output_of(half);
-      const bool there = output < p_.out;
+      const bool there = output < end_;
       bias_[half] = there && p_.bias != nullptr ? p_.bias[output] : 0;
       if constexpr (kScaled) scales_[half] = there ? p_.weight_scales[output] : 0;
     }
   }
 
   __device__ void write(const FewRowsSums<Layout>& sums) const {
+    write_half(sums, 0);
+    write_half(sums, 1);
+  }
+  // The first 8 of each 16 outputs, or the others.
+  __device__ void write_half(const FewRowsSums<Layout>& sums, int half) const {
+    const int64_t output = output_of(half);
+    if (output >= end_) return;
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int64_t output = output_of(half);
-      if (output >= p_.out) continue;
-#pragma unroll
-      for (int i = 0; i < 2 * Layout::kTiles; ++i) {
-        const int row = row_of(i);
-        if (row >= p_.rows) continue;
-        float sum = sums[i / 2][2 * half + i % 2];
-        if constexpr (kScaled) sum *= scales_[half] * x_scales_[i];
-        sum += bias_[half];
-        if (p_.to_f32) {
-          static_cast<float*>(p_.to)[row * p_.to_stride + output] = sum;
-        } else {
-          static_cast<bf16*>(p_.to)[row * p_.to_stride + output] = from_float<bf16>(sum);
-        }
+    for (int i = 0; i < 2 * Layout::kTiles; ++i) {
+      const int row = row_of(i);
+      if (row >= p_.rows) continue;
+      float sum = sums[i / 2][2 * half + i % 2];
+      if constexpr (kScaled) sum *= scales_[half] * x_scales_[i];
+      sum += bias_[half];
+      if (p_.to_f32) {
+        static_cast<float*>(p_.to)[row * p_.to_stride + output] = sum;
+      } else {
+        static_cast<bf16*>(p_.to)[row * p_.to_stride + output] = from_float<bf16>(sum);
       }
     }
   }
@@ -94,11 +121,12 @@ class SumWriter {
   }
   __device__ int64_t output_of(int half) const {
     const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-    return int64_t{tile_} * Layout::kOutputs + 16 * warp + 8 * half + lane / 4;
+    return begin_ + 16 * warp + 8 * half + lane / 4;
   }
 
   const FewRowsProblem& p_;
-  int tile_ = 0;
+  int of_tile_;
+  int64_t begin_ = 0, end_ = 0;  // outputs of the tile
   float bias_[2], scales_[2];
   float x_scales_[2 * Layout::kTiles];
 };
@@ -106,6 +134,36 @@ class SumWriter {
 // Threads that multiply, without the loading warp.
 __device__ inline void multiplying_barrier() {
   asm volatile("bar.sync 1, %0;" : : "n"(kMultiplyingThreads) : "memory");
+}
+
+// Brings a tile to its end that two peers have, half of the inputs each: one writes the first 8 of
+// each 16 outputs, the other those behind. Once a kernel.
+template <class Layout>
+__device__ void finish_with_peer(FewRowsShared<Layout>& shared, const SumWriter<Layout>& writer,
+                                 FewRowsSums<Layout>& sums) {
+  const int thread = static_cast<int>(threadIdx.x), rank = cluster_rank();
+  if (thread == 0) arrive_announcing(&shared.peer_sent, sizeof(shared.of_peer));
+  wait_for_cluster();  // the peer's barriers are there
+#pragma unroll
+  for (int i = 0; i < Layout::kTiles; ++i) {
+    const float2 sent = rank == 0 ? float2{sums[i][2], sums[i][3]} : float2{sums[i][0], sums[i][1]};
+    store_in_block(&shared.of_peer[i][thread], sent, &shared.peer_sent, 1 - rank);
+  }
+  wait_for_phase(&shared.peer_sent, 0);
+#pragma unroll
+  for (int i = 0; i < Layout::kTiles; ++i) {
+    const float2 received = shared.of_peer[i][thread];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {  // of which one is written
+      sums[i][2 * half] += received.x;
+      sums[i][2 * half + 1] += received.y;
+    }
+  }
+  if (rank == 0) {
+    writer.write_half(sums, 0);
+  } else {
+    writer.write_half(sums, 1);
+  }
 }
 
 // Brings the block's part of a tile to its end.

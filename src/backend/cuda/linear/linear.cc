@@ -101,9 +101,14 @@ FewRowsProblem few_rows_of(const Problem& p) {
 }
 
 bool accepts_few_rows(const Problem& p) {
-  constexpr int64_t kMostRowsPlain = 32;  // beyond, the library is as fast
+  constexpr int64_t kMostRowsPlain = 32;  // beyond, the library is as fast for pieces of tiles
   if (!p.free() || p.packed() || p.rows() > kMostFewRows) return false;
-  if (p.x8 == nullptr && (p.op.x.dtype != DType::bf16 || p.rows() > kMostRowsPlain)) return false;
+  if (p.x8 == nullptr) {
+    if (p.op.x.dtype != DType::bf16) return false;
+    if (p.rows() > kMostRowsPlain && !few_rows_have_whole_tiles(p.context, p.weight().out)) {
+      return false;
+    }
+  }
   return few_rows_fit(few_rows_of(p));
 }
 
