@@ -75,13 +75,14 @@ __device__ inline void wait_for_phase(Barrier* barrier, uint32_t parity) {
   }
 }
 
-// A place in a ring of slots that are filled and emptied in turn, with the parity of its barriers.
+// A place in a ring of slots that are filled and emptied in turn, with the parity of its barriers;
+// of as many slots at most, where they are not all used.
 template <int kSlots>
 struct RingPlace {
   int slot = 0;
   uint32_t parity = 0;
-  __device__ void advance() {
-    if (++slot < kSlots) return;
+  __device__ void advance(int slots = kSlots) {
+    if (++slot < slots) return;
     slot = 0;
     parity ^= 1;
   }

@@ -44,11 +44,11 @@ __device__ void load_share(FewRowsShared<Layout>& shared, const CUtensorMap& wei
   for (int i = 0; i < ahead; ++i) load_weights(begin + i, i);
   wait_for_kernel_before();
   for (int i = 0; i < ahead; ++i) load_x(begin + i, i);
-  FewRowsPlace at;
-  for (int i = begin + ahead; i < end; ++i, at.advance(work)) {
-    wait_for_phase(shared.empty + at.stage, at.parity);
-    load_weights(i, at.stage);
-    load_x(i, at.stage);
+  RingPlace<Layout::kMostStages> at;
+  for (int i = begin + ahead; i < end; ++i, at.advance(work.stages)) {
+    wait_for_phase(shared.empty + at.slot, at.parity);
+    load_weights(i, at.slot);
+    load_x(i, at.slot);
   }
 }
 
@@ -99,16 +99,16 @@ __device__ void multiply_stage(FewRowsShared<Layout>& shared, const FewRowsWork&
 template <class Layout>
 __device__ void multiply_share(FewRowsShared<Layout>& shared, const FewRowsProblem& p,
                                const FewRowsWork& work, const Shares& shares, int place, int end) {
-  FewRowsPlace at;
+  RingPlace<Layout::kMostStages> at;
   SumWriter<Layout> writer(p, work);
   while (place < end) {
     const int tile = place / work.pieces, tile_end = min(end, (tile + 1) * work.pieces);
     writer.begin(tile);
     FewRowsSums<Layout> sums{};
-    for (; place < tile_end; ++place, at.advance(work)) {
-      wait_for_phase(shared.full + at.stage, at.parity);
-      multiply_stage(shared, work, at.stage, sums);
-      if (threadIdx.x % 32 == 0) arrive(shared.empty + at.stage);
+    for (; place < tile_end; ++place, at.advance(work.stages)) {
+      wait_for_phase(shared.full + at.slot, at.parity);
+      multiply_stage(shared, work, at.slot, sums);
+      if (threadIdx.x % 32 == 0) arrive(shared.empty + at.slot);
     }
     if (work.peers > 1) return finish_with_peer(shared, writer, sums);
     finish_tile(shared, writer, work, shares, tile, sums);
@@ -175,7 +175,7 @@ void launch_few_rows(const Context& context, const FewRowsProblem& p) {
   const int64_t pieces = divide_up(p.row_bytes, cut.peers * Layout::kSlabs * kSlabRowBytes);
   const auto blocks = static_cast<unsigned>(
       cut.whole ? tiles * cut.peers : std::min<int64_t>(context.multiprocessors(), tiles * pieces));
-  const int weight_slab = (cut.outputs + 7) / 8 * 8 * kSlabRowBytes;
+  const int weight_slab = static_cast<int>(divide_up(cut.outputs, 8)) * 8 * kSlabRowBytes;
   const FewRowsWork work{
       .tiles = static_cast<int>(tiles),
       .outputs = cut.outputs,

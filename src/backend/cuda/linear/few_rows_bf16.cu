@@ -7,7 +7,7 @@ bool few_rows_fit(const FewRowsProblem& problem) {
                     reinterpret_cast<uintptr_t>(problem.x) |
                     static_cast<uintptr_t>(problem.weight_stride | problem.x_stride);
   // A tile of outputs has a counter.
-  return bits % 16 == 0 && problem.out <= int64_t{Context::kCounters} * 64;
+  return bits % 16 == 0 && problem.out <= int64_t{Context::kCounters} * kMostTileOutputs;
 }
 
 bool few_rows_have_whole_tiles(const Context& context, int64_t outputs) {

@@ -50,17 +50,6 @@ struct FewRowsShared {
   }
 };
 
-// A place in the ring.
-struct FewRowsPlace {
-  int stage = 0;
-  uint32_t parity = 0;
-  __device__ void advance(const FewRowsWork& work) {
-    if (++stage < work.stages) return;
-    stage = 0;
-    parity ^= 1;
-  }
-};
-
 template <class Layout>
 using FewRowsSums = float[Layout::kTiles][4];
 
@@ -131,10 +120,8 @@ class SumWriter {
   float x_scales_[2 * Layout::kTiles];
 };
 
-// Threads that multiply, without the loading warp.
-__device__ inline void multiplying_barrier() {
-  asm volatile("bar.sync 1, %0;" : : "n"(kMultiplyingThreads) : "memory");
-}
+// Of the threads that multiply, without the loading warp.
+constexpr int kMultiplyingBarrier = 1;
 
 // Brings a tile to its end that two peers have, half of the inputs each: one writes the first 8 of
 // each 16 outputs, the other those behind. Once a kernel.
@@ -189,9 +176,9 @@ __device__ void finish_tile(FewRowsShared<Layout>& shared, const SumWriter<Layou
            make_float4(sums[i][0], sums[i][1], sums[i][2], sums[i][3]));
   }
   __threadfence();
-  multiplying_barrier();
+  sync_warpgroup(kMultiplyingBarrier);
   if (thread == 0) shared.arrived = atomicAdd(work.counters + tile, 1);
-  multiplying_barrier();
+  sync_warpgroup(kMultiplyingBarrier);
   if (shared.arrived != static_cast<uint32_t>(last - first)) return;
   __threadfence();
   if (thread == 0) work.counters[tile] = 0;
