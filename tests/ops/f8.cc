@@ -80,12 +80,12 @@ struct Expected {
       }
     }
   }
-  // Tensor cores add products of e4m3 with about 13 bits of the largest, which each may lose.
-  std::vector<double> tolerances(DType out_type, const Owned& bias) const {
+  // Tensor cores add products of e4m3 with about 13 bits: `sum_error` of their magnitudes is lost.
+  std::vector<double> tolerances(DType out_type, const Owned& bias, double sum_error) const {
     std::vector<double> out;
     for (size_t i = 0; i < values.size(); ++i) {
       const double added = std::abs(bias.at(0, static_cast<int64_t>(i) % bias.columns()));
-      out.push_back(0x1p-11 * magnitudes[i] +
+      out.push_back(sum_error * magnitudes[i] +
                     test::epsilon_of(out_type) * (2 * std::abs(values[i]) + added));
     }
     return out;
@@ -94,7 +94,7 @@ struct Expected {
 
 // Of weights [out, in], with each kernel that takes them.
 void compare_products(const Format& format, int64_t out, int64_t in,
-                      std::initializer_list<int64_t> numbers_of_rows) {
+                      std::initializer_list<int64_t> numbers_of_rows, double sum_error) {
   RandomWeight weight(format, out, in, static_cast<uint64_t>(out + in));
   weight.host.of_layer = true;
   Random random(7);
@@ -115,7 +115,7 @@ void compare_products(const Format& format, int64_t out, int64_t in,
         Owned found({rows, out}, out_type, 5);
         backend.run(
             op::Linear{.x = x.tensor, .weight = &placed, .bias = bias.tensor, .out = found.tensor});
-        test::expect_close(found, expected.values, expected.tolerances(out_type, bias),
+        test::expect_close(found, expected.values, expected.tolerances(out_type, bias, sum_error),
                            cat(format.name, " [", out, ", ", in, "], ", rows, " rows to ",
                                name_of(out_type), ", ", name));
       }
@@ -131,19 +131,20 @@ TEST(LinearF8, AgreesWithTheReference) {
   for (const auto& [out, in] : shapes) {
     for (const Format* format : {&kBf16, &kF32, &kF16, &kQ8_0}) {
       if (in % format->block != 0) continue;
-      compare_products(*format, out, in, {1, 3, 8, 16, 17, 64, 130});
+      compare_products(*format, out, in, {1, 3, 8, 16, 17, 64, 130}, 0x1p-12);
       if (testing::Test::HasFatalFailure()) return;
     }
   }
 }
 
-// Tiles of outputs for two blocks that share the inputs, and for one.
+// Tiles of outputs for two blocks that share the inputs, and for one. Of so many sums one has lost
+// 1.3 times what none of the small products above loses.
 TEST(LinearF8, CutsOutputsIntoTilesOfBlocks) {
   if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
   const std::pair<int64_t, int64_t> shapes[] = {
       {2900, 1304}, {4100, 200}, {4300, 1304}, {6001, 88}};
   for (const auto& [out, in] : shapes) {
-    compare_products(kBf16, out, in, {1, 9, 17, 64});
+    compare_products(kBf16, out, in, {1, 9, 17, 64}, 0x1p-11);
     if (testing::Test::HasFatalFailure()) return;
   }
 }
