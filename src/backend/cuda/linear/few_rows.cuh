@@ -1,6 +1,6 @@
-// Products of few rows with plain weights or codes of e4m3, bound by reading the weights. A loading
-// warp keeps a ring of stages under way by the copy engine; a warpgroup multiplies, with weights as
-// the left side, so that few rows are no waste.
+// Products of few rows with plain weights or codes of e4m3, bound by reading the weights. Two warps
+// fill a ring of stages by the copy engine, one with weights and one with x; a warpgroup
+// multiplies, with weights as the left side, so that few rows are no waste.
 //
 // Equal shares of the weights, one a block, keep all multiprocessors reading to the end. Where
 // outputs can be cut into a tile for each block, blocks have whole tiles, and where that leaves
@@ -18,38 +18,57 @@
 
 namespace spate::cuda {
 
-// The loading warp, one lane of it.
+// Calls body(place, stage) for each place of a block's share in turn, once its stage is empty.
+template <class Layout, class Body>
+__device__ void for_stages(FewRowsShared<Layout>& shared, const FewRowsWork& work, int begin,
+                           int end, const Body& body) {
+  RingPlace<Layout::kMostStages> at;
+  for (int place = begin; place < end; ++place, at.advance(work.stages)) {
+    // The phase before the first counts as ended.
+    wait_for_phase(shared.empty + at.slot, at.parity ^ 1);
+    body(place, at.slot);
+  }
+}
+
+// Where the inputs of a slab begin.
 template <class Layout>
-__device__ void load_share(FewRowsShared<Layout>& shared, const CUtensorMap& weight_map,
-                           const CUtensorMap& x_map, const FewRowsWork& work, int begin, int end) {
-  const int part = work.peers == 1 ? 0 : cluster_rank() * work.pieces;  // of the inputs
-  const auto column = [&](int place, int slab) {
-    return ((part + place % work.pieces) * Layout::kSlabs + slab) * kSlabColumns;
-  };
-  const auto load_weights = [&](int place, int stage) {
-    arrive_announcing(shared.full + stage, Layout::stage_bytes(work.outputs * kSlabRowBytes));
+__device__ int first_input(const FewRowsWork& work, int place, int slab) {
+  const int part = work.peers == 1 ? 0 : cluster_rank() * work.pieces;
+  return ((part + place % work.pieces) * Layout::kSlabs + slab) * kSlabColumns;
+}
+
+// One lane of a warp. Until products begin, no more is under way than keeps memory busy: what was
+// asked for besides would stand in queues before the few rows that products wait for, and those of
+// the kernel ahead.
+template <class Layout>
+__device__ void load_weights(FewRowsShared<Layout>& shared, const CUtensorMap& weight_map,
+                             const FewRowsWork& work, int begin, int end) {
+  for_stages(shared, work, begin, end, [&](int place, int stage) {
+    const int index = place - begin;
+    if (index >= work.under_way && index < work.stages) {
+      wait_for_phase(shared.full + index - work.under_way, 0);
+    }
+    arrive_announcing(shared.full + stage, Layout::kSlabs * work.outputs * kSlabRowBytes);
     for (int slab = 0; slab < Layout::kSlabs; ++slab) {
       copy_box_once(shared.weights(work, stage) + slab * work.weight_slab, weight_map,
-                    column(place, slab), place / work.pieces * work.outputs, 0,
+                    first_input<Layout>(work, place, slab), place / work.pieces * work.outputs, 0,
                     shared.full + stage);
     }
-  };
-  const auto load_x = [&](int place, int stage) {
-    for (int slab = 0; slab < Layout::kSlabs; ++slab) {
-      copy_box(shared.x(work, stage) + slab * Layout::kXSlab, x_map, column(place, slab), 0, 0,
-               shared.full + stage);
-    }
-  };
-  const int ahead = min(end - begin, work.stages);
-  for (int i = 0; i < ahead; ++i) load_weights(begin + i, i);
+  });
+}
+
+// One lane of another warp.
+template <class Layout>
+__device__ void load_x(FewRowsShared<Layout>& shared, const CUtensorMap& x_map,
+                       const FewRowsWork& work, int begin, int end) {
   wait_for_kernel_before();
-  for (int i = 0; i < ahead; ++i) load_x(begin + i, i);
-  RingPlace<Layout::kMostStages> at;
-  for (int i = begin + ahead; i < end; ++i, at.advance(work.stages)) {
-    wait_for_phase(shared.empty + at.slot, at.parity);
-    load_weights(i, at.slot);
-    load_x(i, at.slot);
-  }
+  for_stages(shared, work, begin, end, [&](int place, int stage) {
+    arrive_announcing(shared.x_full + stage, Layout::kSlabs * Layout::kXSlab);
+    for (int slab = 0; slab < Layout::kSlabs; ++slab) {
+      copy_box(shared.x(work, stage) + slab * Layout::kXSlab, x_map,
+               first_input<Layout>(work, place, slab), 0, 0, shared.x_full + stage);
+    }
+  });
 }
 
 // Starts products with one slab of a stage, added to what there is where `add`.
@@ -107,6 +126,7 @@ __device__ void multiply_share(FewRowsShared<Layout>& shared, const FewRowsProbl
     FewRowsSums<Layout> sums{};
     for (; place < tile_end; ++place, at.advance(work.stages)) {
       wait_for_phase(shared.full + at.slot, at.parity);
+      wait_for_phase(shared.x_full + at.slot, at.parity);
       multiply_stage(shared, work, at.slot, sums);
       if (threadIdx.x % 32 == 0) arrive(shared.empty + at.slot);
     }
@@ -125,6 +145,7 @@ __global__ void __launch_bounds__(Layout::kThreads, 1)
   if (threadIdx.x == 0) {
     for (int i = 0; i < Layout::kMostStages; ++i) {
       init_barrier(shared.full + i, 1);
+      init_barrier(shared.x_full + i, 1);
       init_barrier(shared.empty + i, kMultiplyingThreads / 32);
     }
     init_barrier(&shared.peer_sent, 1);
@@ -137,7 +158,11 @@ __global__ void __launch_bounds__(Layout::kThreads, 1)
   const int block = static_cast<int>(blockIdx.x) / work.peers;
   const int begin = shares.begin(block), end = shares.begin(block + 1);
   if (threadIdx.x >= kMultiplyingThreads) {
-    if (elected()) load_share(shared, weight_map, x_map, work, begin, end);
+    if (threadIdx.x < kMultiplyingThreads + 32) {
+      if (elected()) load_weights(shared, weight_map, work, begin, end);
+    } else {
+      if (elected()) load_x(shared, x_map, work, begin, end);
+    }
     if (work.peers > 1) wait_for_cluster();
   } else {
     wait_for_kernel_before();
@@ -183,6 +208,7 @@ void launch_few_rows(const Context& context, const FewRowsProblem& p) {
       .pieces = static_cast<int>(pieces),
       .stages = Layout::kRingBytes / Layout::stage_bytes(weight_slab),
       .weight_slab = weight_slab,
+      .under_way = std::max(1, kBytesUnderWay / (Layout::kSlabs * weight_slab)),
       .left = static_cast<float4*>(context.workspace(2 * blocks * kSums * sizeof(float4))),
       .counters = context.counters()};
   allow_shared_bytes(few_rows<Layout>, sizeof(FewRowsShared<Layout>));

@@ -11,6 +11,7 @@
 namespace spate::cuda {
 
 constexpr int kMultiplyingThreads = 128;  // a warpgroup
+constexpr int kBytesUnderWay = 48 * 1024;
 constexpr int kLeastTileOutputs = 32, kMostTileOutputs = 64;
 
 template <Element kElement_, int kRows_>
@@ -19,7 +20,7 @@ struct FewRowsLayout {
   static constexpr int kRows = kRows_;
   static constexpr int kSlabs = kRows <= 16 ? 4 : 2;  // of a piece: 128 bytes of each output
   static constexpr int kXSlab = kRows * kSlabRowBytes;
-  static constexpr int kThreads = kMultiplyingThreads + 32;
+  static constexpr int kThreads = kMultiplyingThreads + 64;
   static constexpr int kTiles = kRows / 8;                             // of 8 rows
   static constexpr int kRingBytes = (kRows <= 32 ? 216 : 208) * 1024;  // sums of a peer want some
   static constexpr int stage_bytes(int weight_slab) { return kSlabs * (weight_slab + kXSlab); }
@@ -31,6 +32,7 @@ struct FewRowsWork {
   int peers, pieces;   // blocks that share the inputs of a tile; pieces of inputs for each
   int stages;          // of the ring
   int weight_slab;     // its bytes there
+  int under_way;       // stages whose weights are asked for at once, until products begin
   float4* left;        // sums that blocks leave, of each the first and the last
   uint32_t* counters;  // of blocks that have left sums, one a tile
 };
@@ -39,7 +41,8 @@ template <class Layout>
 struct FewRowsShared {
   alignas(1024) unsigned char ring[Layout::kRingBytes];  // stages: slabs of weights, then of x
   float2 of_peer[Layout::kTiles][kMultiplyingThreads];
-  Barrier full[Layout::kMostStages], empty[Layout::kMostStages], peer_sent;
+  Barrier full[Layout::kMostStages], x_full[Layout::kMostStages], empty[Layout::kMostStages];
+  Barrier peer_sent;
   uint32_t arrived;
 
   __device__ unsigned char* weights(const FewRowsWork& work, int stage) {
