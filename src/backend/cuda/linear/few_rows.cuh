@@ -18,59 +18,6 @@
 
 namespace spate::cuda {
 
-// Calls body(place, stage) for each place of a block's share in turn, once its stage is empty.
-template <class Layout, class Body>
-__device__ void for_stages(FewRowsShared<Layout>& shared, const FewRowsWork& work, int begin,
-                           int end, const Body& body) {
-  RingPlace<Layout::kMostStages> at;
-  for (int place = begin; place < end; ++place, at.advance(work.stages)) {
-    // The phase before the first counts as ended.
-    wait_for_phase(shared.empty + at.slot, at.parity ^ 1);
-    body(place, at.slot);
-  }
-}
-
-// Where the inputs of a slab begin.
-template <class Layout>
-__device__ int first_input(const FewRowsWork& work, int place, int slab) {
-  const int part = work.peers == 1 ? 0 : cluster_rank() * work.pieces;
-  return ((part + place % work.pieces) * Layout::kSlabs + slab) * kSlabColumns;
-}
-
-// One lane of a warp. Until products begin, no more is under way than keeps memory busy: what was
-// asked for besides would stand in queues before the few rows that products wait for, and those of
-// the kernel ahead.
-template <class Layout>
-__device__ void load_weights(FewRowsShared<Layout>& shared, const CUtensorMap& weight_map,
-                             const FewRowsWork& work, int begin, int end) {
-  for_stages(shared, work, begin, end, [&](int place, int stage) {
-    const int index = place - begin;
-    if (index >= work.under_way && index < work.stages) {
-      wait_for_phase(shared.full + index - work.under_way, 0);
-    }
-    arrive_announcing(shared.full + stage, Layout::kSlabs * work.outputs * kSlabRowBytes);
-    for (int slab = 0; slab < Layout::kSlabs; ++slab) {
-      copy_box_once(shared.weights(work, stage) + slab * work.weight_slab, weight_map,
-                    first_input<Layout>(work, place, slab), place / work.pieces * work.outputs, 0,
-                    shared.full + stage);
-    }
-  });
-}
-
-// One lane of another warp.
-template <class Layout>
-__device__ void load_x(FewRowsShared<Layout>& shared, const CUtensorMap& x_map,
-                       const FewRowsWork& work, int begin, int end) {
-  wait_for_kernel_before();
-  for_stages(shared, work, begin, end, [&](int place, int stage) {
-    arrive_announcing(shared.x_full + stage, Layout::kSlabs * Layout::kXSlab);
-    for (int slab = 0; slab < Layout::kSlabs; ++slab) {
-      copy_box(shared.x(work, stage) + slab * Layout::kXSlab, x_map,
-               first_input<Layout>(work, place, slab), 0, 0, shared.x_full + stage);
-    }
-  });
-}
-
 // Starts products with one slab of a stage, added to what there is where `add`.
 template <class Layout>
 __device__ void multiply_slab(FewRowsShared<Layout>& shared, const FewRowsWork& work, int stage,
@@ -143,11 +90,7 @@ __global__ void __launch_bounds__(Layout::kThreads, 1)
   extern __shared__ __align__(1024) unsigned char bytes[];
   auto& shared = *reinterpret_cast<FewRowsShared<Layout>*>(bytes);
   if (threadIdx.x == 0) {
-    for (int i = 0; i < Layout::kMostStages; ++i) {
-      init_barrier(shared.full + i, 1);
-      init_barrier(shared.x_full + i, 1);
-      init_barrier(shared.empty + i, kMultiplyingThreads / 32);
-    }
+    shared.init_barriers(kMultiplyingThreads / 32);
     init_barrier(&shared.peer_sent, 1);
     publish_barriers();
   }
@@ -158,11 +101,7 @@ __global__ void __launch_bounds__(Layout::kThreads, 1)
   const int block = static_cast<int>(blockIdx.x) / work.peers;
   const int begin = shares.begin(block), end = shares.begin(block + 1);
   if (threadIdx.x >= kMultiplyingThreads) {
-    if (threadIdx.x < kMultiplyingThreads + 32) {
-      if (elected()) load_weights(shared, weight_map, work, begin, end);
-    } else {
-      if (elected()) load_x(shared, x_map, work, begin, end);
-    }
+    load_share(shared, weight_map, x_map, work, threadIdx.x < kMultiplyingThreads + 32, begin, end);
     if (work.peers > 1) wait_for_cluster();
   } else {
     wait_for_kernel_before();
@@ -201,14 +140,15 @@ void launch_few_rows(const Context& context, const FewRowsProblem& p) {
   const auto blocks = static_cast<unsigned>(
       cut.whole ? tiles * cut.peers : std::min<int64_t>(context.multiprocessors(), tiles * pieces));
   const int weight_slab = static_cast<int>(divide_up(cut.outputs, 8)) * 8 * kSlabRowBytes;
+  const int stages = Layout::kRingBytes / Layout::stage_bytes(weight_slab);
   const FewRowsWork work{
       .tiles = static_cast<int>(tiles),
       .outputs = cut.outputs,
       .peers = cut.peers,
       .pieces = static_cast<int>(pieces),
-      .stages = Layout::kRingBytes / Layout::stage_bytes(weight_slab),
+      .stages = stages,
       .weight_slab = weight_slab,
-      .under_way = std::max(1, kBytesUnderWay / (Layout::kSlabs * weight_slab)),
+      .under_way = stages_under_way<Layout>(weight_slab, stages),
       .left = static_cast<float4*>(context.workspace(2 * blocks * kSums * sizeof(float4))),
       .counters = context.counters()};
   allow_shared_bytes(few_rows<Layout>, sizeof(FewRowsShared<Layout>));

@@ -3,7 +3,7 @@
 // adds up.
 #pragma once
 
-#include "backend/cuda/linear/few_rows.h"
+#include "backend/cuda/linear/few_rows_load.cuh"
 #include "backend/cuda/linear/few_rows_products.cuh"
 #include "backend/cuda/shares.cuh"
 #include "backend/cuda/types.cuh"
@@ -11,7 +11,6 @@
 namespace spate::cuda {
 
 constexpr int kMultiplyingThreads = 128;  // a warpgroup
-constexpr int kBytesUnderWay = 48 * 1024;
 constexpr int kLeastTileOutputs = 32, kMostTileOutputs = 64;
 
 template <Element kElement_, int kRows_>
@@ -27,30 +26,11 @@ struct FewRowsLayout {
   static constexpr int kMostStages = kRingBytes / stage_bytes(kLeastTileOutputs * kSlabRowBytes);
 };
 
-struct FewRowsWork {
-  int tiles, outputs;  // tiles of so many outputs
-  int peers, pieces;   // blocks that share the inputs of a tile; pieces of inputs for each
-  int stages;          // of the ring
-  int weight_slab;     // its bytes there
-  int under_way;       // stages whose weights are asked for at once, until products begin
-  float4* left;        // sums that blocks leave, of each the first and the last
-  uint32_t* counters;  // of blocks that have left sums, one a tile
-};
-
 template <class Layout>
-struct FewRowsShared {
-  alignas(1024) unsigned char ring[Layout::kRingBytes];  // stages: slabs of weights, then of x
+struct FewRowsShared : FewRowsRing<Layout> {
   float2 of_peer[Layout::kTiles][kMultiplyingThreads];
-  Barrier full[Layout::kMostStages], x_full[Layout::kMostStages], empty[Layout::kMostStages];
   Barrier peer_sent;
   uint32_t arrived;
-
-  __device__ unsigned char* weights(const FewRowsWork& work, int stage) {
-    return ring + stage * Layout::stage_bytes(work.weight_slab);
-  }
-  __device__ unsigned char* x(const FewRowsWork& work, int stage) {
-    return weights(work, stage) + Layout::kSlabs * work.weight_slab;
-  }
 };
 
 template <class Layout>
