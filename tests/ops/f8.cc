@@ -24,11 +24,12 @@ struct Setup {
 
 // Calls body(backend, name) for every type of hidden states and kernel, where a GPU is.
 template <class Body>
-void for_each_f8_setup(const Body& body) {
+void for_each_f8_setup(const Body& body, Quantize quantize = Quantize::fp8) {
   if (!test::has_gpu()) return;
   std::vector<Setup> setups;
   for (const DType type : {DType::f32, DType::bf16}) {
-    for (const char* kernels : {"", "linear=few_rows", "linear=cublaslt", "linear=tiles"}) {
+    for (const char* kernels :
+         {"", "linear=medium_rows", "linear=few_rows", "linear=cublaslt", "linear=tiles"}) {
       setups.push_back({type, kernels});
     }
     setups.push_back({type, "", true});
@@ -36,7 +37,7 @@ void for_each_f8_setup(const Body& body) {
   for (const Setup& setup : setups) {
     const auto backend = open_cuda_backend({.activation = setup.type,
                                             .deterministic = setup.deterministic,
-                                            .quantize = Quantize::fp8,
+                                            .quantize = quantize,
                                             .kernels = setup.kernels},
                                            0);
     backend->set_waiting(true);
@@ -94,32 +95,37 @@ struct Expected {
 
 // Of weights [out, in], with each kernel that takes them.
 void compare_products(const Format& format, int64_t out, int64_t in,
-                      std::initializer_list<int64_t> numbers_of_rows, double sum_error) {
+                      std::initializer_list<int64_t> numbers_of_rows, double sum_error,
+                      Quantize quantize = Quantize::fp8) {
   RandomWeight weight(format, out, in, static_cast<uint64_t>(out + in));
   weight.host.of_layer = true;
   Random random(7);
   const Owned bias = random.normal_tensor({out});
   for (const int64_t rows : numbers_of_rows) {
     std::map<DType, std::pair<Owned, Expected>> prepared;
-    for_each_f8_setup([&](Backend& backend, const std::string& name) {
-      const DType type = backend.activation_type();
-      const Weight placed = backend.place(weight.host);
-      EXPECT_LT(backend.placed_bytes(weight.host), static_cast<size_t>(out * (in + 64 + 4)) + 256);
-      if (!prepared.contains(type)) {
-        Owned x = random.normal_tensor({rows, in}, type, rows % 2 == 0 ? 8 - in % 8 : 3);
-        Expected expected(x, meant_values(weight.host, type), bias);
-        prepared.emplace(type, std::pair(std::move(x), std::move(expected)));
-      }
-      const auto& [x, expected] = prepared.at(type);
-      for (const DType out_type : {type, DType::f32}) {
-        Owned found({rows, out}, out_type, 5);
-        backend.run(
-            op::Linear{.x = x.tensor, .weight = &placed, .bias = bias.tensor, .out = found.tensor});
-        test::expect_close(found, expected.values, expected.tolerances(out_type, bias, sum_error),
-                           cat(format.name, " [", out, ", ", in, "], ", rows, " rows to ",
-                               name_of(out_type), ", ", name));
-      }
-    });
+    for_each_f8_setup(
+        [&](Backend& backend, const std::string& name) {
+          const DType type = backend.activation_type();
+          const Weight placed = backend.place(weight.host);
+          EXPECT_LT(backend.placed_bytes(weight.host),
+                    static_cast<size_t>(out * (in + 64 + 4)) + 256);
+          if (!prepared.contains(type)) {
+            Owned x = random.normal_tensor({rows, in}, type, rows % 2 == 0 ? 8 - in % 8 : 3);
+            Expected expected(x, meant_values(weight.host, type), bias);
+            prepared.emplace(type, std::pair(std::move(x), std::move(expected)));
+          }
+          const auto& [x, expected] = prepared.at(type);
+          for (const DType out_type : {type, DType::f32}) {
+            Owned found({rows, out}, out_type, 5);
+            backend.run(op::Linear{
+                .x = x.tensor, .weight = &placed, .bias = bias.tensor, .out = found.tensor});
+            test::expect_close(found, expected.values,
+                               expected.tolerances(out_type, bias, sum_error),
+                               cat(format.name, " [", out, ", ", in, "], ", rows, " rows to ",
+                                   name_of(out_type), ", ", name));
+          }
+        },
+        quantize);
     if (testing::Test::HasFatalFailure()) return;
   }
 }
@@ -145,6 +151,17 @@ TEST(LinearF8, CutsOutputsIntoTilesOfBlocks) {
       {2900, 1304}, {4100, 200}, {4300, 1304}, {6001, 88}};
   for (const auto& [out, in] : shapes) {
     compare_products(kBf16, out, in, {1, 9, 17, 64}, 0x1p-11);
+    if (testing::Test::HasFatalFailure()) return;
+  }
+}
+
+// Tensor cores add all products of a sum themselves, with about 13 bits. Tiles for four blocks, for
+// two and for one.
+TEST(LinearF8, AddsFastWhereItMay) {
+  if (!test::has_gpu()) GTEST_SKIP() << test::reason_without_gpu();
+  const std::pair<int64_t, int64_t> shapes[] = {{1100, 1304}, {6001, 88}, {8448, 40}, {17000, 24}};
+  for (const auto& [out, in] : shapes) {
+    compare_products(kBf16, out, in, {33, 100}, 0x1p-9, Quantize::fp8_fast);
     if (testing::Test::HasFatalFailure()) return;
   }
 }

@@ -117,20 +117,21 @@ TEST(Linear, TakesWideWeights) {
   });
 }
 
-// Of a GPU: a tile of outputs for two blocks that share the inputs, or for one, with inputs that
-// fill no piece and those that leave nothing to the second block.
+// Of a GPU: a tile of outputs for four or two blocks that share the inputs, or for one, with inputs
+// that fill no piece and those that leave nothing to the last block.
 TEST(Linear, CutsOutputsIntoTilesOfBlocks) {
   constexpr int64_t kMost = 64;
   Preparer preparer({{&kBf16, 2900, 1304, true},
                      {&kBf16, 4100, 200, false},
                      {&kBf16, 4300, 1304, true},
                      {&kBf16, 6001, 88, true},
-                     {&kBf16, 8448, 600, false}},
+                     {&kBf16, 8448, 600, false},
+                     {&kBf16, 17000, 40, true}},
                     53, kMost);
   test::for_each_gpu_setup("linear", [&](Backend& backend, const std::string& setup) {
     for (const Prepared& prepared : preparer.of(backend)) {
       const Weight weight = backend.place(prepared.weight.host);
-      for (const int64_t rows : {1, 8, 9, 17, 32, 64}) {
+      for (const int64_t rows : {1, 8, 9, 17, 32, 33, 64}) {
         Owned out({rows, prepared.c.out}, backend.activation_type(), 4);
         if (!run_if_accepted(backend, prepared.op(weight, 0, out, true))) continue;
         expect_close(out, prepared.values(rows), prepared.tolerances(rows, out.tensor.dtype),

@@ -6,6 +6,8 @@
 namespace spate::cuda {
 
 constexpr int64_t kMostFewRows = 64;
+// Of plain weights, and of codes.
+constexpr int64_t kMostMediumRows = 64, kMostMediumCodes = 128;
 
 struct FewRowsProblem {
   const void* weight;
@@ -26,7 +28,14 @@ bool few_rows_fit(const FewRowsProblem& problem);
 // Whether each block has a tile of outputs, alone or with one other.
 bool few_rows_have_whole_tiles(const Context& context, int64_t outputs);
 
+// How many blocks of several warpgroups share the inputs of a tile of outputs; 0: outputs cannot be
+// cut for them.
+int medium_rows_peers(const Context& context, int64_t outputs);
+
 void multiply_few_rows_bf16(const Context& context, const FewRowsProblem& problem);
 void multiply_few_rows_f8(const Context& context, const FewRowsProblem& problem);
+// With tiles of several warpgroups. Products of codes are added as tensor cores do.
+void multiply_medium_rows_bf16(const Context& context, const FewRowsProblem& problem);
+void multiply_medium_rows_f8(const Context& context, const FewRowsProblem& problem);
 
 }  // namespace spate::cuda

@@ -20,6 +20,11 @@ enum class Element : uint8_t { bf16, e4m3 };
   SPATE_16                                                                        \
   ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, " \
   "%31"
+#define SPATE_64                                                                       \
+  SPATE_32                                                                             \
+  ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define SPATE_SUMS_16(i) SPATE_SUMS_8(i), SPATE_SUMS_8(i + 8)
 // The sums come last; their registers are `list`, and a, b and add come behind them.
 #define SPATE_PRODUCT(shape, types, list, a_at, b_at, add_at, majors, ...)                    \
   asm volatile("{ .reg .pred add; setp.ne.b32 add, %" add_at                                  \
@@ -37,15 +42,17 @@ enum class Element : uint8_t { bf16, e4m3 };
 // c[64, N] = a[64, .] * b[N, .]^T, or c += where `add`.
 template <Element kElement, int kTiles>
 __device__ void multiply_few(float (&c)[kTiles][4], uint64_t a, uint64_t b, bool add) {
-  static_assert(kTiles == 1 || kTiles == 2 || kTiles == 4 || kTiles == 8);
+  static_assert(kTiles == 1 || kTiles == 2 || kTiles == 4 || kTiles == 8 || kTiles == 16);
   if constexpr (kTiles == 1) {
     SPATE_BOTH("8", SPATE_4, "4", "5", "6", SPATE_SUM(0))
   } else if constexpr (kTiles == 2) {
     SPATE_BOTH("16", SPATE_8, "8", "9", "10", SPATE_SUMS_2(0))
   } else if constexpr (kTiles == 4) {
     SPATE_BOTH("32", SPATE_16, "16", "17", "18", SPATE_SUMS_4(0))
-  } else {
+  } else if constexpr (kTiles == 8) {
     SPATE_BOTH("64", SPATE_32, "32", "33", "34", SPATE_SUMS_8(0))
+  } else {
+    SPATE_BOTH("128", SPATE_64, "64", "65", "66", SPATE_SUMS_16(0))
   }
 }
 
@@ -53,10 +60,12 @@ __device__ void multiply_few(float (&c)[kTiles][4], uint64_t a, uint64_t b, bool
 #undef SPATE_SUMS_2
 #undef SPATE_SUMS_4
 #undef SPATE_SUMS_8
+#undef SPATE_SUMS_16
 #undef SPATE_4
 #undef SPATE_8
 #undef SPATE_16
 #undef SPATE_32
+#undef SPATE_64
 #undef SPATE_PRODUCT
 #undef SPATE_BOTH
 

@@ -31,6 +31,7 @@ struct Kernel {
   std::string_view name;
   bool (*accepts)(const Problem&);
   void (*run)(const Problem&);
+  bool (*pays)(const Problem&) = [](const Problem&) { return true; };
 };
 
 // ---- cublaslt
@@ -117,6 +118,29 @@ void run_few_rows(const Problem& p) {
   multiply(p.context, few_rows_of(p));
 }
 
+// ---- medium_rows
+
+bool accepts_medium_rows(const Problem& p) {
+  if (!p.free() || p.packed()) return false;
+  if (p.x8 == nullptr) {
+    if (p.rows() > kMostMediumRows || p.op.x.dtype != DType::bf16) return false;
+  } else {
+    if (p.rows() > kMostMediumCodes || p.context.quantize() != Quantize::fp8_fast) return false;
+  }
+  return few_rows_fit(few_rows_of(p)) && medium_rows_peers(p.context, p.weight().out) > 0;
+}
+
+// Peers that exchange sums want many inputs for each output.
+bool medium_rows_pay(const Problem& p) {
+  if (p.rows() > kMostFewRows) return p.weight().in >= 2 * p.weight().out;
+  return p.rows() > kMostFewRows / 2 && medium_rows_peers(p.context, p.weight().out) == 1;
+}
+
+void run_medium_rows(const Problem& p) {
+  const auto multiply = p.x8 == nullptr ? multiply_medium_rows_bf16 : multiply_medium_rows_f8;
+  multiply(p.context, few_rows_of(p));
+}
+
 // ---- stream
 
 bool accepts_stream(const Problem& p) { return p.free() && p.packed() && stream_accepts(p.op); }
@@ -194,6 +218,7 @@ void run_tiles(const Problem& p) {
 }
 
 constexpr Kernel kKernels[] = {
+    {"medium_rows", accepts_medium_rows, run_medium_rows, medium_rows_pay},
     {"few_rows", accepts_few_rows, run_few_rows},
     {"stream", accepts_stream, run_stream},
     {"cublaslt", accepts_cublaslt, run_cublaslt},
