@@ -68,8 +68,10 @@ void Scheduler::Impl::plan_mix(Batch& batch, int64_t budget) {
 }
 
 // Matrix units take tokens in tiles: what would begin a tile and not fill it waits for the next
-// step, youngest rows first. A row keeps one token at least.
-void Scheduler::Impl::round_down(Batch& batch) const {
+// step, youngest rows first. A row keeps one token at least. Chunks that keep less than a half wait
+// for others to fill a tile with, but not for long, for none may come.
+void Scheduler::Impl::round_down(Batch& batch) {
+  constexpr int kMostSteps = 4;
   int64_t decodes = 0, tokens = 0;
   for (const Row& row : batch.rows) {
     decodes += static_cast<const Live&>(*row.sequence).decodes() ? 1 : 0;
@@ -78,6 +80,12 @@ void Scheduler::Impl::round_down(Batch& batch) const {
   int64_t excess = tokens % options.step_multiple;
   const bool worth_it = 2 * decodes >= options.step_multiple && tokens > options.step_multiple;
   if (!worth_it || tokens - static_cast<int64_t>(batch.rows.size()) < excess) return;
+  const bool mostly = 2 * excess > tokens - decodes;
+  held_back = mostly ? held_back + 1 : 0;
+  if (held_back > kMostSteps) {
+    held_back = 0;
+    return;
+  }
   for (auto row = batch.rows.rbegin(); excess > 0; ++row) {
     const int64_t cut = std::min(excess, row->count - 1);
     if (cut == 0) continue;

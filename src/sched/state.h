@@ -63,7 +63,7 @@ struct Scheduler::Impl {
   void add_chunk(Batch& batch, Live& live, int64_t& budget);
   void place_states(Batch& batch);
   void note_planned(const Batch& batch);
-  void round_down(Batch& batch) const;
+  void round_down(Batch& batch);
   void plan_mix(Batch& batch, int64_t budget);
   void plan_timely(Batch& batch, int64_t budget);
   void plan_pingpong(Batch& batch, int64_t budget);
@@ -104,6 +104,7 @@ struct Scheduler::Impl {
   bool admission_closed = false;               // after an eviction, until a row leaves
   bool decoding = false;                       // pingpong: in its decode phase
   size_t decoding_rows = 0;                    // rows when that phase began
+  int held_back = 0;  // steps in a row that took less than half of their chunks
   uint64_t request_arrivals = 0, arrivals = 0, admissions = 0;
   SchedulerStats counted;  // the figures that only grow
 };

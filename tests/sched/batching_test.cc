@@ -70,6 +70,25 @@ TEST(Batching, ChunksFillWholeTiles) {
   harness.drain();
 }
 
+TEST(Batching, APromptDoesNotWaitLongForOthersToFillATile) {
+  SchedulerOptions options = roomy();
+  options.max_rows = 32;
+  options.max_step_tokens = 256;
+  options.step_multiple = 32;
+  Harness harness(options);
+  for (uint64_t id = 0; id < 31; ++id) harness.scheduler.add(plain_request(id, 4, 300));
+  harness.step();
+  harness.scheduler.add(plain_request(31, 30, 300));
+  for (int step = 0; step < 4; ++step) {
+    harness.step();
+    EXPECT_EQ(harness.last.tokens(), 32) << "31 decodes, and one token of the prompt";
+  }
+  harness.step();
+  EXPECT_EQ(harness.last.tokens(), 31 + 26);
+  EXPECT_TRUE(harness.last.rows.back().wants_token);
+  harness.drain();
+}
+
 TEST(Batching, RowsEnterAsOthersLeave) {
   Harness harness(roomy());
   for (uint64_t id = 0; id < 40; ++id) {
