@@ -114,22 +114,25 @@ Occupancy::Occupancy(const OutputLengths& lengths, int64_t max_length) : lengths
 
 void Occupancy::put(const Row& row, std::vector<Moment>& moments) const {
   for (Moment& moment : moments) {
-    if (moment.ahead > row.limit) break;
-    const double stays = lengths_.share_beyond(row.generated, moment.ahead);
-    const auto slots = static_cast<double>(row.slots + moment.ahead);
+    // A row that reaches its limit since the moment before counts as it is there.
+    const int64_t ahead = std::min(moment.ahead, row.limit);
+    const double stays = row.certain ? 1 : lengths_.share_beyond(row.generated, ahead);
+    const auto slots = static_cast<double>(row.slots + std::min(ahead + row.spare, row.limit));
     moment.mean += stays * slots;
     moment.variance += stays * (1 - stays) * slots * slots;
+    if (moment.ahead >= row.limit) break;
   }
 }
 
 void Occupancy::add(const Row& row) { put(row, moments_); }
 
-double Occupancy::peak_with(const Row& row) const {
+double Occupancy::peak_with(const Row& row, int64_t steps) const {
   std::vector<Moment> moments = moments_;
   put(row, moments);
   double peak = 0;
   for (const Moment& moment : moments) {
     peak = std::max(peak, moment.mean + kDeviations * std::sqrt(moment.variance));
+    if (moment.ahead >= steps) break;
   }
   return peak;
 }

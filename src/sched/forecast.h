@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace spate {
@@ -43,15 +44,18 @@ class Occupancy {
  public:
   struct Row {
     int64_t slots = 0;      // now
+    int64_t spare = 0;      // besides, for tokens to come
     int64_t generated = 0;  // tokens
     int64_t limit = 0;      // tokens that it may still get
+    bool certain = false;   // whether it gets them
   };
   // `lengths` must outlive it.
   explicit Occupancy(const OutputLengths& lengths, int64_t max_length);
 
   void add(const Row& row);
-  // The fullest it gets with one row more: the mean and some deviations of many futures.
-  double peak_with(const Row& row) const;
+  // The fullest it gets with one row more, within so many steps: the mean and some deviations of
+  // many futures.
+  double peak_with(const Row& row, int64_t steps = std::numeric_limits<int64_t>::max()) const;
 
  private:
   struct Moment {

@@ -27,6 +27,7 @@ struct Live : Sequence {
   uint64_t arrival = 0;                // counts add(); samples of a request in order
   uint64_t age = 0;                    // counts first admissions, from 1; 0: never admitted
   uint64_t block = 0;                  // of arrivals: all of a block start before the next
+  bool ends_at_limit = false;          // nothing else can end it
   double expected = 0;                 // tokens of output, as it looked when it came
   int64_t length_class = 0;            // of that
   std::vector<Beginning*> beginnings;  // while it waits for its first step; shortest first

@@ -121,6 +121,8 @@ void Scheduler::Impl::add(Request request) {
       live->end_tokens.insert(live->end_tokens.end(), end_tokens.begin(), end_tokens.end());
     }
     live->arrival = ++arrivals;
+    live->ends_at_limit = live->end_tokens.empty() && request.params.stop.empty() &&
+                          request.params.loop_stop.min_count == 0;
     live->expected = expected_output(*live);
     waiting.add(*live, request_arrivals);
     live_request.samples.push_back(std::move(live));
@@ -131,11 +133,8 @@ void Scheduler::Impl::add(Request request) {
 // Its limit, less what rows like it do not use of theirs. Rows that nothing else ends reach it.
 double Scheduler::Impl::expected_output(const Live& live) const {
   const int64_t limit = live.max_length - live.prompt_length;
-  const Params& params = live.params;
-  const bool ends_by_itself =
-      !live.end_tokens.empty() || !params.stop.empty() || params.loop_stop.min_count > 0;
-  if (!ends_by_itself) return static_cast<double>(limit);
-  const auto least = static_cast<double>(std::min(params.min_tokens, limit));
+  if (live.ends_at_limit) return static_cast<double>(limit);
+  const auto least = static_cast<double>(std::min(live.params.min_tokens, limit));
   return std::max(lengths.mean(limit), least);
 }
 

@@ -70,9 +70,13 @@ struct Scheduler::Impl {
 
   // admission.cc
   void admit(Batch& batch, int64_t& budget);
+  bool starts_by_length() const;
   int64_t level_rows() const;
-  bool fits(const Live& live, const PrefixMap::Match& match);
+  void fill_up(const Live& first, const PrefixMap::Match& match, Batch& batch, int64_t& budget);
+  bool foreseen(const Live& live, const PrefixMap::Match& match);
+  bool find_slots(const Live& live, const PrefixMap::Match& match);
   void start(Live& live, const PrefixMap::Match& match);
+  Occupancy::Row row_of(const Live& live, const PrefixMap::Match& match) const;
   Occupancy::Row forecast(const Live& live) const;
 
   // eviction.cc

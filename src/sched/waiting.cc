@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -100,6 +101,20 @@ WaitingList::Iterator WaitingList::erase(Iterator place) {
   outputs_.erase(outputs_.find(live.output_to_come));
   output_ = outputs_.empty() ? 0 : output_ - live.output_to_come;
   return next;
+}
+
+WaitingList::Iterator WaitingList::end_of_block(const Live& live) const {
+  Live next;  // before all of the next block
+  next.block = live.block + 1;
+  next.length_class = std::numeric_limits<int64_t>::max();
+  return list_.lower_bound(&next);
+}
+
+bool WaitingList::begins_as_another(Iterator place) const {
+  if ((*place)->beginnings.empty()) return false;
+  const Beginning* shortest = (*place)->beginnings.front();
+  return (place != list_.begin() && within(**std::prev(place), 0, shortest)) ||
+         (std::next(place) != list_.end() && within(**std::next(place), 0, shortest));
 }
 
 // Finds or makes the beginnings of its prompt. Where two hashes collide the later sequence does

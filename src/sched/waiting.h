@@ -43,6 +43,10 @@ class WaitingList {
 
   Iterator begin() const { return list_.begin(); }
   Iterator end() const { return list_.end(); }
+  // Behind the last of those who came in the same block.
+  Iterator end_of_block(const Live& live) const;
+  // Whether who stands beside it begins alike.
+  bool begins_as_another(Iterator place) const;
   bool empty() const { return list_.empty(); }
   size_t size() const { return list_.size(); }
   // Output that is expected of all who wait, and the longest of one.

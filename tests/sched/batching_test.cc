@@ -73,6 +73,7 @@ TEST(Batching, ChunksFillWholeTiles) {
 TEST(Batching, APromptDoesNotWaitLongForOthersToFillATile) {
   SchedulerOptions options = roomy();
   options.max_rows = 32;
+  options.kv_slots = 20000;
   options.max_step_tokens = 256;
   options.step_multiple = 32;
   Harness harness(options);
@@ -87,6 +88,33 @@ TEST(Batching, APromptDoesNotWaitLongForOthersToFillATile) {
   EXPECT_EQ(harness.last.tokens(), 31 + 26);
   EXPECT_TRUE(harness.last.rows.back().wants_token);
   harness.drain();
+}
+
+// They have slots that rows will only need when they are longer, and nobody waits longer for them.
+TEST(Batching, ShortRowsFillUpWhatLongOnesWillNeed) {
+  SchedulerOptions options = roomy();
+  options.kv_slots = 300;
+  options.max_rows = 8;
+  options.order = Order::longest_first;
+  const auto steps = [&](uint64_t short_rows) {
+    Harness harness(options);
+    harness.scheduler.add(plain_request(1, 10, 200));
+    harness.scheduler.add(plain_request(2, 10, 190));
+    for (uint64_t id = 3; id < 3 + short_rows; ++id) {
+      harness.scheduler.add(plain_request(id, 5, 8));
+    }
+    int64_t until_second = 0;
+    while (harness.step()) {
+      if (harness.started.back() == 2) until_second = harness.steps;
+    }
+    EXPECT_EQ(order_of_ends(harness).back(), 2U);
+    EXPECT_EQ(harness.scheduler.stats().evictions, 0);
+    return std::pair(until_second, harness.steps);
+  };
+  const auto alone = steps(0);
+  EXPECT_GT(alone.second, 250) << "both together do not fit until the first is nearly done";
+  EXPECT_EQ(steps(6), alone);
+  EXPECT_EQ(steps(20), alone);
 }
 
 TEST(Batching, RowsEnterAsOthersLeave) {

@@ -151,7 +151,7 @@ TEST(Cache, TheYoungestIsEvictedAndComesBackFirst) {
   options.share_prefixes = false;  // recomputed tokens are then easy to count
   Harness harness(options);
   mislead(harness);
-  for (uint64_t id = 1; id <= 4; ++id) harness.scheduler.add(plain_request(id, 40, 60));
+  for (uint64_t id = 1; id <= 4; ++id) harness.scheduler.add(unforeseen_request(id, 40, 60));
   harness.scheduler.add(plain_request(5, 200, 0));  // refused, no matter
   std::vector<uint64_t> running;
   while (harness.scheduler.stats().evictions == 0) {
@@ -164,7 +164,7 @@ TEST(Cache, TheYoungestIsEvictedAndComesBackFirst) {
   harness.drain();
   EXPECT_GT(harness.scheduler.stats().recomputed, 40);
   for (uint64_t id = 1; id <= 4; ++id) {
-    EXPECT_EQ(harness.at(id).tokens, generate_alone(plain_request(id, 40, 60), 0, 200).tokens);
+    EXPECT_EQ(harness.at(id).tokens, generate_alone(unforeseen_request(id, 40, 60), 0, 200).tokens);
   }
   const auto place = [&](uint64_t id) {
     return std::find(harness.finished.begin(), harness.finished.end(), std::pair(id, 0));
@@ -179,8 +179,8 @@ TEST(Cache, AnEvictedRowFindsWhatNobodyTook) {
   options.max_length = 200;
   Harness harness(options);
   mislead(harness);
-  harness.scheduler.add(plain_request(1, 60, 60));
-  harness.scheduler.add(plain_request(2, 90, 60));
+  harness.scheduler.add(unforeseen_request(1, 60, 60));
+  harness.scheduler.add(unforeseen_request(2, 90, 60));
   harness.drain();
   const SchedulerStats stats = harness.scheduler.stats();
   EXPECT_EQ(stats.evictions, 1);

@@ -331,4 +331,12 @@ inline Request plain_request(uint64_t id, size_t prompt, int64_t max_tokens) {
   return request;
 }
 
+// The same, but for all that the scheduler knows it might end before.
+inline Request unforeseen_request(uint64_t id, size_t prompt, int64_t max_tokens) {
+  Request request = plain_request(id, prompt, max_tokens);
+  request.params.stop_tokens = {0};
+  request.params.min_tokens = max_tokens;
+  return request;
+}
+
 }  // namespace spate

@@ -67,9 +67,21 @@ TEST(Forecast, RowsThatOnlyLimitsEndLeaveAtTheirLimits) {
   }
   Occupancy occupancy(lengths, 4096);
   occupancy.add({.slots = 100, .limit = 40});
-  EXPECT_NEAR(occupancy.peak_with({.slots = 50, .limit = 10}), 166, 1) << "at 8: 108 + 58";
-  EXPECT_NEAR(occupancy.peak_with({.slots = 10, .limit = 10}), 132, 1) << "at 32, alone";
-  EXPECT_NEAR(occupancy.peak_with({.slots = 50, .limit = 40}), 214, 1) << "at 32: 132 + 82";
+  EXPECT_NEAR(occupancy.peak_with({.slots = 50, .limit = 10}), 172, 1) << "at 12: 112 + 60";
+  EXPECT_NEAR(occupancy.peak_with({.slots = 10, .limit = 10}), 140, 1) << "at its end, alone";
+  EXPECT_NEAR(occupancy.peak_with({.slots = 50, .limit = 40}), 230, 1) << "at the end of both";
+  EXPECT_NEAR(occupancy.peak_with({.slots = 50, .limit = 40}, 16), 182, 1) << "at 16: 116 + 66";
+  EXPECT_NEAR(occupancy.peak_with({.slots = 50, .spare = 32, .limit = 40}), 230, 1)
+      << "a row at its end has no slots to spare";
+}
+
+TEST(Forecast, RowsThatNothingElseEndsAreCertain) {
+  OutputLengths lengths(4096);
+  for (int i = 0; i < 1000; ++i) live_through(lengths, 20, true);  // as all others do
+  Occupancy occupancy(lengths, 4096);
+  occupancy.add({.slots = 100, .limit = 40, .certain = true});
+  EXPECT_NEAR(occupancy.peak_with({.slots = 50, .limit = 40, .certain = true}), 230, 1e-9);
+  EXPECT_LT(occupancy.peak_with({.slots = 50, .limit = 40}), 200);
 }
 
 // Many futures of the same rows, step by step.

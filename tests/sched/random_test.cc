@@ -46,8 +46,8 @@ void mislead(Request& request) {
     for (Token token = 0; token < kVocabulary; token += 2) params.stop_tokens.push_back(token);
   } else {
     params.ignore_eos = true;
-    params.stop_tokens.clear();
-    params.max_tokens = 60;
+    params.stop_tokens = {0};
+    params.max_tokens = params.min_tokens = 60;
   }
 }
 

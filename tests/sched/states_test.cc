@@ -138,15 +138,17 @@ TEST(States, AnEvictedRowGoesOnFromItsSnapshot) {
     harness.scheduler.add(request);
   }
   harness.drain();
-  for (uint64_t id = 1; id <= 4; ++id) harness.scheduler.add(plain_request(id, 40, 60));
-  while (harness.scheduler.stats().evictions == 0) harness.step();
+  for (uint64_t id = 1; id <= 4; ++id) {
+    harness.scheduler.add(unforeseen_request(id, 40, 60));
+  }
+  while (harness.scheduler.stats().evictions == 0) ASSERT_TRUE(harness.step());
   const int64_t lost = harness.rows.back().begin + 1 - 32;  // of about the same length
   harness.drain();
   const SchedulerStats stats = harness.scheduler.stats();
   EXPECT_GT(stats.recomputed, 0);
   EXPECT_LE(stats.recomputed, stats.evictions * (lost + 60));
   for (uint64_t id = 1; id <= 4; ++id) {
-    EXPECT_EQ(harness.at(id).tokens, generate_alone(plain_request(id, 40, 60), 0, 200).tokens);
+    EXPECT_EQ(harness.at(id).tokens, generate_alone(unforeseen_request(id, 40, 60), 0, 200).tokens);
   }
 }
 

@@ -56,6 +56,7 @@ TEST(Timing, PlansTakeFarLessThanAStep) {
   {
     // Samples of eight prompts, which stand side by side and share keys.
     options.max_rows = 2048;
+    options.kv_slots = 8000000;
     Scheduler scheduler(options, {kEnd});
     for (uint64_t id = 0; id < 8; ++id) {
       Request request = plain_request(id, 800, 2000);
