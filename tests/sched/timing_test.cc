@@ -82,9 +82,11 @@ TEST(Timing, PlansTakeFarLessThanAStep) {
     EXPECT_LT(cost.plan + median(finds), 10000);
     options.max_rows = 512;
   }
-  {
-    // The pool is full: each step asks again whether the first that waits fits.
+  for (const Order order : {Order::fifo, Order::automatic}) {
+    // The pool is full: each step asks again whether the first that waits fits, and with an order
+    // by lengths, who may have its slots meanwhile.
     options.kv_slots = 250000;
+    options.order = order;
     Scheduler scheduler(options, {kEnd});
     fill(scheduler, 0, 10512, 300, 400);
     for (int i = 0; i < 60; ++i) measure(scheduler, 1);
@@ -94,6 +96,7 @@ TEST(Timing, PlansTakeFarLessThanAStep) {
               << " us, commit " << cost.commit << " us\n";
     EXPECT_LT(cost.plan, 5000);
   }
+  options.order = Order::fifo;
   {
     // A common beginning: waiting rows are looked up again until it is there.
     options.kv_slots = 1000000;
