@@ -127,19 +127,13 @@ inline FewRowsCut cut_few_rows(int64_t outputs, int multiprocessors) {
 
 template <class Layout>
 void launch_few_rows(const Context& context, const FewRowsProblem& p) {
-  // Codes come two by two, as if they were one element of bf16.
-  constexpr int64_t kSize = sizeof(bf16);
-  const auto map = [&](const void* data, int64_t rows, int64_t stride, int box_rows) {
-    return context.tensor_map(
-        boxed_rows(data, rows, p.row_bytes / kSize, stride / kSize, box_rows));
-  };
   constexpr int kSums = Layout::kTiles * kMultiplyingThreads;
   const FewRowsCut cut = cut_few_rows(p.out, context.multiprocessors());
   const int64_t tiles = divide_up(p.out, cut.outputs);
   const int64_t pieces = divide_up(p.row_bytes, cut.peers * Layout::kSlabs * kSlabRowBytes);
   const auto blocks = static_cast<unsigned>(
       cut.whole ? tiles * cut.peers : std::min<int64_t>(context.multiprocessors(), tiles * pieces));
-  const int weight_slab = static_cast<int>(divide_up(cut.outputs, 8)) * 8 * kSlabRowBytes;
+  const int weight_slab = weight_slab_bytes(cut.outputs);
   const int stages = Layout::kRingBytes / Layout::stage_bytes(weight_slab);
   const FewRowsWork work{
       .tiles = static_cast<int>(tiles),
@@ -157,8 +151,8 @@ void launch_few_rows(const Context& context, const FewRowsProblem& p) {
                 .threads = Layout::kThreads,
                 .shared_bytes = sizeof(FewRowsShared<Layout>),
                 .cluster = static_cast<unsigned>(cut.peers)},
-               few_rows<Layout>, map(p.weight, p.out, p.weight_stride, cut.outputs),
-               map(p.x, p.rows, p.x_stride, Layout::kRows), p, work);
+               few_rows<Layout>, weight_boxes(context, p, cut.outputs),
+               x_boxes(context, p, Layout::kRows), p, work);
 }
 
 template <Element kElement>

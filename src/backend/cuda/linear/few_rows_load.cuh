@@ -6,6 +6,7 @@
 
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/linear/few_rows.h"
+#include "backend/cuda/types.cuh"
 #include "backend/cuda/warpgroup.cuh"
 
 namespace spate::cuda {
@@ -19,6 +20,25 @@ struct FewRowsWork {
   float4* left;        // sums that blocks leave, of each the first and the last
   uint32_t* counters;  // of blocks that have left sums, one a tile
 };
+
+// What the copy engine brings at once, of so many rows. Codes come two by two, as if they were one
+// element of bf16.
+inline CUtensorMap few_rows_boxes(const Context& context, const FewRowsProblem& p, const void* data,
+                                  int64_t rows, int64_t stride, int box_rows) {
+  constexpr int64_t kSize = sizeof(bf16);
+  return context.tensor_map(boxed_rows(data, rows, p.row_bytes / kSize, stride / kSize, box_rows));
+}
+inline CUtensorMap weight_boxes(const Context& context, const FewRowsProblem& p, int outputs) {
+  return few_rows_boxes(context, p, p.weight, p.out, p.weight_stride, outputs);
+}
+inline CUtensorMap x_boxes(const Context& context, const FewRowsProblem& p, int rows) {
+  return few_rows_boxes(context, p, p.x, p.rows, p.x_stride, rows);
+}
+
+// Of a slab of so many outputs in a ring.
+inline int weight_slab_bytes(int outputs) {
+  return static_cast<int>(divide_up(outputs, 8)) * 8 * kSlabRowBytes;
+}
 
 // Of a ring of so many stages. Memory answers within a microsecond or two, in which it gives a
 // multiprocessor about half of these bytes.
