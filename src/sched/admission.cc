@@ -44,7 +44,7 @@ void Scheduler::Impl::admit(Batch& batch, int64_t& budget) {
       ++place;
       continue;
     }
-    if (!foreseen(live, match)) return fill_up(live, match, batch, budget);
+    if (!foreseen(live, match)) return fill_up(live, match, most_rows, batch, budget);
     if (!find_slots(live, match)) break;
     place = waiting.erase(place);
     start(live, match);
@@ -74,14 +74,12 @@ int64_t Scheduler::Impl::level_rows() const {
 // While rows grow, the cache has slots that they will only need later. Where the first that waits
 // must wait for these, short rows have them meanwhile, the shortest first: those that have left, as
 // far as can be foreseen, before it and the others would fill the cache (as backfilling does in
-// queues of jobs). Rows that begin as others do stay with them, and samples
-// with their prompt's.
-void Scheduler::Impl::fill_up(const Live& first, const PrefixMap::Match& match, Batch& batch,
-                              int64_t& budget) {
+// queues of jobs). Rows that begin as others do stay with them, and samples with each other.
+void Scheduler::Impl::fill_up(const Live& first, const PrefixMap::Match& match, int64_t most_rows,
+                              Batch& batch, int64_t& budget) {
   if (!starts_by_length() || first.age > 0) return;
   Occupancy promised = *occupancy;
   promised.add(row_of(first, match));
-  const int64_t most_rows = level_rows();
   auto place = waiting.end_of_block(first);
   for (int looked = 0; looked < kAside && budget > 0; ++looked) {
     if (static_cast<int64_t>(running.size()) >= most_rows) return;

@@ -122,7 +122,7 @@ void Scheduler::Impl::add(Request request) {
     }
     live->arrival = ++arrivals;
     live->ends_at_limit = live->end_tokens.empty() && request.params.stop.empty() &&
-                          request.params.loop_stop.min_count == 0;
+                          request.params.loop_stop.min_count <= 0;
     live->expected = expected_output(*live);
     waiting.add(*live, request_arrivals);
     live_request.samples.push_back(std::move(live));

@@ -72,7 +72,8 @@ struct Scheduler::Impl {
   void admit(Batch& batch, int64_t& budget);
   bool starts_by_length() const;
   int64_t level_rows() const;
-  void fill_up(const Live& first, const PrefixMap::Match& match, Batch& batch, int64_t& budget);
+  void fill_up(const Live& first, const PrefixMap::Match& match, int64_t most_rows, Batch& batch,
+               int64_t& budget);
   bool foreseen(const Live& live, const PrefixMap::Match& match);
   bool find_slots(const Live& live, const PrefixMap::Match& match);
   void start(Live& live, const PrefixMap::Match& match);
